@@ -1,0 +1,117 @@
+"""find_images agrees with MONAI Label's ids; fingerprint notices a replaced file."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.images.files import shared_data, write_dicom
+from xssr_strategy.errors import UserError
+from xssr_strategy.images.listing import EXTENSIONS, find_images, fingerprint
+
+
+def touch(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"x")
+    return path
+
+
+def test_every_extension_in_any_case_sorted_by_id(tmp_path: Path) -> None:
+    for number, extension in enumerate(EXTENSIONS):
+        touch(tmp_path / f"lower{number:02}{extension}")
+        touch(tmp_path / f"UPPER{number:02}{extension.upper()}")
+    images = find_images(tmp_path)
+    expected = [f"{case}{number:02}" for case in ("UPPER", "lower") for number in range(len(EXTENSIONS))]
+    assert list(images) == expected
+    assert all(path.is_file() for path in images.values())
+
+
+def test_ids_keep_dots_spaces_and_umlauts(tmp_path: Path) -> None:
+    for name in ("a.b.nii.gz", "Müller, Größe 2.png", "v1.0.mha", "scan.nii.png"):
+        touch(tmp_path / name)
+    assert set(find_images(tmp_path)) == {"a.b", "Müller, Größe 2", "v1.0", "scan.nii"}
+
+
+def test_ids_are_those_of_the_local_datastore(tmp_path: Path) -> None:
+    local = pytest.importorskip("monailabel.datastore.local")
+    for name in ("a.b.nii.gz", "Grüße 2.png", "v1.0.mha", "plain.dcm", "x.tiff", "y.tif", "z.nii", "k.jpeg"):
+        touch(tmp_path / name)
+    patterns = tuple(f"*{extension}" for extension in EXTENSIONS)
+    datastore = local.LocalDatastore(str(tmp_path), extensions=patterns)
+    assert sorted(datastore.list_images()) == list(find_images(tmp_path))
+
+
+def test_hidden_labels_and_other_files_are_passed_over(tmp_path: Path) -> None:
+    for name in (".hidden.png", ".dir/a.png", "labels/final/a.png", "notes.txt", "datastore_v2.json", "sub/deep.png"):
+        touch(tmp_path / name)
+    touch(tmp_path / "a.png")
+    assert find_images(tmp_path) == {"a": tmp_path / "a.png"}
+    assert find_images(tmp_path, recursive=True) == {"a": tmp_path / "a.png", "sub/deep": tmp_path / "sub/deep.png"}
+
+
+def test_a_directory_of_dicom_files_is_one_image(tmp_path: Path) -> None:
+    write_dicom(tmp_path / "patient.1/IM0001.dcm")
+    shutil.copy(tmp_path / "patient.1/IM0001.dcm", tmp_path / "loose.dcm")
+    (tmp_path / "patient.1/IM0001.dcm").rename(tmp_path / "patient.1/IM0001")  # scanners name files without extension
+    touch(tmp_path / "patient.1/.DS_Store")
+    (tmp_path / "study").mkdir()
+    shutil.copytree(tmp_path / "patient.1", tmp_path / "study/series")
+    shutil.copy(tmp_path / "loose.dcm", tmp_path / "study/DICOMDIR")
+    assert find_images(tmp_path) == {"loose": tmp_path / "loose.dcm", "patient.1": tmp_path / "patient.1"}
+    assert list(find_images(tmp_path, recursive=True)) == ["loose", "patient.1", "study/series"]
+
+
+def test_recursion_does_not_follow_links_in_circles(tmp_path: Path) -> None:
+    touch(tmp_path / "sub/a.png")
+    (tmp_path / "sub/again").symlink_to(tmp_path, target_is_directory=True)
+    assert list(find_images(tmp_path, recursive=True)) == ["sub/a"]
+
+
+def test_equal_ids_are_refused_with_both_names(tmp_path: Path) -> None:
+    touch(tmp_path / "a.png")
+    touch(tmp_path / "a.nii.gz")
+    with pytest.raises(UserError, match=r"a\.nii\.gz and .*a\.png.*rename") as caught:
+        find_images(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_empty_missing_and_file_instead_of_folder(tmp_path: Path) -> None:
+    assert find_images(tmp_path) == {}
+    with pytest.raises(UserError, match=r"nowhere: does not exist"):
+        find_images(tmp_path / "nowhere")
+    with pytest.raises(UserError, match=r"a\.png: is a file"):
+        find_images(touch(tmp_path / "a.png"))
+
+
+def test_fingerprint_of_a_file(tmp_path: Path) -> None:
+    path = touch(tmp_path / "a.png")
+    os.utime(path, ns=(1_000, 1_000))
+    before = fingerprint(path)
+    assert fingerprint(path) == before
+    os.utime(path, ns=(1_000, 1_001))
+    assert fingerprint(path) != before
+    path.write_bytes(b"xy")
+    os.utime(path, ns=(1_000, 1_000))
+    assert fingerprint(path) != before
+    path.unlink()
+    with pytest.raises(UserError, match=r"a\.png: cannot be found"):
+        fingerprint(path)
+
+
+def test_fingerprint_of_a_series_and_of_detached_voxels(tmp_path: Path) -> None:
+    series = touch(tmp_path / "series/1").parent
+    before = fingerprint(series)
+    touch(series / "2")
+    assert fingerprint(series) != before
+    header, voxels = touch(tmp_path / "a.mhd"), touch(tmp_path / "a.raw")
+    before = fingerprint(header)
+    voxels.write_bytes(b"longer")
+    assert fingerprint(header) != before
+
+
+def test_shared_data_is_listed() -> None:
+    assert len(find_images(shared_data("hippocampus/images"))) == 260
+    assert list(find_images(shared_data("dicom"))) == ["mr_hcrop_1", "mr_hcrop_2", "mr_hcrop_3"]

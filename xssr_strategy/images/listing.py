@@ -1,0 +1,125 @@
+"""Which images a folder holds, and whether one of them changed; nothing here opens a pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from xssr_strategy.errors import UserError
+
+EXTENSIONS: tuple[str, ...] = (
+    ".nii.gz",
+    ".nii",
+    ".nrrd",
+    ".mha",
+    ".mhd",
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".tif",
+    ".tiff",
+    ".dcm",
+)
+
+_LABELS_FOLDER = "labels"  # where MONAI Label keeps the annotations of the images beside it
+_DICOM_INDEX = "dicomdir"  # carries the DICOM magic but lists files instead of holding an image
+
+
+def find_images(folder: Path, recursive: bool = False) -> dict[str, Path]:
+    """List the images of a folder.
+
+    An image is a file with one of ``EXTENSIONS`` in any case, or a directory that directly holds DICOM files
+    (a series). Hidden entries and directories called ``labels`` are passed over.
+
+    Args:
+        folder: where to look.
+        recursive: look into subfolders too; without it only the folder's direct children count.
+
+    Returns:
+        Image id -> path, sorted by id; empty if there is none. The id is the file name without its extension,
+        as in MONAI Label's ``LocalDatastore``, or the name of the series directory; recursive ids are paths
+        relative to ``folder`` in POSIX form.
+
+    Raises:
+        UserError: the folder is missing or no folder, or two files have the same id.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        problem = "is a file, not a folder" if folder.exists() else "does not exist"
+        raise UserError(f"{folder}: {problem}; name a folder that holds images")
+    images: dict[str, Path] = {}
+    for path in _walk(folder, recursive):
+        image_id = _image_id(path, folder)
+        if image_id in images:
+            raise UserError(
+                f"{images[image_id]} and {path} have the same image id '{image_id}'; rename or remove one of them"
+            )
+        images[image_id] = path
+    return dict(sorted(images.items()))
+
+
+def image_extension(path: Path) -> str:
+    """The entry of ``EXTENSIONS`` with which a file name ends (in any case), or an empty string."""
+    name = path.name.lower()
+    return next((extension for extension in EXTENSIONS if name.endswith(extension)), "")
+
+
+def fingerprint(path: Path) -> str:
+    """A text that changes when the image's content is replaced: sizes (bytes) and times (ns), no content read.
+
+    For a series directory: number of files, total size and latest modification time. For a ``.mhd`` header the
+    ``.raw`` or ``.zraw`` file beside it counts too.
+
+    Raises:
+        UserError: the file or directory is gone.
+    """
+    try:
+        if path.is_dir():
+            members = [entry for entry in path.iterdir() if not entry.name.startswith(".") and entry.is_file()]
+        else:
+            voxels = (path.with_suffix(suffix) for suffix in (".raw", ".zraw") if path.suffix.lower() == ".mhd")
+            members = [path, *(file for file in voxels if file.is_file())]
+        stats = [member.stat() for member in members]
+    except OSError as error:
+        raise UserError(f"{path}: cannot be found any more; put it back or list the folder again") from error
+    latest = max((stat.st_mtime_ns for stat in stats), default=0)
+    return f"{len(stats)}-{sum(stat.st_size for stat in stats)}-{latest}"
+
+
+def _walk(folder: Path, recursive: bool) -> Iterator[Path]:
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if not path.is_dir():
+            if image_extension(path):
+                yield path
+        elif path.name == _LABELS_FOLDER:
+            continue
+        elif is_series(path):
+            yield path
+        elif recursive and not path.is_symlink():  # a link could lead in circles
+            yield from _walk(path, recursive)
+
+
+def _image_id(path: Path, folder: Path) -> str:
+    # LocalDatastore also removes the extension from inside a name ("a.png.png" -> "a") and then drops that image,
+    # because no file fits the id any more; so the two agree on every image it keeps.
+    text = path.relative_to(folder).as_posix()
+    return text if path.is_dir() else text[: len(text) - len(image_extension(path))]
+
+
+def is_series(folder: Path) -> bool:
+    try:
+        return any(_is_dicom(entry) for entry in sorted(folder.iterdir()))
+    except OSError:  # not ours to look into
+        return False
+
+
+def _is_dicom(path: Path) -> bool:
+    # Other image files are told by their names, so a folder of ten thousand PNG files is not opened one by one.
+    if path.name.startswith(".") or path.name.lower() == _DICOM_INDEX or image_extension(path) not in ("", ".dcm"):
+        return False
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"

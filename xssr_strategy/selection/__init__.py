@@ -1,0 +1,14 @@
+"""Vectors in, picks out: which images of a pool deserve an annotation.
+
+Every selector has the same interface::
+
+    from xssr_strategy.selection import XSSR
+    selection = XSSR(alpha="auto").select(target, budget=22, source=source, labeled=())
+"""
+
+from xssr_strategy.selection.base import Selection, Selector
+from xssr_strategy.selection.core_set import CoreSet
+from xssr_strategy.selection.random import Random
+from xssr_strategy.selection.xssr import XSSR
+
+__all__ = ["XSSR", "CoreSet", "Random", "Selection", "Selector"]

@@ -1,0 +1,23 @@
+"""Random picks, the baseline that every other selector has to beat."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from xssr_strategy.selection.base import FloatArray, IntArray, Picks, Selector
+
+
+class Random(Selector):
+    """Uniform picks without replacement; the same seed gives the same picks on every machine.
+
+    Args:
+        seed: of NumPy's default generator.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self.seed = seed
+
+    def _pick(self, target: FloatArray, budget: int, source: FloatArray | None, labeled: IntArray) -> Picks:
+        candidates = np.setdiff1d(np.arange(len(target)), labeled)
+        indices = np.random.default_rng(self.seed).permutation(candidates)[:budget]
+        return Picks(indices, np.zeros(budget))

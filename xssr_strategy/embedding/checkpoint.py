@@ -1,0 +1,69 @@
+"""Encoder checkpoints: safetensors with the settings that made them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+
+from xssr_strategy.embedding.catalogue import build_encoder
+from xssr_strategy.embedding.encoder import Encoder
+from xssr_strategy.errors import UserError
+from xssr_strategy.images.preset import Preset
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class EncoderCheckpoint:
+    """A trained encoder.
+
+    Attributes:
+        encoder: the network, in evaluation mode.
+        id: name and digest of the file; vectors of different ids are never mixed.
+        preset: the preset that it was trained for.
+        settings: what the training was told and what it found.
+    """
+
+    encoder: Encoder
+    id: str
+    preset: Preset
+    settings: dict[str, Any]
+
+
+def save_encoder(path: Path, name: str, encoder: Encoder, preset: Preset, settings: dict[str, Any]) -> None:
+    """Write ``path`` in one step, so that a reader sees the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header = {"format": _FORMAT, "encoder": name, "preset": asdict(preset), "settings": settings}
+    partial = path.with_name(path.name + ".partial")
+    state = {key: value.detach().cpu().contiguous() for key, value in encoder.state_dict().items()}
+    save_file(state, partial, metadata={"xssr": json.dumps(header, sort_keys=True)})
+    os.replace(partial, path)
+
+
+def load_encoder(path: Path) -> EncoderCheckpoint:
+    """Read a checkpoint that ``save_encoder`` wrote.
+
+    Raises:
+        UserError: the file is missing, damaged or from another version.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {})["xssr"])
+        name, fields = header["encoder"], header["preset"]
+        preset = Preset(**{key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()})
+        encoder = build_encoder(name, preset)
+        encoder.load_state_dict(load_file(path))
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    except (OSError, SafetensorError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
+        raise UserError(
+            f"{path} is not an encoder checkpoint of this version ({type(error).__name__}): "
+            "delete it and the encoder is trained again."
+        ) from error
+    return EncoderCheckpoint(encoder.eval(), f"{name}-{digest}", preset, header["settings"])

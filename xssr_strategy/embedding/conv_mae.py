@@ -1,0 +1,66 @@
+"""A convolutional masked autoencoder, the encoder of XSSR, for 2-D and 3-D alike."""
+
+from __future__ import annotations
+
+import itertools
+
+from monai.networks.blocks import Convolution, ResidualUnit, SubpixelUpsample
+from torch import Tensor, nn
+
+from xssr_strategy.embedding.encoder import Encoder, MaskedAutoencoder, normalised, register
+from xssr_strategy.embedding.masking import masked_mse, random_patch_mask, to_pixels
+from xssr_strategy.images.preset import Preset
+
+_STYLE = {"norm": ("group", {"num_groups": 8}), "act": "gelu"}
+
+
+class ConvMAE(MaskedAutoencoder):
+    """Residual stages that halve the side, a light decoder that doubles it again.
+
+    Hidden patches are set to mid-grey, encoded by ordinary convolutions and reconstructed; the loss
+    is taken on hidden pixels only. The embedding is the global average of the last feature map. The
+    paper names a convolutional MAE but not its layers: widths and depth are our choice.
+
+    Args:
+        spatial_dims: 2 or 3.
+        in_channels: image channels.
+        channels: feature maps per stage; the last is the dimension of the embedding.
+        patch: side of a hidden patch in pixels; the image side must be a multiple of it.
+    """
+
+    def __init__(self, spatial_dims: int, in_channels: int, channels: tuple[int, ...], patch: int) -> None:
+        super().__init__()
+        self.patch = patch
+        self.dim = channels[-1]
+        widths = (in_channels, *channels)
+        self.encoder = nn.Sequential(
+            *(
+                ResidualUnit(spatial_dims, before, after, strides=2, subunits=2, **_STYLE)
+                for before, after in itertools.pairwise(widths)
+            )
+        )
+        upwards = tuple(reversed(channels[1:]))
+        self.decoder = nn.Sequential(
+            *(
+                Convolution(spatial_dims, before, after, strides=2, is_transposed=True, **_STYLE)
+                for before, after in itertools.pairwise(upwards)
+            ),
+            # From a quarter of the side at once: the last two stages would cost more than all others.
+            SubpixelUpsample(spatial_dims, upwards[-1], in_channels, scale_factor=4, apply_pad_pool=False),
+        )
+
+    def encode(self, images: Tensor) -> Tensor:
+        features = self.encoder(normalised(images))
+        return features.flatten(start_dim=2).mean(dim=2)
+
+    def masked_loss(self, images: Tensor, mask_ratio: float) -> Tensor:
+        target = normalised(images)
+        grid = [side // self.patch for side in images.shape[2:]]
+        hidden = to_pixels(random_patch_mask(len(images), grid, mask_ratio, images.device), self.patch)
+        return masked_mse(self.decoder(self.encoder(target * ~hidden)), target, hidden)
+
+
+@register("conv_mae")
+def conv_mae(preset: Preset) -> Encoder:
+    """The default encoder, sized by the preset."""
+    return ConvMAE(preset.spatial_dims, preset.channels, preset.encoder_channels, preset.encoder_patch)

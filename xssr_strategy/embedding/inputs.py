@@ -1,0 +1,91 @@
+"""The images as the encoder sees them: read ahead in threads, or kept in a file for training."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from xssr_strategy.images.preset import Preset
+from xssr_strategy.images.reading import UnreadableImage, encoder_input
+
+logger = logging.getLogger(__name__)
+
+_READERS = 2
+_AHEAD = 32  # images held in memory at most
+
+
+def read_ahead(images: Mapping[str, Path], preset: Preset) -> Iterator[tuple[str, Tensor | UnreadableImage]]:
+    """Yield (id, encoder input or the error) in order, while the next ones are being read.
+
+    Memory is bounded by a few encoder inputs, however many images there are.
+    """
+
+    def read(path: Path) -> Tensor | UnreadableImage:
+        try:
+            return encoder_input(path, preset)
+        except UnreadableImage as error:
+            return error
+
+    pending: deque[tuple[str, Future[Tensor | UnreadableImage]]] = deque()
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="reader") as readers:
+        try:
+            for image, path in images.items():
+                pending.append((image, readers.submit(read, path)))
+                if len(pending) >= _AHEAD:
+                    done, future = pending.popleft()
+                    yield done, future.result()
+            while pending:
+                done, future = pending.popleft()
+                yield done, future.result()
+        finally:
+            for _, future in pending:
+                future.cancel()
+
+
+def training_inputs(
+    images: Mapping[str, Path], preset: Preset, file: Path, on_image: Callable[[int, int], None]
+) -> NDArray[np.float16]:
+    """(N, C, size, ...) encoder inputs of all readable images, in a file that is mapped into memory.
+
+    An epoch reads them many times: the file keeps a volume from being decoded each time, and a
+    run that was killed goes on where it was (a row is NaN until it is written).
+
+    Args:
+        file: the .npy file; the caller removes it after the training.
+        on_image: called with (done, total).
+    """
+    shape = (len(images), preset.channels, *[preset.encoder_size] * preset.spatial_dims)
+    rows = _open(file, shape)
+    missing = {image: path for row, (image, path) in zip(rows, images.items(), strict=True) if np.isnan(row).any()}
+    place = {image: index for index, image in enumerate(images)}
+    done = len(images) - len(missing)
+    for image, values in read_ahead(missing, preset):
+        if isinstance(values, UnreadableImage):
+            logger.warning("Left out of the encoder's training: %s", values)
+        else:
+            rows[place[image]] = values.numpy()
+        done += 1
+        on_image(done, len(images))
+    readable = [index for index, row in enumerate(rows) if not np.isnan(row.ravel()[0])]
+    return rows if len(readable) == len(rows) else rows[readable]
+
+
+def _open(file: Path, shape: tuple[int, ...]) -> NDArray[np.float16]:
+    if file.exists():
+        try:
+            rows = np.lib.format.open_memmap(file, mode="r+")
+        except (OSError, ValueError):
+            rows = None
+        if rows is not None and rows.shape == shape:
+            return rows
+    file.parent.mkdir(parents=True, exist_ok=True)
+    rows = np.lib.format.open_memmap(file, mode="w+", dtype=np.float16, shape=shape)
+    rows[:] = np.nan
+    return rows

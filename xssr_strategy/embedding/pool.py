@@ -1,0 +1,101 @@
+"""Embedding a pool of images through the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from xssr_strategy.embedding.checkpoint import EncoderCheckpoint
+from xssr_strategy.embedding.inputs import read_ahead
+from xssr_strategy.embedding.store import EmbeddingStore, Vector
+from xssr_strategy.errors import UserError
+from xssr_strategy.images.listing import fingerprint
+from xssr_strategy.images.reading import UnreadableImage
+
+_BATCH = 16
+
+
+@dataclass(frozen=True)
+class EmbeddingReport:
+    """What a run over a pool did: images embedded now, found embedded, and set aside now with the reason."""
+
+    embedded: int
+    unchanged: int
+    failed: Mapping[str, str]
+
+
+def outstanding(
+    images: Mapping[str, Path], domain: str, encoder: str, store: EmbeddingStore
+) -> tuple[dict[str, Path], dict[str, str]]:
+    """The images without a vector or a failure of their present state, and every image's fingerprint."""
+    present = {}
+    for image, path in images.items():
+        with suppress(UserError):  # deleted since it was listed
+            present[image] = fingerprint(path)
+    known = store.fingerprints(domain, encoder)
+    failed = store.failures(domain)
+    todo = {
+        image: path
+        for image, path in images.items()
+        if image in present and known.get(image) != present[image] and failed.get(image, ("",))[0] != present[image]
+    }
+    return todo, present
+
+
+def embed_pool(
+    images: Mapping[str, Path],
+    domain: str,
+    checkpoint: EncoderCheckpoint,
+    store: EmbeddingStore,
+    on_image: Callable[[int, int], None] = lambda done, total: None,
+    device: torch.device | None = None,
+) -> EmbeddingReport:
+    """Give every image of the pool a vector; what has one already is only looked at.
+
+    An image that cannot be read is set aside with its reason and the rest goes on. Vectors are
+    written in batches as they are made, so a kill costs at most one batch.
+
+    Args:
+        on_image: called with (images done, images in the pool) after each batch.
+        device: a GPU if there is one, by default.
+    """
+    todo, present = outstanding(images, domain, checkpoint.id, store)
+    device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    encoder = checkpoint.encoder.to(device)
+    failed: dict[str, str] = {}
+    batch: dict[str, Tensor] = {}
+    unchanged = len(images) - len(todo)
+    done = unchanged
+
+    def flush() -> None:
+        nonlocal done
+        if not batch:
+            return
+        with torch.inference_mode():
+            vectors = encoder.encode(torch.stack(list(batch.values())).to(device)).float().cpu().numpy()
+        store.put(
+            domain,
+            checkpoint.id,
+            [Vector(image, present[image], vector) for image, vector in zip(batch, vectors, strict=True)],
+        )
+        done += len(batch)
+        batch.clear()
+        on_image(done, len(images))
+
+    on_image(done, len(images))
+    for image, values in read_ahead(todo, checkpoint.preset):
+        if isinstance(values, UnreadableImage):
+            store.set_aside(domain, image, present[image], str(values))
+            failed[image] = str(values)
+            done += 1
+            continue
+        batch[image] = values
+        if len(batch) == _BATCH:
+            flush()
+    flush()
+    return EmbeddingReport(len(todo) - len(failed), unchanged, failed)

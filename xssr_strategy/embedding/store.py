@@ -1,0 +1,168 @@
+"""The embedding store: one vector per image and encoder, in SQLite.
+
+Write-ahead logging lets one process write while another reads, and a kill at any moment loses at
+most the batch that was being written. The work of a write does not grow with the number of images.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xssr_strategy.errors import UserError
+
+_VERSION = 1
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS vectors (
+    domain TEXT NOT NULL, encoder TEXT NOT NULL, image TEXT NOT NULL,
+    fingerprint TEXT NOT NULL, vector BLOB NOT NULL, written REAL NOT NULL,
+    PRIMARY KEY (domain, encoder, image)
+);
+CREATE TABLE IF NOT EXISTS failures (
+    domain TEXT NOT NULL, image TEXT NOT NULL, fingerprint TEXT NOT NULL, reason TEXT NOT NULL,
+    PRIMARY KEY (domain, image)
+);
+CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, content TEXT NOT NULL);
+"""
+
+TARGET = "target"
+SOURCE = "source"
+
+
+@dataclass(frozen=True)
+class Vector:
+    """One embedded image: its id, the fingerprint of the file that was read, and the (D,) vector."""
+
+    image: str
+    fingerprint: str
+    values: NDArray[np.float32]
+
+
+class EmbeddingStore:
+    """Vectors, failures and small notes of one studies folder.
+
+    Args:
+        path: the database file; made with its folder where missing.
+
+    Raises:
+        UserError: the file is not a store, or was written by another version.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # One connection may serve several threads: SQLite is built in its serialised mode.
+            self._db = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            if version == 0:
+                self._db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
+        except (sqlite3.Error, OSError) as error:
+            raise UserError(
+                f"{path} cannot be opened as an embedding store ({error}): make its folder writable, or delete the "
+                "file and the images are embedded again."
+            ) from error
+        if version not in (0, _VERSION):
+            raise UserError(
+                f"{path} was written by another version of this software (format {version}, here {_VERSION}): "
+                "install that version, or delete the file and the images are embedded again."
+            )
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._db.close()
+
+    def version(self) -> tuple[int, int]:
+        """A value that changes whenever anybody writes to the store: what was read before can be kept till then."""
+        return int(self._db.execute("PRAGMA data_version").fetchone()[0]), self._db.total_changes
+
+    def put(self, domain: str, encoder: str, vectors: Iterable[Vector]) -> None:
+        """Write a batch in one transaction; a vector of the same image and encoder is replaced."""
+        now = time.time()
+        rows = [
+            (domain, encoder, v.image, v.fingerprint, v.values.astype("<f4", copy=False).tobytes(), now)
+            for v in vectors
+        ]
+        with _Transaction(self._db):
+            self._db.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?, ?, ?, ?)", rows)
+            self._db.executemany(
+                "DELETE FROM failures WHERE domain = ? AND image = ?", [(domain, row[2]) for row in rows]
+            )
+
+    def set_aside(self, domain: str, image: str, fingerprint: str, reason: str) -> None:
+        """Remember that this state of the image cannot be read, and why."""
+        with _Transaction(self._db):
+            self._db.execute(
+                "INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?)", (domain, image, fingerprint, reason)
+            )
+            self._db.execute("DELETE FROM vectors WHERE domain = ? AND image = ?", (domain, image))
+
+    def fingerprints(self, domain: str, encoder: str) -> dict[str, str]:
+        """image -> fingerprint of every vector of this encoder."""
+        query = "SELECT image, fingerprint FROM vectors WHERE domain = ? AND encoder = ?"
+        return dict(self._db.execute(query, (domain, encoder)).fetchall())
+
+    def failures(self, domain: str) -> dict[str, tuple[str, str]]:
+        """image -> (fingerprint, reason) of every image set aside."""
+        query = "SELECT image, fingerprint, reason FROM failures WHERE domain = ?"
+        return {image: (fingerprint, reason) for image, fingerprint, reason in self._db.execute(query, (domain,))}
+
+    def written(self, domain: str, encoder: str) -> dict[str, float]:
+        """image -> time (s since the epoch) at which its vector was written."""
+        query = "SELECT image, written FROM vectors WHERE domain = ? AND encoder = ?"
+        return dict(self._db.execute(query, (domain, encoder)).fetchall())
+
+    def vectors(
+        self, domain: str, encoder: str, images: Collection[str] | None = None
+    ) -> tuple[list[str], NDArray[np.float32]]:
+        """The images, sorted, and their vectors (N, D); only those asked for that are there."""
+        query = "SELECT image, vector FROM vectors WHERE domain = ? AND encoder = ? ORDER BY image"
+        wanted = None if images is None else set(images)
+        rows = [
+            (image, np.frombuffer(blob, "<f4"))
+            for image, blob in self._db.execute(query, (domain, encoder))
+            if wanted is None or image in wanted
+        ]
+        if not rows:
+            return [], np.empty((0, 0), dtype=np.float32)
+        return [image for image, _ in rows], np.stack([vector for _, vector in rows])
+
+    def note(self, name: str, content: Any) -> None:
+        """Keep a small JSON value under a name."""
+        with _Transaction(self._db):
+            self._db.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, json.dumps(content)))
+
+    def read_note(self, name: str) -> Any:
+        """The value kept under the name, or None."""
+        row = self._db.execute("SELECT content FROM notes WHERE name = ?", (name,)).fetchone()
+        return None if row is None else json.loads(row[0])
+
+    def forget(self, domain: str, images: Sequence[str]) -> None:
+        """Remove the vectors and failures of images that are gone."""
+        pairs = [(domain, image) for image in images]
+        with _Transaction(self._db):
+            self._db.executemany("DELETE FROM vectors WHERE domain = ? AND image = ?", pairs)
+            self._db.executemany("DELETE FROM failures WHERE domain = ? AND image = ?", pairs)
+
+
+class _Transaction:
+    """BEGIN IMMEDIATE ... COMMIT, rolled back by an exception."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def __enter__(self) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._db.execute("COMMIT" if kind is None else "ROLLBACK")

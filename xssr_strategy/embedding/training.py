@@ -1,0 +1,180 @@
+"""Training of a masked autoencoder: seeded, resumable after a kill, no label needed."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from xssr_strategy.embedding.encoder import Encoder, MaskedAutoencoder
+
+logger = logging.getLogger(__name__)
+
+COLLAPSED = 0.99
+"""Mean pairwise cosine above which the vectors hardly tell images apart."""
+
+_SAVE_EVERY = 15.0  # seconds of work that a kill may cost
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """Our choice, sized for two CPU cores, except where a source is named.
+
+    Attributes:
+        steps: optimisation steps.
+        batch_size: images per step.
+        learning_rate: peak of the cosine schedule of AdamW.
+        weight_decay: of AdamW.
+        mask_ratio: share of hidden patches (He et al. 2021).
+        seed: of the weights, the masks, the augmentation and the order of the images.
+    """
+
+    steps: int = 800
+    batch_size: int = 16
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.05
+    mask_ratio: float = 0.75
+    seed: int = 0
+
+
+def train_encoder(
+    encoder: MaskedAutoencoder,
+    inputs: NDArray[np.float16],
+    settings: TrainingSettings,
+    state_file: Path,
+    on_step: Callable[[int, int], None] = lambda step, steps: None,
+    device: torch.device | None = None,
+) -> float:
+    """Train ``encoder`` in place and return the loss, averaged over the last tenth of the steps.
+
+    Every step draws its images, masks and augmentation from (seed, step) alone, so a run that goes
+    on from ``state_file`` after a kill takes the steps that an uninterrupted run takes.
+
+    Args:
+        inputs: (N, C, size, ...) images in [0, 1]; may be a memory map.
+        state_file: the state of the running training; removed at the end.
+        on_step: called with (step, steps) after each step.
+        device: a GPU if there is one, by default.
+    """
+    device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    encoder.to(device).train()
+    optimiser = torch.optim.AdamW(
+        encoder.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.95)
+    )
+    identity = repr((type(encoder).__name__, inputs.shape, sorted(asdict(settings).items())))
+    first, losses = _resume(state_file, encoder, optimiser, identity)
+    saved = time.monotonic()
+    with torch.random.fork_rng():
+        for step in range(first, settings.steps):
+            torch.manual_seed(settings.seed * 1_000_003 + step)
+            images = torch.from_numpy(inputs[_batch(step, len(inputs), settings)].astype(np.float32)).to(device)
+            for group in optimiser.param_groups:
+                group["lr"] = settings.learning_rate * _cosine(step, settings.steps)
+            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
+                loss = encoder.masked_loss(augment(images), settings.mask_ratio)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            losses.append(float(loss))
+            if time.monotonic() - saved > _SAVE_EVERY:
+                _save(state_file, encoder, optimiser, identity, losses)
+                saved = time.monotonic()
+            on_step(step + 1, settings.steps)
+    encoder.eval()
+    return float(np.mean(losses[-max(1, settings.steps // 10) :]))
+
+
+def augment(images: Tensor) -> Tensor:
+    """Random mirror along the first spatial axis and a small affine change, per image, on (B, C, *size).
+
+    Rotation +-10 degrees, scale +-10 %, shift +-5 % of the side: our choice.
+    """
+    batch, dims = len(images), images.ndim - 2
+    angle = (torch.rand(batch) * 2 - 1) * math.radians(10)
+    scale = 1 + (torch.rand(batch) * 2 - 1) * 0.1
+    theta = torch.zeros(batch, dims, dims + 1)
+    theta[:, range(dims), range(dims)] = scale[:, None].expand(batch, dims).clone()
+    # grid_sample counts coordinates from the last axis: these two are the first two spatial axes,
+    # the plane of an X-ray and the transverse plane of a volume in RAS.
+    x, y = dims - 1, dims - 2
+    theta[:, x, x], theta[:, x, y] = scale * angle.cos(), -scale * angle.sin()
+    theta[:, y, x], theta[:, y, y] = scale * angle.sin(), scale * angle.cos()
+    theta[:, :, dims] = (torch.rand(batch, dims) * 2 - 1) * 0.1  # in half sides
+    theta[:, x] *= torch.where(torch.rand(batch) < 0.5, -1.0, 1.0)[:, None]
+    grid = F.affine_grid(theta.to(images.device), list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, align_corners=False)
+
+
+def mean_cosine(vectors: NDArray[np.float32]) -> float:
+    """Mean cosine over all pairs of different rows of ``vectors`` (N, D); 1 for a single row."""
+    if len(vectors) < 2:
+        return 1.0
+    unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    total = float(np.square(unit.sum(axis=0, dtype=np.float64)).sum())
+    return (total - len(unit)) / (len(unit) * (len(unit) - 1))
+
+
+def encode_all(encoder: Encoder, inputs: NDArray[np.float16], batch_size: int = 32) -> NDArray[np.float32]:
+    """(N, C, size, ...) -> (N, dim), on the device where the encoder is."""
+    device = next(encoder.parameters()).device
+    blocks = []
+    with torch.inference_mode():
+        for start in range(0, len(inputs), batch_size):
+            images = torch.from_numpy(inputs[start : start + batch_size].astype(np.float32)).to(device)
+            blocks.append(encoder.encode(images).float().cpu().numpy())
+    return np.concatenate(blocks)
+
+
+def _batch(step: int, size: int, settings: TrainingSettings) -> NDArray[np.intp]:
+    """Rows of the step: the epochs' permutations, laid end to end."""
+    positions = np.arange(step * settings.batch_size, (step + 1) * settings.batch_size)
+    rows = np.empty(len(positions), dtype=np.intp)
+    for epoch in np.unique(positions // size):
+        here = positions // size == epoch
+        order = np.random.default_rng([settings.seed, int(epoch)]).permutation(size)
+        rows[here] = order[positions[here] % size]
+    return rows
+
+
+def _cosine(step: int, steps: int) -> float:
+    """Factor of the learning rate: linear warm-up over a twentieth of the steps, then cosine to 0."""
+    warm_up = max(1, steps // 20)
+    if step < warm_up:
+        return (step + 1) / warm_up
+    return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
+
+
+def _save(
+    state_file: Path, encoder: Encoder, optimiser: torch.optim.Optimizer, identity: str, losses: list[float]
+) -> None:
+    state_file.parent.mkdir(parents=True, exist_ok=True)
+    partial = state_file.with_name(state_file.name + ".partial")
+    state = {"identity": identity, "losses": losses, "encoder": encoder.state_dict(), "adamw": optimiser.state_dict()}
+    torch.save(state, partial)
+    os.replace(partial, state_file)
+
+
+def _resume(
+    state_file: Path, encoder: Encoder, optimiser: torch.optim.Optimizer, identity: str
+) -> tuple[int, list[float]]:
+    """Number of finished steps and their losses; 0 where there is no state of this very training."""
+    if not state_file.exists():
+        return 0, []
+    device = next(encoder.parameters()).device
+    state = torch.load(state_file, map_location=device, weights_only=True)
+    if state["identity"] != identity:
+        return 0, []
+    encoder.load_state_dict(state["encoder"])
+    optimiser.load_state_dict(state["adamw"])
+    logger.info("Encoder training goes on at step %d.", len(state["losses"]))
+    return len(state["losses"]), list(state["losses"])

@@ -1,0 +1,190 @@
+"""Every ``--conf`` key: its type, default and meaning, in one place.
+
+``python -m xssr_strategy.settings`` prints the table of the README.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any, Literal
+
+from xssr_strategy.embedding.catalogue import encoder_names
+from xssr_strategy.errors import UserError
+from xssr_strategy.images.preset import PRESETS
+
+STRATEGIES = ("xssr", "coreset", "random")
+"""The app's strategies, the default one first."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How many images to annotate: a count, or a percentage of the pool.
+
+    A percentage p of N images is max(1, floor(p * N / 100)), as in the paper (22 of 440 at 5 %).
+    """
+
+    text: str
+    count: int | None
+    percent: Decimal | None
+
+    def of(self, pool: int) -> int:
+        """Number of picks for a pool of this size; never more than the pool."""
+        wanted = self.count if self.percent is None else max(1, math.floor(self.percent * pool / 100))
+        assert wanted is not None
+        return min(wanted, pool)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def _budget(text: str) -> Budget:
+    try:
+        if text.endswith("%"):
+            percent = Decimal(text[:-1])
+            if 0 < percent <= 100:
+                return Budget(text, None, percent)
+        elif int(text) >= 1:
+            return Budget(text, int(text), None)
+    except (ValueError, InvalidOperation):
+        pass
+    raise ValueError("a number of images such as 22, or a percentage of the pool such as 5%")
+
+
+def _alpha(text: str) -> float | Literal["auto"]:
+    if text == "auto":
+        return "auto"
+    try:
+        if 0.0 <= float(text) <= 1.0:
+            return float(text)
+    except ValueError:
+        pass
+    raise ValueError("auto, or a number from 0 (diversity alone) to 1 (novelty alone)")
+
+
+def _labels(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(","))
+    if all(names) and len(set(names)) == len(names) and "background" not in names:
+        return names
+    raise ValueError("names separated by commas, each once and without 'background', such as liver,tumour")
+
+
+def _at_least(smallest: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if text.isascii() and text.isdigit() and int(text) >= smallest:
+            return int(text)
+        raise ValueError(f"a whole number, at least {smallest}")
+
+    return parse
+
+
+def _one_of(*names: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text in names:
+            return text
+        raise ValueError("one of " + ", ".join(names))
+
+    return parse
+
+
+def _folder(text: str) -> Path:
+    path = Path(text).expanduser()
+    if path.is_dir():
+        return path.resolve()
+    raise ValueError("a folder that exists")
+
+
+def _path(text: str) -> Path:
+    if text:
+        return Path(text).expanduser().resolve()
+    raise ValueError("a folder")
+
+
+def _key(default: Any, parse: Callable[[str], Any], allowed: str, meaning: str) -> Any:
+    return field(default=default, metadata={"parse": parse, "allowed": allowed, "meaning": meaning})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The app's settings; each attribute is a ``--conf`` key of the same name."""
+
+    source: Path | None = _key(
+        None, _folder, "folder", "Unlabelled images of the domain you know. Without it novelty is off."
+    )
+    labels: tuple[str, ...] = _key(
+        ("foreground",), _labels, "comma list", "Names of the labels 1, 2, ... that annotators draw."
+    )
+    budget: Budget = _key(
+        Budget("5%", None, Decimal(5)), _budget, "count or percentage", "How many images you mean to annotate."
+    )
+    alpha: float | Literal["auto"] = _key(
+        "auto", _alpha, "`auto` or 0 to 1", "Weight of novelty against diversity; `auto` calibrates it by coverage."
+    )
+    combination: Literal["product", "sum"] = _key(
+        "product", _one_of("product", "sum"), "`product`, `sum`", "How density enters the score."
+    )
+    encoder: str = _key(
+        "conv_mae",
+        _one_of(*encoder_names()),
+        ", ".join(f"`{n}`" for n in encoder_names()),
+        "What gives images vectors.",
+    )
+    encoder_steps: int = _key(800, _at_least(1), "1 or more", "Optimisation steps of the encoder's training.")
+    preset: str = _key(
+        "auto",
+        _one_of("auto", *PRESETS),
+        ", ".join(f"`{n}`" for n in ("auto", *PRESETS)),
+        "Kind of image; `auto` looks at a few.",
+    )
+    viewer_strategy: str = _key(
+        "xssr",
+        _one_of(*STRATEGIES, "off"),
+        ", ".join(f"`{n}`" for n in (*STRATEGIES, "off")),
+        "What answers a viewer that can only ask for `random` (OHIF); `off` leaves it random.",
+    )
+    workspace: Path | None = _key(
+        None, _path, "folder", "Where vectors, networks and logs are kept; `.xssr` in the studies folder by default."
+    )
+    seed: int = _key(0, _at_least(0), "0 or more", "Of everything that draws random numbers.")
+
+
+def parse_settings(conf: Mapping[str, str], prefix: str = "--conf ") -> Settings:
+    """The settings that a ``--conf`` mapping asks for.
+
+    Args:
+        conf: key -> text.
+        prefix: what stands before a key where the user typed it, for the message.
+
+    Raises:
+        UserError: an unknown key or a bad value; one sentence that says what is allowed.
+    """
+    known = {key.name: key for key in fields(Settings)}
+    values = {}
+    for name, text in conf.items():
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f" (did you mean {close[0]}?)" if close else ""
+            raise UserError(f"{prefix}{name}: no such key{hint}; the keys are {', '.join(known)}.")
+        try:
+            values[name] = known[name].metadata["parse"](str(text).strip())
+        except ValueError as error:
+            raise UserError(f"{prefix}{name} {text}: must be {error}.") from None
+    return Settings(**values)
+
+
+def markdown_table() -> str:
+    """The keys as the README shows them."""
+    lines = ["| key | values | default | meaning |", "|---|---|---|---|"]
+    for key in fields(Settings):
+        default = ",".join(key.default) if isinstance(key.default, tuple) else key.default
+        shown = "" if default is None else f"`{default}`"
+        lines.append(f"| `{key.name}` | {key.metadata['allowed']} | {shown} | {key.metadata['meaning']} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(markdown_table())

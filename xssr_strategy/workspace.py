@@ -1,0 +1,60 @@
+"""Where the software keeps what it makes for one studies folder."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from xssr_strategy.images.preset import Preset
+from xssr_strategy.settings import Settings
+
+FOLDER = ".xssr"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The files below ``root``; nothing is made before it is needed."""
+
+    root: Path
+
+    @property
+    def store(self) -> Path:
+        """The embedding store."""
+        return self.root / "embeddings.sqlite"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one process that trains the encoder and embeds."""
+        return self.root / "scoring.lock"
+
+    @property
+    def models(self) -> Path:
+        """Networks."""
+        return self.root / "model"
+
+    def encoder(self, settings: Settings, preset: Preset) -> Path:
+        """The encoder checkpoint of these settings; other settings have another file, so none is overwritten."""
+        asked = (settings.encoder, settings.encoder_steps, settings.seed, preset, str(settings.source))
+        return self.models / f"encoder-{settings.encoder}-{preset.name}-{_digest(repr(asked))}.safetensors"
+
+
+def beside(studies: Path, settings: Settings) -> Workspace:
+    """The workspace of a server: ``--conf workspace``, or ``.xssr`` in the studies folder."""
+    return Workspace(settings.workspace or studies / FOLDER)
+
+
+def for_reading(studies: Path, settings: Settings) -> Workspace:
+    """The workspace of a command that leaves the studies folder as it is.
+
+    A server's workspace is shared where there is one; otherwise the user's cache folder serves.
+    """
+    if settings.workspace or (studies / FOLDER).is_dir():
+        return beside(studies, settings)
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Workspace(cache / "xssr" / f"{studies.name}-{_digest(str(studies.resolve()))}")
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:10]

@@ -85,7 +85,7 @@ def train_encoder(
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-            losses.append(float(loss))
+            losses.append(loss.item())
             if time.monotonic() - saved > _SAVE_EVERY:
                 _save(state_file, encoder, optimiser, identity, losses)
                 saved = time.monotonic()

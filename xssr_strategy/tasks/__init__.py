@@ -1,0 +1,1 @@
+"""The thin classes by which MONAI Label calls selection, embedding and segmentation."""

@@ -1,0 +1,41 @@
+# `make venv` makes .venv with pip; it does nothing while setup.cfg and constraints.txt are unchanged.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# Threads that wait actively take the processor from each other; read before torch is loaded.
+export OMP_WAIT_POLICY := PASSIVE
+
+.PHONY: venv demo test e2e lint bench wheel clean
+
+venv: $(STAMP)
+
+$(STAMP): setup.cfg pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[server,test,dev]'
+	touch $(STAMP)
+
+demo: venv
+	$(BIN)/xssr demo $(DEMO_ARGS)
+
+test: venv
+	$(BIN)/python -m pytest $(TEST_ARGS)
+
+e2e: venv
+	$(BIN)/python -m tests.e2e.xray $(E2E_ARGS)
+	$(BIN)/python -m tests.e2e.hippocampus $(E2E_ARGS)
+
+lint: venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: venv
+	$(BIN)/python -m benchmarks
+
+wheel: venv
+	$(BIN)/python -m build --wheel
+
+clean:
+	rm -rf $(VENV) build dist demo *.egg-info

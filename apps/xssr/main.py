@@ -1,0 +1,115 @@
+"""The MONAI Label app: ``monailabel start_server --app apps/xssr --studies DIR [--conf KEY VALUE ...]``.
+
+Only wiring; what each part does stands in ``xssr_strategy``.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from monailabel.interfaces.app import MONAILabelApp
+from monailabel.interfaces.datastore import Datastore
+from monailabel.interfaces.tasks.infer_v2 import InferTask
+from monailabel.interfaces.tasks.scoring import ScoringMethod
+from monailabel.interfaces.tasks.strategy import Strategy
+from monailabel.interfaces.tasks.train import TrainTask
+from monailabel.tasks.activelearning.random import Random
+from monailabel.utils.async_tasks.utils import tasks
+
+import xssr_strategy
+from xssr_strategy.selection import CoreSet
+from xssr_strategy.tasks.datastore import StudiesDatastore
+from xssr_strategy.tasks.encoder_trainer import EncoderTrainer
+from xssr_strategy.tasks.project import Project
+from xssr_strategy.tasks.scoring import XSSRScoring
+from xssr_strategy.tasks.segmentation_infer import SegmentationInfer
+from xssr_strategy.tasks.segmentation_trainer import SegmentationTrainer
+from xssr_strategy.tasks.startup import report_refusals_in_one_line
+from xssr_strategy.tasks.strategy import SelectorStrategy, XSSRStrategy
+
+
+class XSSRApp(MONAILabelApp):
+    """Representative selection, and a U-Net that learns from the few images selected."""
+
+    def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
+        report_refusals_in_one_line()
+        # Inherited by the background processes: scoring and training may run at the same time, and
+        # threads that wait actively would take the processor from each other and from the server.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        self.project = Project(studies, app_dir, conf)
+        self._starting = False
+        self.model_path = self.project.workspace.models / "segmentation.pt"
+        super().__init__(
+            app_dir=app_dir,
+            studies=studies,
+            conf=conf,
+            name="XSSR",
+            description="Chooses which scans deserve an annotation, and learns from just those",
+            version=xssr_strategy.__version__,
+            labels=list(self.project.settings.labels),
+        )
+
+    def init_datastore(self) -> Datastore:
+        if self.studies.startswith(("http://", "https://")):
+            return super().init_datastore()
+        return StudiesDatastore(self.studies)
+
+    def init_infers(self) -> dict[str, InferTask]:
+        return {
+            "segmentation": SegmentationInfer(self.model_path, self.project.preset, self.project.settings.labels),
+        }
+
+    def init_trainers(self) -> dict[str, TrainTask]:
+        return {
+            "segmentation": SegmentationTrainer(
+                self.project.workspace.models, self.project.preset, self.project.settings.labels, self.model_path
+            ),
+            "encoder": EncoderTrainer(self.project),
+        }
+
+    def init_strategies(self) -> dict[str, Strategy]:
+        return {
+            "xssr": XSSRStrategy(self.project),
+            "coreset": SelectorStrategy("CoreSet: k-centre greedy", self.project, CoreSet()),
+            "random": Random(),
+        }
+
+    def init_scoring_methods(self) -> dict[str, ScoringMethod]:
+        return {"xssr": XSSRScoring(self.project, self._datastore)}
+
+    def on_init_complete(self) -> None:
+        self._due = self.project.scoring_is_due(self.datastore(), look_at_files=True)
+        super().on_init_complete()
+
+    def next_sample(self, request: dict[str, Any]) -> dict[str, Any]:
+        """As the base class; a viewer that can only ask for ``random`` gets the default strategy.
+
+        OHIF always asks for ``random`` and sends no ``client_id``; 3D Slicer always sends one.
+        """
+        viewer = self.project.settings.viewer_strategy
+        if viewer != "off" and request.get("strategy") == "random" and not request.get("client_id"):
+            request = {**request, "strategy": viewer}
+        answer: dict[str, Any] = super().next_sample(request)
+        return answer
+
+    def async_scoring(self, method: str | None, params: dict[str, Any] | None = None) -> Any:
+        """As the base class, but what MONAI Label starts by itself (no method named) runs only when it is due."""
+        if method is None:
+            queued = any(task["status"] in ("SUBMITTED", "RUNNING") for task in tasks("scoring"))
+            if queued or not self.project.scoring_is_due(self.datastore(), look_at_files=self._starting):
+                return {}
+        return super().async_scoring(method, params)
+
+    def scoring(self, request: dict[str, Any], datastore: Datastore | None = None) -> Any:
+        self._give_way()
+        return super().scoring(request, datastore)
+
+    def train(self, request: dict[str, Any]) -> Any:
+        self._give_way()
+        return super().train(request)
+
+    def _give_way(self) -> None:
+        """In a background process: leave the processor to the server, so that annotators never wait."""
+        if not self._server_mode:
+            os.nice(10)

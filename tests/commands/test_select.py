@@ -1,0 +1,98 @@
+"""``xssr select``: the worklist as a CSV file, the same whenever and however the files are listed."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.test_worklist import write
+from xssr_strategy.cli import main
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def select(studies: Path, out: Path, *more: str) -> tuple[int, list[dict[str, str]]]:
+    status = main(["select", "--studies", str(studies), "--out", str(out), "--encoder-steps", "2", *more])
+    if status:
+        return status, []
+    with out.open(encoding="utf-8") as file:
+        return status, list(csv.DictReader(file))
+
+
+def test_picks_and_calibration(tmp_path, capsys) -> None:
+    studies, source = write(tmp_path / "studies", 30, 1), write(tmp_path / "source", 8, 2)
+    exclude = tmp_path / "test.txt"
+    exclude.write_text("i00\ni01\n\ni02\n")
+    arguments = ("--source", str(source), "--exclude", str(exclude), "--budget", "20%")
+    status, rows = select(studies, tmp_path / "picks.csv", *arguments)
+    printed = capsys.readouterr().out
+    assert status == 0
+    assert [row["rank"] for row in rows] == [str(rank) for rank in range(1, 6)]  # floor(0.2 * 27)
+    names = [row["image"] for row in rows]
+    assert len(set(names)) == 5
+    assert not {"i00", "i01", "i02"} & set(names)
+    assert all(Path(row["path"]).exists() and row["reason"].startswith("Pick ") for row in rows)
+    assert "27 images in the pool" in printed
+    assert "Calibration of alpha at 5 picks" in printed
+    assert printed.count("<- chosen") == 1
+
+    assert select(studies, tmp_path / "again.csv", *arguments)[1] == rows
+    assert "0 images embedded now, 27 found embedded" in capsys.readouterr().out
+    assert not (studies / ".xssr").exists()
+
+
+def test_the_order_in_which_files_are_listed_does_not_matter(tmp_path) -> None:
+    studies, source = write(tmp_path / "a" / "studies", 12, 1), write(tmp_path / "source", 8, 2)
+    shuffled = tmp_path / "b" / "studies"
+    shuffled.mkdir(parents=True)
+    for path in sorted(studies.iterdir(), reverse=True):
+        shutil.copy2(path, shuffled)
+    one, other = (
+        [row["image"] for row in select(folder, tmp_path / "picks.csv", "--source", str(source), "--budget", "6")[1]]
+        for folder in (studies, shuffled)
+    )
+    assert one == other
+
+
+def test_labelled_images_are_not_picked_again(tmp_path, capsys) -> None:
+    studies = write(tmp_path / "studies", 6, 1)
+    write(studies / "labels" / "final", 4, 3)
+    _, rows = select(studies, tmp_path / "picks.csv", "--budget", "2")
+    assert {row["image"] for row in rows} == {"i04", "i05"}
+    printed = capsys.readouterr().out
+    assert "4 labelled" in printed
+    assert "Novelty is off" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--budget", "31"], "--budget 31: the pool has only 3 images"),
+        (["--budget", "0"], "--budget 0: must be a number of images"),
+        (["--alpha", "x"], "--alpha x: must be auto"),
+        (["--encoder", "none"], "--encoder none: must be one of"),
+        (["--source", "/no/such"], "--source /no/such: must be a folder that exists"),
+        (["--exclude", "/no/such.txt"], "--exclude /no/such.txt: cannot be read as text"),
+        (["--preset", "mri"], "none of the 3 images can be read"),
+    ],
+)
+def test_mistakes_get_one_sentence(tmp_path, capsys, arguments, message) -> None:
+    studies = write(tmp_path / "studies", 3, 1)
+    status, _ = select(studies, tmp_path / "picks.csv", *arguments)
+    printed = capsys.readouterr().out
+    assert status == 2
+    assert message in printed
+    assert "Traceback" not in printed
+
+
+def test_missing_and_empty_folders(tmp_path, capsys) -> None:
+    assert select(tmp_path / "missing", tmp_path / "picks.csv")[0] == 2
+    (tmp_path / "empty").mkdir()
+    assert select(tmp_path / "empty", tmp_path / "picks.csv")[0] == 2
+    assert "no image is left to pick from" in capsys.readouterr().out

@@ -1,0 +1,81 @@
+"""SIGKILL in the middle of encoder training and of scoring: after a restart the work goes on where it was."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.data import MONTGOMERY, SHENZHEN, need
+from tests.e2e.harness import copy_pool, start_server
+from xssr_strategy.demo.annotator import Annotator
+from xssr_strategy.demo.server import Server
+
+pytestmark = pytest.mark.e2e
+
+CONF = {"source": MONTGOMERY / "images", "encoder_steps": 200}
+
+
+def written(studies: Path) -> dict[tuple[str, str], float]:
+    """(domain, image) -> time at which its vector was written, read from beside the server."""
+    file = studies / ".xssr" / "embeddings.sqlite"
+    if not file.exists():
+        return {}
+    with sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=30) as db:
+        return {
+            (domain, image): when for domain, image, when in db.execute("SELECT domain, image, written FROM vectors")
+        }
+
+
+def wait_for(condition, seconds: float = 300.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.02)
+
+
+def training_state(studies: Path) -> list[Path]:
+    return list((studies / ".xssr" / "model").glob("*.training"))
+
+
+@pytest.mark.parametrize("orphaned", [False, True], ids=["all processes", "the server alone"])
+def test_killed_twice_and_ready_in_the_end(tmp_path, orphaned: bool) -> None:
+    need(SHENZHEN)
+    studies = copy_pool(SHENZHEN / "images", [p.stem for p in (SHENZHEN / "images").iterdir()], tmp_path / "studies")
+    log = tmp_path / "server.log"
+
+    def kill(server: Server) -> None:
+        if orphaned:
+            os.kill(server.pid, signal.SIGKILL)  # the scoring process lives on for a while
+        else:
+            os.killpg(server.pid, signal.SIGKILL)
+
+    with start_server(studies, CONF, log) as server:
+        wait_for(lambda: training_state(studies))
+        kill(server)
+    if not orphaned:
+        assert not list((studies / ".xssr" / "model").glob("*.safetensors"))
+
+    with start_server(studies, CONF, log) as server:
+        wait_for(lambda: sum(domain == "target" for domain, _ in written(studies)) >= 64)
+        kill(server)
+        first = written(studies)
+    if not orphaned:
+        assert len(first) < 550 + 138
+        resumed = re.findall(r"Encoder training goes on at step (\d+)", log.read_text())
+        assert resumed
+        assert all(0 < int(step) < 200 for step in resumed)
+
+    with start_server(studies, CONF, log) as server:
+        annotator = Annotator(server.url)
+        annotator.wait_until_ready(300)
+        state, last = annotator.state(), written(studies)
+    assert (state["embedded"], state["pool"]) == (550, 550)
+    assert len(last) == 550 + 138
+    assert all(last[key] == when for key, when in first.items()), "a finished vector was computed again"
+    assert not training_state(studies)

@@ -1,0 +1,29 @@
+"""Short forms of the two main jobs; the long ones are ``python -m tests.e2e.xray`` and ``... hippocampus``."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.data import HIPPOCAMPUS, SHENZHEN, need
+from tests.e2e import hippocampus, xray
+
+pytestmark = pytest.mark.e2e
+
+
+def test_chest_xrays_from_one_hospital_to_another(tmp_path) -> None:
+    need(SHENZHEN)
+    outcome = xray.run(tmp_path, rounds=5, pool=60, unseen=12, conf={"encoder_steps": 60}, training={"max_epochs": 8})
+    print(outcome.report("Montgomery -> Shenzhen, short"))
+    assert len(set(outcome.picks)) == 5
+    assert np.mean(list(outcome.dice.values())) > 0.75
+
+
+def test_hippocampus_in_3d_with_two_labels(tmp_path) -> None:
+    need(HIPPOCAMPUS)
+    outcome = hippocampus.run(
+        tmp_path, rounds=4, pool=30, unseen=6, conf={"encoder_steps": 40}, training={"max_epochs": 8}
+    )
+    print(outcome.report("Hippocampus, short"))
+    assert len(set(outcome.picks)) == 4
+    assert np.mean(list(outcome.dice.values())) > 0.5

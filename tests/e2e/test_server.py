@@ -1,0 +1,155 @@
+"""What the server answers, checked on one real server with a small pool of real X-rays."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.data import MONTGOMERY, SHENZHEN, need
+from tests.e2e.harness import copy_pool, start_server
+from xssr_strategy.demo.annotator import Annotator
+from xssr_strategy.demo.server import Server
+
+pytestmark = pytest.mark.e2e
+
+POOL = 24
+ANSWER = {"id", "score", "rank", "density", "novelty", "diversity", "alpha", "reason", "embedded", "pool"}
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A server with its first answers: before the first embedding, and once the pool is ranked."""
+
+    server: Server
+    annotator: Annotator
+    studies: Path
+    early: dict
+    early_state: dict
+    ids: list[str]
+
+
+@pytest.fixture(scope="module")
+def ready(tmp_path_factory) -> Iterator[Ready]:
+    need(SHENZHEN)
+    folder = tmp_path_factory.mktemp("server")
+    ids = sorted(path.stem for path in (SHENZHEN / "images").iterdir())[:POOL]
+    studies = copy_pool(SHENZHEN / "images", ids, folder / "studies")
+    (studies / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and nothing more")
+    source = copy_pool(
+        MONTGOMERY / "images", [p.stem for p in sorted((MONTGOMERY / "images").iterdir())[:12]], folder / "source"
+    )
+    conf = {"source": source, "labels": "lung", "encoder_steps": 40, "budget": 6}
+    with start_server(studies, conf, folder / "server.log") as server:
+        annotator = Annotator(server.url)
+        early_state, early = annotator.state(), annotator.next_sample()
+        annotator.wait_until_ready(300)
+        yield Ready(server, annotator, studies, early, early_state, ids)
+
+
+def post(ready: Ready, path: str, body: str = "") -> dict:
+    request = urllib.request.Request(f"{ready.server.url}{path}", body.encode(), {"content-type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.load(answer)
+
+
+def label_of(image: str) -> Path:
+    return SHENZHEN / "labels" / f"{image}.png"
+
+
+def test_before_the_first_embedding_a_random_image_comes_with_the_reason(ready: Ready) -> None:
+    assert ready.early_state["state"] in ("waiting", "training encoder")
+    assert ready.early_state["encoder"] is None
+    assert ready.early.keys() >= ANSWER
+    assert ready.early["id"] in [*ready.ids, "broken"]
+    assert ready.early["rank"] is None
+    assert ready.early["reason"].startswith("Picked at random, because no image")
+    assert (ready.early["embedded"], ready.early["pool"]) == (0, POOL + 1)
+
+
+def test_info_names_the_parts_and_the_state(ready: Ready) -> None:
+    info = ready.annotator.client.info()
+    assert list(info["strategies"]) == ["xssr", "coreset", "random"]
+    assert list(info["trainers"]) == ["segmentation", "encoder"]
+    assert info["models"] == {}  # nothing is trained yet
+    assert info["labels"] == ["lung"]
+    state = info["scoring"]["xssr"]
+    assert (state["state"], state["embedded"], state["pool"], state["failed"]) == ("ready", POOL, POOL + 1, 1)
+    assert state["encoder"].startswith("conv_mae-")
+    assert "broken.png" in state["reasons"]["broken"]
+
+
+def test_xssr_answers_with_terms_and_one_sentence(ready: Ready) -> None:
+    answer = ready.annotator.next_sample()
+    assert answer.keys() >= ANSWER
+    assert answer["rank"] == 1
+    assert 0.0 <= answer["alpha"] <= 0.9
+    assert all(0.0 <= answer[term] <= 1.0 for term in ("density", "novelty", "diversity"))
+    assert answer["reason"].startswith(f"Pick 1 of {POOL + 1}: ")
+    assert answer["reason"].count(".") == 1
+    assert Path(answer["path"]).exists()
+
+
+def test_ohif_asks_for_random_with_an_empty_body_and_gets_the_default_strategy(ready: Ready) -> None:
+    first = ready.annotator.next_sample()["id"]
+    assert post(ready, "/activelearning/random")["id"] == first
+    assert post(ready, "/activelearning/random", "{}")["id"] == first
+    slicer = {ready.annotator.next_sample("random")["id"] for _ in range(12)}
+    assert len(slicer) > 1  # a client that names itself gets what it asks for
+
+
+def test_coreset_is_there_too(ready: Ready) -> None:
+    answer = ready.annotator.next_sample("coreset")
+    assert answer["id"] in ready.ids
+    assert "CoreSet" in answer["reason"]
+
+
+def test_segmentation_before_training_says_what_to_do(ready: Ready) -> None:
+    with pytest.raises(Exception, match=r"train|model|500"):
+        ready.annotator.segment(SHENZHEN / "images" / f"{ready.ids[0]}.png")
+
+
+def test_annotate_in_order_train_and_segment(ready: Ready) -> None:
+    seen = []
+    for rank in range(1, 4):
+        answer = ready.annotator.next_sample()
+        assert answer["rank"] == rank
+        seen.append(answer["id"])
+        ready.annotator.submit(answer["id"], label_of(answer["id"]))
+    assert len(set(seen)) == 3
+
+    # OHIF's "Update Model" names no model, so every trainer runs: the encoder's has nothing to do.
+    encoder = ready.annotator.state()["encoder"]
+    ready.annotator.train(300, model="encoder")
+    assert "The encoder is up to date: nothing to train." in ready.server.log.read_text()
+    assert ready.annotator.state()["encoder"] == encoder
+
+    ready.annotator.train(300, max_epochs=2)
+    info = ready.annotator.client.info()
+    assert list(info["models"]) == ["segmentation"]
+    assert info["train_stats"]["segmentation"]["epoch"] == 2
+    mask = ready.annotator.segment(SHENZHEN / "images" / f"{ready.ids[0]}.png")
+    with Image.open(mask) as image:
+        assert image.size == (256, 256)
+        assert set(image.getdata()) <= {0, 1}
+    mask.unlink()
+
+
+def test_nothing_left_is_an_empty_answer(ready: Ready) -> None:
+    while answer := ready.annotator.next_sample():
+        assert answer["id"] != "broken"  # what cannot be read is not handed out
+        ready.annotator.submit(answer["id"], label_of(answer["id"]))
+    assert ready.annotator.next_sample("coreset") == {}
+    assert post(ready, "/activelearning/random") == {}
+    assert "Nothing left to annotate" in ready.server.log.read_text()
+    assert ready.annotator.client.info()["datastore"]["completed"] == POOL
+
+
+def test_no_traceback_in_the_log_but_that_of_the_untrained_model(ready: Ready) -> None:
+    log = ready.server.log.read_text()
+    assert log.count("Traceback") <= 1, log[-3000:]

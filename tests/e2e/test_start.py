@@ -1,0 +1,54 @@
+"""A server that cannot start says why in one line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.e2e.harness import APP, environment
+from xssr_strategy.demo.server import free_port
+
+pytestmark = pytest.mark.e2e
+
+
+def start(studies, *conf: str) -> str:
+    command = ["monailabel", "start_server", "--app", str(APP), "--studies", str(studies), "--port", str(free_port())]
+    for key, value in zip(conf[::2], conf[1::2], strict=True):
+        command += ["--conf", key, value]
+    result = subprocess.run(
+        command, env=environment(), capture_output=True, text=True, timeout=240, check=False, stdin=subprocess.DEVNULL
+    )
+    assert result.returncode != 0
+    return result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(
+    ("conf", "sentence"),
+    [
+        (("alpah", "0.5"), "--conf alpah: no such key (did you mean alpha?); the keys are source, labels, budget"),
+        (("alpha", "2"), "--conf alpha 2: must be auto, or a number from 0"),
+    ],
+)
+def test_a_wrong_key_or_value(tmp_path, conf, sentence) -> None:
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "a.png")
+    output = start(tmp_path, *conf)
+    assert sum(sentence in line for line in output.splitlines()) == 1
+    assert "Traceback" not in output
+
+
+def test_an_empty_folder(tmp_path) -> None:
+    output = start(tmp_path)
+    assert f"--studies {tmp_path}: no image is there; put images" in output
+    assert "Traceback" not in output
+
+
+def test_xssr_serve_refuses_before_it_starts(tmp_path) -> None:
+    command = [sys.executable, "-m", "xssr_strategy.cli", "serve", "--studies", str(tmp_path / "missing")]
+    result = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=240, check=False)
+    assert result.returncode == 2
+    assert "no such folder" in result.stdout
+    assert "Traceback" not in result.stdout + result.stderr

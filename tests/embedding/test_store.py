@@ -1,0 +1,117 @@
+"""The embedding store: whole after a kill, read while written, written once."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sqlite3
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from xssr_strategy.embedding.store import EmbeddingStore, Vector
+from xssr_strategy.errors import UserError
+
+
+def vector(image: str, value: float = 1.0, fingerprint: str = "f") -> Vector:
+    return Vector(image, fingerprint, np.full(8, value, np.float32))
+
+
+@pytest.fixture
+def store(tmp_path) -> EmbeddingStore:
+    return EmbeddingStore(tmp_path / "new" / "store.sqlite")
+
+
+def test_vectors_come_back_sorted_per_domain_and_encoder(store) -> None:
+    store.put("target", "e1", [vector("b", 2.0), vector("a", 1.0)])
+    store.put("target", "e2", [vector("a", 9.0)])
+    store.put("source", "e1", [vector("s", 5.0)])
+    images, vectors = store.vectors("target", "e1")
+    assert images == ["a", "b"]
+    np.testing.assert_array_equal(vectors[:, 0], [1.0, 2.0])
+    assert store.vectors("target", "e1", ["b", "missing"])[0] == ["b"]
+    assert store.vectors("target", "none")[0] == []
+    assert store.fingerprints("source", "e1") == {"s": "f"}
+
+
+def test_failures_give_way_to_vectors_and_the_reverse(store) -> None:
+    store.set_aside("target", "a", "f1", "broken")
+    assert store.failures("target") == {"a": ("f1", "broken")}
+    store.put("target", "e", [vector("a", fingerprint="f2")])
+    assert store.failures("target") == {}
+    store.set_aside("target", "a", "f3", "broken again")
+    assert store.vectors("target", "e")[0] == []
+    store.forget("target", ["a"])
+    assert store.failures("target") == {}
+
+
+def test_notes_and_version(store) -> None:
+    assert store.read_note("n") is None
+    store.note("n", {"a": [1, 2.5, "x"]})
+    assert store.read_note("n") == {"a": [1, 2.5, "x"]}
+    other = EmbeddingStore(store.path)
+    seen = other.version()
+    assert other.version() == seen
+    store.note("n", 2)
+    assert other.version() != seen
+    seen = other.version()
+    other.note("n", 3)
+    assert other.version() != seen
+
+
+def _write_until_killed(path: Path, started) -> None:
+    store = EmbeddingStore(path)
+    batch = 0
+    while True:
+        store.put("target", "e", [vector(f"{batch:06d}-{i}", batch) for i in range(16)])
+        batch += 1
+        started.set()
+
+
+def test_a_kill_in_the_middle_of_writing_loses_no_finished_batch(tmp_path) -> None:
+    path = tmp_path / "store.sqlite"
+    context = multiprocessing.get_context("fork")
+    reader = EmbeddingStore(path)
+    seen = 0
+    for _ in range(5):
+        started = context.Event()
+        writer = context.Process(target=_write_until_killed, args=(path, started))
+        writer.start()
+        assert started.wait(30)
+        time.sleep(0.05)
+        seen_while_writing = len(reader.fingerprints("target", "e"))  # reading never waits for the writer
+        os.kill(writer.pid, signal.SIGKILL)
+        writer.join()
+        images, vectors = EmbeddingStore(path).vectors("target", "e")
+        assert len(images) >= seen_while_writing >= seen
+        assert len(images) % 16 == 0  # batches are whole
+        assert all(row[0] == int(image.split("-")[0]) for image, row in zip(images, vectors, strict=True))
+        seen = len(images)
+    assert sqlite3.connect(path).execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_the_cost_of_a_write_does_not_grow_with_the_store(store) -> None:
+    def seconds(start: int) -> float:
+        begin = time.perf_counter()
+        for batch in range(20):
+            store.put("target", "e", [vector(f"{start + batch * 16 + i:08d}") for i in range(16)])
+        return time.perf_counter() - begin
+
+    small = min(seconds(10**6), seconds(2 * 10**6))
+    for block in range(20):
+        store.put("target", "e", [vector(f"{3 * 10**6 + block * 1000 + i:08d}") for i in range(1000)])
+    assert min(seconds(4 * 10**6), seconds(5 * 10**6), seconds(6 * 10**6)) < 5 * small
+
+
+def test_foreign_and_newer_files_are_told_apart(tmp_path) -> None:
+    broken = tmp_path / "broken.sqlite"
+    broken.write_bytes(b"this is no database" * 100)
+    with pytest.raises(UserError, match=r"broken\.sqlite cannot be opened as an embedding store"):
+        EmbeddingStore(broken)
+    newer = tmp_path / "newer.sqlite"
+    sqlite3.connect(newer).execute("PRAGMA user_version = 99")
+    with pytest.raises(UserError, match=r"another version of this software \(format 99"):
+        EmbeddingStore(newer)

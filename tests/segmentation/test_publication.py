@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+
+from xssr_strategy.segmentation.network import build_unet
+from xssr_strategy.segmentation.plan import SegmentationPlan
+from xssr_strategy.segmentation.publication import publish, warm_start, write_json
+
+PLAN = SegmentationPlan("xray", 2, 1, ("lung",), (), (64, 64))
+
+
+def test_published_weights_are_plain_and_come_back(tmp_path: Path) -> None:
+    network, other = build_unet(2, 1, 2), build_unet(2, 1, 2)
+    path = tmp_path / "new folder" / "model.pt"
+    publish(network.state_dict(), PLAN, path)
+    assert sorted(file.name for file in path.parent.iterdir()) == ["model.json", "model.pt"]
+    assert list(torch.load(path, weights_only=True)) == ["model"]
+    assert warm_start(other, path)
+    image = torch.rand(1, 1, 32, 32)
+    torch.testing.assert_close(network.eval()(image), other.eval()(image))
+
+
+def test_a_network_of_another_shape_is_never_half_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    publish(build_unet(2, 1, 2).state_dict(), PLAN, path)
+    network = build_unet(2, 1, 4)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    assert not warm_start(network, path)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_statistics_are_strict_json(tmp_path: Path) -> None:
+    path = tmp_path / "stats.json"
+    write_json(path, {"a": float("nan"), "b": [1.5, float("inf")], "c": {"d": None}})
+    assert json.loads(path.read_text(), parse_constant=lambda name: name) == {"a": 0, "b": [1.5, 0], "c": {"d": None}}

@@ -1,0 +1,299 @@
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from monailabel.datastore.local import LocalDatastore
+from monailabel.tasks.train.basic_train import Context
+
+from tests.segmentation.phantoms import ellipsoids, oblique, write_nifti, write_png
+from xssr_strategy.errors import UserError
+from xssr_strategy.images.preset import PRESETS, Preset
+from xssr_strategy.images.reading import read_image
+from xssr_strategy.segmentation import transforms
+from xssr_strategy.segmentation.plan import load_plan, plan_path
+from xssr_strategy.segmentation.publication import MODEL_KEY, publish
+from xssr_strategy.tasks import segmentation_trainer
+from xssr_strategy.tasks.segmentation_infer import SegmentationInfer
+from xssr_strategy.tasks.segmentation_trainer import SegmentationTrainer
+
+XRAY = replace(PRESETS["xray"], segmentation_size=48)  # small, for speed
+MRI = PRESETS["mri"]
+SHORT = {"max_epochs": 2, "steps_per_epoch": 2, "train_batch_size": 2}
+
+
+def studies(folder: Path, count: int, dims: int, labels: int) -> LocalDatastore:
+    """A MONAI Label folder with ``count`` labelled phantoms, brightest label first."""
+    rng = np.random.default_rng(0)
+    for index in range(count):
+        name = f"case{index:02}"
+        if dims == 2:
+            image, mask = ellipsoids((60, 48), labels, rng)
+            write_png(folder / f"{name}.png", np.clip(60 + 120 * image, 0, 255))
+            write_png(folder / "labels" / "final" / f"{name}.png", mask)
+        else:
+            image, mask = ellipsoids((24, 20, 18), labels, rng)
+            affine = oblique((1.0, 1.0, 1.2))
+            write_nifti(folder / f"{name}.nii.gz", image.astype(np.float32), affine)
+            write_nifti(folder / "labels" / "final" / f"{name}.nii.gz", mask, affine)
+    return LocalDatastore(str(folder), extensions=["*.nii.gz", "*.png"], auto_reload=False)
+
+
+class Recorder(SegmentationTrainer):
+    """Keeps every version of the statistics that a viewer could read, and the context."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.seen: list[dict[str, Any]] = []
+        self.published_during: list[bool] = []
+        self.context: Context | None = None
+
+    def _write_stats(self, context: Context, finished: bool) -> None:
+        super()._write_stats(context, finished)
+        self.context = context
+        self.seen.append(self.stats())
+        self.published_during.append(self._published.exists())
+
+
+def trainer(tmp_path: Path, preset: Preset = XRAY, labels: tuple[str, ...] = ("blob",)) -> Recorder:
+    return Recorder(tmp_path / "logs", preset, labels, tmp_path / "model" / "segmentation.pt")
+
+
+def weights(tmp_path: Path) -> dict[str, torch.Tensor]:
+    loaded: dict[str, torch.Tensor] = torch.load(tmp_path / "model" / "segmentation.pt", weights_only=True)[MODEL_KEY]
+    return loaded
+
+
+def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize(
+    ("preset", "labels"), [(XRAY, ("blob",)), (XRAY, ("a", "b", "c")), (MRI, ("anterior", "posterior"))]
+)
+def test_labels_in_useful_masks_out(tmp_path: Path, preset: Preset, labels: tuple[str, ...]) -> None:
+    """The whole way through MONAI Label's own classes, with a budget of seconds."""
+    datastore = studies(tmp_path / "studies", 6, preset.spatial_dims, len(labels))
+    held_out = datastore.datalist()[0]
+    (tmp_path / "held_out").mkdir()
+    image = Path(shutil.move(held_out["image"], tmp_path / "held_out"))
+    mask = Path(shutil.move(held_out["label"], tmp_path / ("mask" + "".join(image.suffixes))))
+    datastore.refresh()
+    task = trainer(tmp_path, preset, labels)
+    stats = task({"model": "segmentation", "max_epochs": 4, "steps_per_epoch": 20, "train_batch_size": 4}, datastore)
+    assert stats["epoch"] == stats["max_epochs"] == stats["total_epochs"] == 4
+
+    infer = SegmentationInfer(tmp_path / "model" / "segmentation.pt", preset, labels)
+    assert infer.is_valid()
+    file, _ = infer({"image": str(image), "device": "cpu"})
+    predicted, truth = (_array(Path(path)) for path in (file, mask))
+    for label in range(1, len(labels) + 1):
+        hit = 2 * ((predicted == label) & (truth == label)).sum()
+        assert hit / ((predicted == label).sum() + (truth == label).sum()) > 0.8
+    Path(file).unlink()
+
+
+def _array(path: Path) -> np.ndarray:
+    return read_image(path).numpy()[0]
+
+
+def test_progress_is_there_from_the_start_and_moves_every_epoch(tmp_path: Path) -> None:
+    task = trainer(tmp_path)
+    datastore = studies(tmp_path / "studies", 2, 2, 1)
+    task({**SHORT, "max_epochs": 3}, datastore)
+    assert [stats["epoch"] for stats in task.seen] == [0, 1, 2, 3, 3]
+    assert ["total_time" in stats for stats in task.seen] == [False] * 4 + [True]
+    assert all(stats["max_epochs"] == 3 and stats["current_time"] for stats in task.seen)
+    assert all(0 <= stats["train"]["metrics"]["train_mean_dice"] <= 1 for stats in task.seen[1:])
+    assert 0 <= task.stats()["best_metric"] <= 1
+    assert "NaN" not in json.dumps(task.seen)
+    task(SHORT, datastore)
+    assert "total_time" not in task.seen[5]  # the old end does not stand while the next training runs
+
+
+def test_the_model_is_published_once_and_at_the_end(tmp_path: Path) -> None:
+    task = trainer(tmp_path)
+    task(SHORT, studies(tmp_path / "studies", 2, 2, 1))
+    assert task.published_during == [False, False, False, True]
+    plan = load_plan(plan_path(tmp_path / "model" / "segmentation.pt"))
+    assert (plan.labels, plan.roi) == (("blob",), (48, 48))
+    left = sorted(path.name for path in tmp_path.rglob("*") if path.is_file() and "studies" not in path.parts)
+    assert left == ["segmentation.json", "segmentation.pt", "train_stats.json"]
+
+
+def test_a_reader_never_sees_half_a_model(tmp_path: Path) -> None:
+    task = trainer(tmp_path)
+    task(SHORT, studies(tmp_path / "studies", 1, 2, 1))
+    path = tmp_path / "model" / "segmentation.pt"
+    plan, state = load_plan(plan_path(path)), weights(tmp_path)
+    stop = threading.Event()
+
+    def publish_on_and_on() -> None:
+        while not stop.is_set():
+            publish(state, plan, path)
+
+    writer = threading.Thread(target=publish_on_and_on)
+    writer.start()
+    try:
+        for _ in range(20):
+            assert same(weights(tmp_path), state)
+            assert load_plan(plan_path(path)) == plan
+    finally:
+        stop.set()
+        writer.join()
+
+
+def test_same_labels_same_network_in_any_order(tmp_path: Path) -> None:
+    datastore = studies(tmp_path / "studies", 4, 2, 1)
+
+    class Reversed:
+        def datalist(self) -> list[dict[str, str]]:
+            return list(reversed(datastore.datalist()))
+
+    trainer(tmp_path)(SHORT, datastore)
+    first = weights(tmp_path)
+    trainer(tmp_path)(SHORT, Reversed())  # type: ignore[arg-type]
+    assert same(first, weights(tmp_path))
+    trainer(tmp_path)({**SHORT, "seed": 1}, datastore)
+    assert not same(first, weights(tmp_path))
+
+
+def test_pretrained_continues_from_the_published_model_if_it_fits(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    datastore = studies(tmp_path / "studies", 2, 2, 2)
+    one, two = trainer(tmp_path), trainer(tmp_path, labels=("a", "b"))
+    one(SHORT, datastore)
+    published, context = weights(tmp_path), Context()
+    context.request, context.pretrained = {"seed": 5}, True
+    assert same(dict(one.network(context).state_dict()), published)
+    context.pretrained = False
+    assert not same(dict(one.network(context).state_dict()), published)
+    with caplog.at_level(logging.WARNING):
+        two({**SHORT, "pretrained": "true"}, datastore)  # of one label more
+    assert "does not fit" in caplog.text
+    assert len(load_plan(plan_path(tmp_path / "model" / "segmentation.pt")).labels) == 2
+
+
+def test_by_default_each_volume_is_read_once_and_none_is_kept_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    original = transforms.ReadPair.__call__
+
+    def counting(self: transforms.ReadPair, data: Any) -> Any:
+        read.append(data["image"])
+        return original(self, data)
+
+    monkeypatch.setattr(transforms.ReadPair, "__call__", counting)
+    task = trainer(tmp_path, MRI)
+    datastore = studies(tmp_path / "studies", 3, 3, 1)
+    task({**SHORT, "max_epochs": 3}, datastore)
+    assert sorted(read) == sorted(pair["image"] for pair in datastore.datalist())
+    assert task.context is not None
+    dataset = task.context.trainer.data_loader.dataset
+    assert all(isinstance(path, str) for pair in dataset.data for path in pair.values())  # paths, no pixels
+    assert not hasattr(dataset, "_cache")
+
+
+def test_an_epoch_has_the_same_number_of_steps_for_one_label_and_for_many(tmp_path: Path) -> None:
+    for count in (1, 7):
+        task = trainer(tmp_path)
+        task(SHORT, studies(tmp_path / f"studies{count}", count, 2, 1))
+        assert task.context is not None
+        assert task.context.trainer.state.epoch_length == 2
+        assert task.context.trainer.state.iteration == 4
+
+
+def test_with_enough_labels_the_best_epoch_is_published_and_training_stops_early(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segmentation_trainer, "VALIDATE_FROM", 5)
+    monkeypatch.setattr(segmentation_trainer, "LEARNING_RATE", 0.0)  # nothing improves after the first epoch
+    task = trainer(tmp_path)
+    stats = task({**SHORT, "max_epochs": 10, "early_stop_patience": 2}, studies(tmp_path / "studies", 5, 2, 1))
+    assert task.context is not None
+    assert (len(task.context.train_datalist), len(task.context.val_datalist)) == (4, 1)
+    assert stats["epoch"] == 3  # the best and two more
+    assert stats["eval"]["best_metric_epoch"] == 1
+    assert stats["best_metric"] == stats["eval"]["best_metric"]
+    assert "total_time" in stats
+
+
+def test_below_the_threshold_every_label_trains(tmp_path: Path) -> None:
+    task = trainer(tmp_path)
+    task(SHORT, studies(tmp_path / "studies", 6, 2, 1))
+    assert task.context is not None
+    assert (len(task.context.train_datalist), len(task.context.val_datalist)) == (6, 0)
+
+
+def test_what_viewers_send_is_understood(tmp_path: Path) -> None:
+    """Nothing changed: the lists and numbers of ``config()`` come back, some of them as text."""
+    task = trainer(tmp_path)
+    sent = {key: value if isinstance(value, (list, bool)) else str(value) for key, value in task.config().items()}
+    sent |= {"max_epochs": "1", "steps_per_epoch": "2", "seed": "", "train_batch_size": "2.0", "client_id": "slicer"}
+    stats = task({"model": "segmentation", **json.loads(json.dumps(sent))}, studies(tmp_path / "studies", 1, 2, 1))
+    assert stats["epoch"] == 1
+    assert task.context is not None
+    assert task.context.dataset_type == "PersistentDataset"
+    assert task.context.tracking == "None"
+    assert task.context.pretrained is False
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("max_epochs", "many"),
+        ("max_epochs", 0),
+        ("max_epochs", "1.5"),
+        ("max_epochs", float("inf")),
+        ("train_batch_size", -1),
+        ("pretrained", "perhaps"),
+        ("dataset", "SmartCacheDataset"),
+        ("val_split", 1.0),
+        ("seed", {}),
+    ],
+)
+def test_a_bad_setting_is_named_in_one_line(
+    tmp_path: Path, key: str, value: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(UserError, match=f"training setting {key}"):
+        trainer(tmp_path)({key: value}, studies(tmp_path / "studies", 1, 2, 1))
+    errors = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert len(errors) == 1
+    assert "\n" not in errors[0].getMessage()
+
+
+def test_without_a_usable_label_nothing_is_touched(tmp_path: Path) -> None:
+    task = trainer(tmp_path)
+    datastore = studies(tmp_path / "studies", 2, 2, 1)
+    task(SHORT, datastore)
+    before = weights(tmp_path)
+    for pair in datastore.datalist():
+        write_png(Path(pair["label"]), np.ones((5, 5)))
+    with pytest.raises(UserError, match="no usable label"):
+        task(SHORT, datastore)
+    assert same(before, weights(tmp_path))
+
+
+def test_a_training_that_fails_leaves_no_cache_and_the_old_model(tmp_path: Path) -> None:
+    datastore = studies(tmp_path / "studies", 2, 2, 1)
+    trainer(tmp_path)(SHORT, datastore)
+    before = weights(tmp_path)
+
+    class Failing(Recorder):
+        def loss_function(self, context: Context) -> torch.nn.Module:
+            return torch.nn.BCELoss()  # refuses logits
+
+    with pytest.raises((RuntimeError, ValueError)):
+        Failing(tmp_path / "logs", XRAY, ("blob",), tmp_path / "model" / "segmentation.pt")(SHORT, datastore)
+    assert same(before, weights(tmp_path))
+    assert not list((tmp_path / "logs").rglob("cache_*"))

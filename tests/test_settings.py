@@ -1,0 +1,67 @@
+"""The --conf keys: types, defaults, messages, and the README's table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from xssr_strategy.errors import UserError
+from xssr_strategy.settings import Settings, markdown_table, parse_settings
+
+
+@pytest.mark.parametrize(
+    ("budget", "pool", "expected"),
+    [
+        ("5%", 440, 22),
+        ("5%", 452, 22),  # the paper's numbers: round() would give 23
+        ("5%", 3, 1),
+        ("29%", 100, 29),  # 0.29 * 100 is 28.999... in floating point
+        ("0.5%", 1000, 5),
+        ("100%", 7, 7),
+        ("22", 440, 22),
+        ("22", 10, 10),
+    ],
+)
+def test_budget(budget: str, pool: int, expected: int) -> None:
+    assert parse_settings({"budget": budget}).budget.of(pool) == expected
+
+
+def test_defaults_and_values(tmp_path) -> None:
+    assert parse_settings({}) == Settings()
+    settings = parse_settings({"source": str(tmp_path), "labels": "liver, tumour", "alpha": "0.3", "preset": "ct"})
+    assert settings.source == tmp_path
+    assert settings.labels == ("liver", "tumour")
+    assert (settings.alpha, settings.preset) == (0.3, "ct")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("sourse", "x", r"--conf sourse: no such key \(did you mean source\?\); the keys are source, labels, budget"),
+        ("zzz", "x", r"--conf zzz: no such key; the keys are"),
+        ("source", "/no/such/folder", "--conf source /no/such/folder: must be a folder that exists"),
+        ("labels", "a,a", "must be names separated by commas"),
+        ("labels", "background,liver", "without 'background'"),
+        ("budget", "0", "must be a number of images such as 22, or a percentage"),
+        ("budget", "101%", "must be a number of images"),
+        ("budget", "many", "must be a number of images"),
+        ("alpha", "1.1", "must be auto, or a number from 0"),
+        ("combination", "max", "must be one of product, sum"),
+        ("encoder", "resnet", "must be one of conv_mae, vit_mae"),
+        ("encoder_steps", "0", "must be a whole number, at least 1"),
+        ("encoder_steps", "1e3", "must be a whole number"),
+        ("preset", "pet", "must be one of auto, xray, fundus, mri, ct"),
+        ("viewer_strategy", "first", "must be one of xssr, coreset, random, off"),
+        ("seed", "-1", "must be a whole number, at least 0"),
+    ],
+)
+def test_a_wrong_key_or_value_gets_one_sentence(key: str, value: str, message: str) -> None:
+    with pytest.raises(UserError, match=message) as error:
+        parse_settings({key: value})
+    assert "\n" not in str(error.value)
+
+
+def test_the_readme_shows_the_keys_as_they_are() -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    assert markdown_table() in readme

@@ -1,0 +1,1 @@
+"""The subcommands of ``xssr``, one per file."""

@@ -1,0 +1,118 @@
+"""``xssr select``: the worklist without a server."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from xssr_strategy import worklist
+from xssr_strategy.console import StageProgress
+from xssr_strategy.embedding.store import EmbeddingStore
+from xssr_strategy.errors import UserError
+from xssr_strategy.images.detect import detect_preset, preset_by_name
+from xssr_strategy.images.listing import find_images
+from xssr_strategy.settings import parse_settings
+from xssr_strategy.worklist import Ranking, reason
+from xssr_strategy.workspace import for_reading
+
+_CONF = ("source", "budget", "alpha", "combination", "encoder", "encoder_steps", "preset", "seed", "workspace")
+_COLUMNS = ("rank", "image", "path", "score", "density", "novelty", "diversity", "reason")
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the subcommand."""
+    parser = commands.add_parser("select", help="write the worklist: which images to annotate, in which order")
+    parser.add_argument("--studies", type=Path, required=True, help="folder of unlabelled target images")
+    parser.add_argument("--source", help="folder of unlabelled images of the domain you know")
+    parser.add_argument("--exclude", type=Path, help="text file of image ids, one a line, that are not in the pool")
+    parser.add_argument("--budget", help="number of images, or a percentage of the pool (default 5%%)")
+    parser.add_argument("--out", type=Path, default=Path("picks.csv"), help="CSV file to write (default picks.csv)")
+    parser.add_argument("--alpha", help="auto, or 0 to 1")
+    parser.add_argument("--combination", help="product or sum")
+    parser.add_argument("--encoder", help="what gives images vectors (default conv_mae)")
+    parser.add_argument("--encoder-steps", help="optimisation steps of the encoder's training")
+    parser.add_argument("--preset", help="auto, xray, fundus, mri or ct")
+    parser.add_argument("--seed", help="of everything that draws random numbers (default 0)")
+    parser.add_argument("--workspace", help="where vectors and encoder are kept (default: the user's cache folder)")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Rank the pool, print why, and write the CSV file."""
+    conf = {name: value for name in _CONF if (value := getattr(arguments, name)) is not None}
+    settings = parse_settings(conf, prefix="--")
+    images = find_images(arguments.studies)
+    excluded = _excluded(arguments.exclude)
+    pool = {image: path for image, path in images.items() if image not in excluded}
+    if not pool:
+        raise UserError(f"--studies {arguments.studies}: no image is left to pick from; name a folder with images.")
+    if settings.budget.count is not None and settings.budget.count > len(pool):
+        raise UserError(
+            f"--budget {settings.budget}: the pool has only {len(pool)} images; ask for that many or fewer."
+        )
+    labels = arguments.studies / "labels" / "final"
+    labelled = set(find_images(labels)) & set(pool) if labels.is_dir() else set()
+    preset = detect_preset(list(pool.values())) if settings.preset == "auto" else preset_by_name(settings.preset)
+
+    workspace = for_reading(arguments.studies, settings)
+    store = EmbeddingStore(workspace.store)
+    console.print(
+        f"{len(pool)} images in the pool, {len(labelled)} labelled, preset {preset.name}, vectors in {workspace.root}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    with StageProgress(console) as progress:
+        checkpoint, report = worklist.prepare(pool, settings, preset, workspace, store, progress)
+        ranking = worklist.rank(checkpoint, pool, labelled, settings, store)
+    console.print(f"{report.embedded} images embedded now, {report.unchanged} found embedded.", highlight=False)
+    for image, (_, why) in store.failures("target").items():
+        if image in pool:
+            console.print(f"set aside: {why}", style="yellow", highlight=False, soft_wrap=True)
+    _show(ranking, console)
+    picks = ranking.picks[: ranking.budget]
+    with arguments.out.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(_COLUMNS)
+        for pick in picks:
+            terms = [f"{value:.6f}" for value in (pick.score, pick.density, pick.novelty, pick.diversity)]
+            writer.writerow([pick.rank, pick.image, pool[pick.image], *terms, reason(pick, ranking)])
+    console.print(f"{len(picks)} picks written to {arguments.out}", highlight=False, soft_wrap=True)
+    return 0
+
+
+def _excluded(file: Path | None) -> set[str]:
+    if file is None:
+        return set()
+    try:
+        return {line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()}
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"--exclude {file}: cannot be read as text ({error}); name a file with one id a line."
+        ) from None
+
+
+def _show(ranking: Ranking, console: Console) -> None:
+    if ranking.calibration:
+        table = Table(title=f"Calibration of alpha at {ranking.budget} picks", title_justify="left")
+        for column in ("alpha", "mean coverage", "max coverage", ""):
+            table.add_column(column, justify="right")
+        for alpha, mean, largest in ranking.calibration:
+            table.add_row(
+                f"{alpha:.1f}", f"{mean:.4f}", f"{largest:.4f}", "<- chosen" if alpha == ranking.alpha else ""
+            )
+        console.print(table)
+    elif ranking.novelty:
+        console.print(f"alpha {ranking.alpha:.2f}, as asked", highlight=False)
+    else:
+        console.print("Novelty is off: there is no source to compare with (--source DIR).", highlight=False)
+    table = Table(title="Worklist", title_justify="left")
+    for column in ("rank", "image", "score", "density", "novelty", "diversity"):
+        table.add_column(column, justify="left" if column == "image" else "right")
+    for pick in ranking.picks[: ranking.budget]:
+        terms = (pick.score, pick.density, pick.novelty, pick.diversity)
+        table.add_row(str(pick.rank), pick.image, *(f"{value:.3f}" for value in terms))
+    console.print(table)

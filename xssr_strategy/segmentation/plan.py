@@ -1,0 +1,120 @@
+"""The geometry on which a network was trained, kept beside it so that inference uses the same."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from xssr_strategy.errors import UserError
+from xssr_strategy.images.preset import Preset
+from xssr_strategy.segmentation.labels import LabelledImage
+
+SIDE_MULTIPLE = 16  # the U-Net halves a side up to four times
+
+
+@dataclass(frozen=True)
+class SegmentationPlan:
+    """What a trained network expects of an image.
+
+    Attributes:
+        preset: name of the preset, which fixes channels and grey values.
+        spatial_dims: 2 or 3.
+        channels: channels of the image.
+        labels: names of the labels; label i of the mask is ``labels[i - 1]``.
+        spacing: 3-D: voxel size in mm (R, A, S) to which every image is resampled; 2-D: empty.
+        roi: sides in pixels of what the network sees at once. A 2-D image is resized to it, whatever its aspect
+            ratio: nothing is cut off or padded and the way back is one interpolation; the images of one kind of
+            scanner have similar aspect ratios and the augmentation covers the rest. A 3-D image is covered by
+            overlapping windows of this size.
+    """
+
+    preset: str
+    spatial_dims: int
+    channels: int
+    labels: tuple[str, ...]
+    spacing: tuple[float, ...]
+    roi: tuple[int, ...]
+
+    def grid_of(self, shape: Sequence[int], spacing: Sequence[float]) -> tuple[int, ...]:
+        """Shape to which an image is resampled; both arguments per spatial axis, the spacing in mm."""
+        if self.spatial_dims == 2:
+            return self.roi
+        return _resampled_shape(shape, spacing, self.spacing)
+
+
+def plan_from(pairs: Sequence[LabelledImage], preset: Preset, labels: Sequence[str]) -> SegmentationPlan:
+    """Plan for the labelled images: in 3-D the median spacing, and the median shape as far as the preset allows.
+
+    Args:
+        pairs: at least one, from ``usable_pairs``.
+        preset: kind of image.
+        labels: names of the labels, without the background.
+    """
+    if preset.spatial_dims == 2:
+        spacing: tuple[float, ...] = ()
+        roi: tuple[int, ...] = (preset.segmentation_size,) * 2
+    else:
+        # Rounded so that noise in the headers does not cost every image an interpolation.
+        spacing = tuple(round(float(value), 4) for value in np.median([pair.spacing for pair in pairs], axis=0))
+        shapes = [_resampled_shape(pair.shape, pair.spacing, spacing) for pair in pairs]
+        roi = tuple(
+            min(math.ceil(side / SIDE_MULTIPLE) * SIDE_MULTIPLE, preset.segmentation_roi)
+            for side in np.median(shapes, axis=0)
+        )
+    return SegmentationPlan(preset.name, preset.spatial_dims, preset.channels, tuple(labels), spacing, roi)
+
+
+def plan_path(model: Path) -> Path:
+    """Where the plan of a published model lies: the same name with ``.json``."""
+    return model.with_suffix(".json")
+
+
+def plan_text(plan: SegmentationPlan) -> str:
+    """The plan as JSON."""
+    return json.dumps(asdict(plan), indent=2) + "\n"
+
+
+def load_plan(path: Path) -> SegmentationPlan:
+    """Read a plan.
+
+    Raises:
+        UserError: missing or damaged.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return SegmentationPlan(
+            preset=str(values["preset"]),
+            spatial_dims=int(values["spatial_dims"]),
+            channels=int(values["channels"]),
+            labels=tuple(str(name) for name in values["labels"]),
+            spacing=tuple(float(value) for value in values["spacing"]),
+            roi=tuple(int(value) for value in values["roi"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: the plan of the segmentation model is missing or damaged; train again") from error
+
+
+def check_plan(plan: SegmentationPlan, preset: Preset, labels: Sequence[str]) -> None:
+    """Refuse a model that was trained under other settings than those of the server.
+
+    Raises:
+        UserError: other labels or another preset.
+    """
+    for key, trained, now in (
+        ("labels", ",".join(plan.labels), ",".join(labels)),
+        ("preset", plan.preset, preset.name),
+    ):
+        if trained != now:
+            raise UserError(
+                f"the segmentation model was trained with --conf {key} {trained} but the server runs with "
+                f"--conf {key} {now}; train again or start the server with the former"
+            )
+
+
+def _resampled_shape(shape: Sequence[int], spacing: Sequence[float], target: Sequence[float]) -> tuple[int, ...]:
+    return tuple(max(1, round(side * step / wanted)) for side, step, wanted in zip(shape, spacing, target, strict=True))

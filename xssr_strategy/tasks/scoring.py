@@ -1,0 +1,67 @@
+"""Scoring method ``xssr``: brings encoder, vectors and worklist up to date in the background."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict
+from typing import Any
+
+from monailabel.interfaces.datastore import Datastore
+from monailabel.interfaces.tasks.scoring import ScoringMethod
+
+from xssr_strategy import worklist
+from xssr_strategy.embedding.store import TARGET
+from xssr_strategy.errors import UserError
+from xssr_strategy.tasks.project import READY, Heartbeat, Project
+
+logger = logging.getLogger(__name__)
+
+
+class XSSRScoring(ScoringMethod):
+    """Trains the encoder if there is none, embeds what is new, ranks the pool.
+
+    MONAI Label runs it after start-up, after each next sample and after each training; a run with
+    nothing new ends at once.
+
+    Args:
+        project: settings, workspace and store.
+        datastore: of the server, for :meth:`info`.
+    """
+
+    def __init__(self, project: Project, datastore: Datastore) -> None:
+        super().__init__("XSSR: encoder, embeddings and ranking of the pool")
+        self._project = project
+        self._datastore = datastore
+
+    def info(self) -> dict[str, Any]:
+        """State of the work: state, embedded, pool, failed, encoder, progress, and why images failed."""
+        state = asdict(self._project.state(self._datastore))
+        return {"description": self.description, **state, "reasons": dict(self._project.failed)}
+
+    def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any]:
+        """One run; the answer is the state after it, or the sentence that says why it could not end."""
+        project = self._project
+        pool = project.pool(datastore)
+        try:
+            gone = set(project.embedded | project.failed.keys()) - set(pool)
+            if gone:
+                project.store.forget(TARGET, sorted(gone))
+            ranking = worklist.update(
+                pool,
+                project.labelled(datastore),
+                project.settings,
+                project.preset,
+                project.workspace,
+                project.store,
+                Heartbeat(project, logger),
+            )
+        except UserError as error:
+            logger.error("Scoring stopped: %s", error)
+            return {"error": str(error)}
+        finally:
+            project.report_progress(READY, 0, 0)
+        state = project.state(datastore)
+        for image, reason in project.failed.items():
+            logger.warning("Set aside: %s: %s", image, reason)
+        logger.info("Scoring done: %d of %d images embedded, alpha %.1f.", state.embedded, state.pool, ranking.alpha)
+        return {**asdict(state), "alpha": ranking.alpha}

@@ -1,0 +1,141 @@
+"""MONAI Label's InferTask: an image and the published U-Net -> a mask on the image's own voxels."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from monai.data import MetaTensor
+from monai.inferers import Inferer
+from monai.transforms import Transform
+from monailabel.interfaces.tasks.infer_v2 import InferType
+from monailabel.tasks.infer.basic_infer import BasicInferTask
+from monailabel.transform.writer import write_itk
+from monailabel.utils.others.generic import strtobool
+from torch import Tensor
+
+from xssr_strategy.errors import UserError
+from xssr_strategy.images.listing import image_extension
+from xssr_strategy.images.preset import Preset
+from xssr_strategy.segmentation.geometry import original_label
+from xssr_strategy.segmentation.inference import build_inferer
+from xssr_strategy.segmentation.network import build_unet
+from xssr_strategy.segmentation.plan import SegmentationPlan, check_plan, load_plan, plan_path
+from xssr_strategy.segmentation.transforms import read_for_network
+
+_PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")  # no place in space, and some are lossy: labels go to PNG
+_NIFTI = (".nii", ".nii.gz")
+_ITK = (".nrrd", ".mha")
+
+
+class SegmentationInfer(BasicInferTask):
+    """Segment an image with the published network; listed by the server only once there is one."""
+
+    def __init__(self, path: Path, preset: Preset, labels: tuple[str, ...]) -> None:
+        """Register the task.
+
+        Args:
+            path: the model file that the trainer publishes, its plan beside it.
+            preset: kind of image.
+            labels: names of the labels; label i of the mask is ``labels[i - 1]``.
+        """
+        super().__init__(
+            path=str(path),
+            network=build_unet(preset.spatial_dims, preset.channels, len(labels) + 1),
+            type=InferType.SEGMENTATION,
+            labels={name: index for index, name in enumerate(labels, start=1)},
+            dimension=preset.spatial_dims,
+            description=f"{preset.spatial_dims}-D U-Net trained on the submitted labels",
+        )
+        self._published = Path(path)
+        self._preset = preset
+
+    def is_valid(self) -> bool:
+        """Whether a model is published."""
+        return self._published.exists() and plan_path(self._published).exists()
+
+    def pre_transforms(self, data: dict[str, Any] | None = None) -> Sequence[Callable]:
+        """Read the image.
+
+        Raises:
+            UserError: no model, or one that was trained under other settings.
+        """
+        if not self.is_valid():
+            raise UserError("there is no segmentation model yet: submit labels and train 'segmentation' first")
+        plan = load_plan(plan_path(self._published))
+        check_plan(plan, self._preset, tuple(self.labels))
+        return [ReadForNetwork(self._preset, plan)]
+
+    def inferer(self, data: dict[str, Any]) -> Inferer:
+        """One pass in 2-D, overlapping windows in 3-D."""
+        return build_inferer(data["plan"])
+
+    def post_transforms(self, data: dict[str, Any] | None = None) -> Sequence[Callable]:
+        """Back onto the voxels of the file."""
+        return [ToOriginalGrid()]
+
+    def writer(self, data: dict[str, Any], extension: str | None = None, dtype: Any = None) -> tuple[str, dict]:
+        """Write the mask in the image's format, or the one that the request's ``result_extension`` names.
+
+        Pictures give PNG; DICOM and whatever else has no lossless form of its own gives .nii.gz.
+        """
+        original: MetaTensor = data["original"]
+        source = Path(data["image_path"])
+        suffix = _label_extension(source, original, extension or data.get("result_extension"))
+        array = data["pred"].numpy().astype(np.dtype(dtype or data.get("result_dtype") or "uint8"))
+        handle, name = tempfile.mkstemp(suffix=suffix)
+        os.close(handle)
+        _write(array, original, source, name, compress=bool(strtobool(data.get("result_compress"))))
+        return name, {}
+
+
+class ReadForNetwork(Transform):
+    """{"image": path} -> "image" as the network sees it, "original" as it is stored, "plan" for the steps to come."""
+
+    def __init__(self, preset: Preset, plan: SegmentationPlan) -> None:
+        self.preset = preset
+        self.plan = plan
+
+    def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
+        image, original = read_for_network(data["image"], self.preset, self.plan)
+        return {**data, "image": image, "original": original, "plan": self.plan}
+
+
+class ToOriginalGrid(Transform):
+    """Logits "pred" (classes, *grid) -> label "pred" (*spatial) on the voxels of "original"."""
+
+    def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
+        original: MetaTensor = data["original"]
+        label: Tensor = original_label(data["pred"], original.affine.numpy(), original.shape[1:])
+        return {**data, "pred": label}
+
+
+def _label_extension(source: Path, original: MetaTensor, requested: str | None) -> str:
+    own = "" if source.is_dir() else image_extension(source)
+    if requested:
+        suffix = requested.lower().removeprefix(".seg")
+        if suffix in (*_NIFTI, *_ITK) or (suffix == ".png" and own in _PICTURES):
+            return suffix
+    if own in _PICTURES and original.ndim == 3:
+        return ".png"
+    if own == ".mhd":
+        return ".mha"  # a label is one file
+    return own if own in (*_NIFTI, *_ITK) else ".nii.gz"
+
+
+def _write(array: np.ndarray, original: MetaTensor, source: Path, name: str, compress: bool) -> None:
+    affine = np.asarray(original.affine, dtype=np.float64)
+    if array.ndim == 2 and len(original.meta["spatial_shape"]) == 3:  # a volume of one slice becomes one again
+        array = array.reshape(tuple(int(side) for side in original.meta["spatial_shape"]))
+        affine = np.asarray(original.meta["original_affine"], dtype=np.float64)
+    if name.endswith(_NIFTI):
+        nib.save(nib.Nifti1Image(array, affine), name)
+        return
+    picture = array.ndim == 2 and image_extension(source) in _PICTURES
+    plane = affine[np.ix_([0, 1, 3], [0, 1, 3])]
+    write_itk(array, name, None if picture else affine if array.ndim == 3 else plane, None, compress)

@@ -1,0 +1,30 @@
+"""How a server refuses to start: with one line, not with a traceback."""
+
+from __future__ import annotations
+
+import logging
+
+
+class StartupError(RuntimeError):
+    """The server cannot start as asked; the message is one sentence that says what is allowed."""
+
+
+class _OneLine(logging.Filter):
+    """Reduces the report of a refused start to its sentence.
+
+    The web server logs whatever an app raises at start-up as a traceback; this filter keeps its last line.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        _, marker, sentence = record.getMessage().rpartition(f"{StartupError.__name__}: ")
+        if marker:
+            record.msg, record.args, record.exc_info = sentence.strip(), (), None
+        return True
+
+
+_filter = _OneLine()
+
+
+def report_refusals_in_one_line() -> None:
+    """From here on the web server reports a ``StartupError`` in one line."""
+    logging.getLogger("uvicorn.error").addFilter(_filter)  # a filter is kept once, however often it is added

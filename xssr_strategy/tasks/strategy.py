@@ -1,0 +1,126 @@
+"""Strategies: what MONAI Label asks for the next sample."""
+
+from __future__ import annotations
+
+import logging
+import random
+from typing import Any
+
+import numpy as np
+from monailabel.interfaces.datastore import Datastore
+from monailabel.interfaces.tasks.strategy import Strategy
+
+from xssr_strategy.embedding.standardise import standardise
+from xssr_strategy.embedding.store import SOURCE, TARGET
+from xssr_strategy.selection import Selector
+from xssr_strategy.tasks.project import Project
+from xssr_strategy.worklist import reason
+
+logger = logging.getLogger(__name__)
+
+
+class _PoolStrategy(Strategy):
+    """What the strategies share: the images that may be handed out, and the answer while none is ranked."""
+
+    def __init__(self, description: str, project: Project) -> None:
+        super().__init__(description)
+        self._project = project
+
+    def _waiting(self, request: dict[str, Any], datastore: Datastore) -> list[str]:
+        """Unlabelled images that can be read, sorted: an archive lists them in an order of its own."""
+        unlabelled = datastore.get_unlabeled_images(request.get("label_tag"), request.get("labels"))
+        failed = self._project.failed
+        waiting = sorted(image for image in unlabelled if image not in failed)
+        if not waiting:
+            aside = f"; {len(failed)} cannot be read and are set aside" if failed else ""
+            logger.info("Nothing left to annotate: all images are labelled%s.", aside)
+        return waiting
+
+    def _at_random(self, waiting: list[str], datastore: Datastore, why: str) -> dict[str, Any]:
+        state = self._project.state(datastore)
+        image = random.choice(waiting)  # noqa: S311 - no secret
+        return {
+            "id": image,
+            "score": 0.0,
+            "rank": None,
+            "density": None,
+            "novelty": None,
+            "diversity": None,
+            "alpha": None,
+            "reason": f"Picked at random, because {why}.",
+            "embedded": state.embedded,
+            "pool": state.pool,
+        }
+
+    def _not_ranked_yet(self, datastore: Datastore) -> str:
+        state = self._project.state(datastore)
+        if state.embedded:
+            return f"the pool is not ranked yet: {state.embedded} of {state.pool} images are embedded"
+        if state.progress:
+            return f"no image is embedded yet: {state.state}, {state.progress.replace('/', ' of ')}"
+        return f"no image of {state.pool} is embedded yet: the scoring has not started"
+
+
+class XSSRStrategy(_PoolStrategy):
+    """The first image of the XSSR worklist that has no label yet; answers from a ranking made beforehand."""
+
+    def __init__(self, project: Project) -> None:
+        super().__init__("XSSR: representative images by density, novelty and diversity", project)
+
+    def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any] | None:
+        """``id``, ``score``, ``rank``, terms, ``alpha``, ``reason``, ``embedded``, ``pool``; None if all is labelled."""
+        waiting = self._waiting(request, datastore)
+        if not waiting:
+            return None
+        ranking = self._project.ranking
+        if ranking is None:
+            return self._at_random(waiting, datastore, self._not_ranked_yet(datastore))
+        left = set(waiting)
+        pick = next((pick for pick in ranking.picks if pick.image in left), None)
+        if pick is None:
+            return self._at_random(waiting, datastore, "the images left are new and not ranked yet")
+        state = self._project.state(datastore)
+        return {
+            "id": pick.image,
+            "score": pick.score,
+            "rank": pick.rank,
+            "density": pick.density,
+            "novelty": pick.novelty,
+            "diversity": pick.diversity,
+            "alpha": ranking.alpha,
+            "reason": reason(pick, ranking),
+            "embedded": state.embedded,
+            "pool": state.pool,
+        }
+
+
+class SelectorStrategy(_PoolStrategy):
+    """The one image that a selector picks, given all labelled ones."""
+
+    def __init__(self, description: str, project: Project, selector: Selector) -> None:
+        super().__init__(description, project)
+        self._selector = selector
+
+    def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any] | None:
+        """``id``, ``score``, ``reason``, ``embedded``, ``pool``; None if everything is labelled."""
+        waiting = self._waiting(request, datastore)
+        if not waiting:
+            return None
+        encoder = self._project.encoder
+        images, vectors = ([], None) if encoder is None else self._project.store.vectors(TARGET, encoder)
+        left = set(waiting)
+        closed = [row for row, image in enumerate(images) if image not in left]
+        if vectors is None or len(closed) == len(images):
+            return self._at_random(waiting, datastore, self._not_ranked_yet(datastore))
+        assert encoder is not None
+        _, known = self._project.store.vectors(SOURCE, encoder)
+        target, source = standardise(vectors, known if len(known) else None)
+        selection = self._selector.select(target, 1, source, np.asarray(closed, dtype=int))
+        state = self._project.state(datastore)
+        return {
+            "id": images[int(selection.indices[0])],
+            "score": float(selection.scores[0]),
+            "reason": f"Picked by {type(self._selector).__name__}, given {len(closed)} images already labelled.",
+            "embedded": state.embedded,
+            "pool": state.pool,
+        }

@@ -178,8 +178,6 @@ def train(
         state = path.with_suffix(".training")
         progress(TRAINING, 0, settings.encoder_steps)
         inputs = training_inputs(chosen, preset, cache, lambda done, total: None)
-        if not len(inputs):
-            raise UserError(f"the encoder cannot be trained: none of {len(chosen)} images can be read.")
         training = TrainingSettings(steps=settings.encoder_steps, seed=settings.seed)
         loss = train_encoder(encoder, inputs, training, state, lambda step, steps: progress(TRAINING, step, steps))
         cosine = mean_cosine(encode_all(encoder, inputs[:200]))

@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.images.files import write_series
 from tests.segmentation.phantoms import AFFINES, oblique, write_itk, write_nifti, write_png
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import PRESETS
@@ -147,3 +148,24 @@ def test_no_usable_pair_is_an_error_that_tells_the_first_reason(tmp_path: Path) 
     image = write_png(tmp_path / "image.png", np.arange(30).reshape(5, 6))
     with pytest.raises(UserError, match=r"no usable label .*gone\.png"):
         usable_pairs([{"image": str(image), "label": str(tmp_path / "gone.png")}], XRAY, ("lung",))
+
+
+def test_a_nifti_label_of_a_dicom_series_fits_it(tmp_path: Path) -> None:
+    """Viewers save labels of DICOM images as NIfTI or NRRD, whose axes run the other way."""
+    drawn = mask()
+    series = write_series(tmp_path / "series", drawn.astype(np.int16), (0.8, 0.8, 2.0))
+    image = conform(read_image(series), MRI)
+    affine = np.diag([-0.8, -0.8, 2.0, 1.0])
+    for label in (
+        write_nifti(tmp_path / "label.nii.gz", drawn, affine),
+        write_itk(tmp_path / "label.nrrd", drawn, affine),
+        write_nifti(tmp_path / "ras.nii.gz", drawn[::-1, ::-1], np.diag([0.8, 0.8, 2.0, 1.0]) + _shift(drawn)),
+    ):
+        torch.testing.assert_close(read_label(label, ("a", "b"), image).float(), image.as_tensor())
+
+
+def _shift(drawn: np.ndarray) -> np.ndarray:
+    """Moves the origin to the voxel that was last before both axes were turned round."""
+    shift = np.zeros((4, 4))
+    shift[:2, 3] = [-0.8 * (drawn.shape[0] - 1), -0.8 * (drawn.shape[1] - 1)]
+    return shift

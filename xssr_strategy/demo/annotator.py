@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -26,7 +27,10 @@ class Annotator:
     """
 
     def __init__(self, url: str, name: str = "annotator") -> None:
-        self.client = MONAILabelClient(url, client_id=name)
+        # A folder of its own: on one machine the client would save a mask over the server's temporary
+        # file of the same name, which the server then removes.
+        self._masks = tempfile.TemporaryDirectory(prefix="xssr-masks-")
+        self.client = MONAILabelClient(url, tmpdir=self._masks.name, client_id=name)
 
     def state(self) -> dict[str, Any]:
         """``scoring.xssr`` of ``/info/``."""

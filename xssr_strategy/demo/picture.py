@@ -131,6 +131,8 @@ def place_badges(anchors: NDArray[np.floating], obstacles: NDArray[np.floating],
         cost = np.linalg.norm(steps, axis=1) / room + 1e3 * outside
         # A covered point is worse than a longer leader, a covered number or an outside place much worse.
         cost += 2.0 * (_distances(places, obstacles) < 0.7 * room).sum(axis=1)
+        # Marks of other picks are larger than points.
+        cost += 5.0 * ((_distances(places, anchors) < room) & (anchors != anchor).any(axis=1)).sum(axis=1)
         if placed:
             cost += 1e2 * (_distances(places, np.array(placed)) < room).sum(axis=1)
         placed.append(places[int(np.argmin(cost))])
@@ -160,8 +162,8 @@ def _draw_images(axes: Axes, result: DemoResult) -> tuple[np.ndarray, np.ndarray
     axes.set_ylabel(f"PC 2 ({share[1]:.0%} of the pool's variance)".replace("%", " %"))
     axes.set_title(f"The pool and the {result.rounds} picks of each strategy, in order")
     axes.tick_params(labelbottom=False, labelleft=False, length=0)
-    axes.legend(handles=_map_legend(result, outside), loc="upper center", bbox_to_anchor=(0.5, -0.09), ncols=3, frameon=False,
-                fontsize=_FONT_SMALL, handletextpad=0.5, columnspacing=1.6)  # fmt: skip
+    axes.legend(handles=_map_legend(result, outside), loc="upper center", bbox_to_anchor=(0.5, -0.09), ncols=3,
+                frameon=False, fontsize=_FONT_SMALL, handletextpad=0.5, columnspacing=1.6)  # fmt: skip
     return source, target
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.images.reading import UnreadableImage, encoder_input
 
@@ -60,20 +61,27 @@ def training_inputs(
     Args:
         file: the .npy file; the caller removes it after the training.
         on_image: called with (done, total).
+
+    Raises:
+        UserError: not one image can be read.
     """
     shape = (len(images), preset.channels, *[preset.encoder_size] * preset.spatial_dims)
     rows = _open(file, shape)
     missing = {image: path for row, (image, path) in zip(rows, images.items(), strict=True) if np.isnan(row).any()}
     place = {image: index for index, image in enumerate(images)}
     done = len(images) - len(missing)
+    reason = ""
     for image, values in read_ahead(missing, preset):
         if isinstance(values, UnreadableImage):
             logger.warning("Left out of the encoder's training: %s", values)
+            reason = reason or str(values)
         else:
             rows[place[image]] = values.numpy()
         done += 1
         on_image(done, len(images))
     readable = [index for index, row in enumerate(rows) if not np.isnan(row.ravel()[0])]
+    if not readable:
+        raise UserError(f"none of the {len(images)} images can be read, for example {reason}")
     return rows if len(readable) == len(rows) else rows[readable]
 
 

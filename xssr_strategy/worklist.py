@@ -183,8 +183,8 @@ def train(
         cosine = mean_cosine(encode_all(encoder, inputs[:200]))
         if cosine > COLLAPSED and len(inputs) > 1:
             logger.warning(
-                "The embedding has collapsed (mean pairwise cosine %.4f above %.2f): the picks will be close to "
-                "random. Train longer (--conf encoder_steps), on more varied source images, or with another encoder.",
+                "The embedding has collapsed or nearly so (mean pairwise cosine %.4f, above %.2f): it may tell images "
+                "apart poorly. Train longer (--conf encoder_steps), on more varied images, or with another encoder.",
                 cosine,
                 COLLAPSED,
             )
@@ -251,7 +251,7 @@ def rank(
     """Rank the embedded images of ``target`` by XSSR; labelled ones count as picked already."""
     images, vectors = store.vectors(TARGET, checkpoint.id, target)
     _, known = store.vectors(SOURCE, checkpoint.id, source_images(settings))
-    vectors, reference = standardise(vectors, known if len(known) else None)
+    standardised, reference = standardise(vectors, known if len(known) else None)
     done = set(labelled) & set(images)
     rows = [row for row, image in enumerate(images) if image in done]
     budget = settings.budget.of(len(target))
@@ -261,7 +261,7 @@ def rank(
     calibration: tuple[tuple[float, float, float], ...] = ()
     if count:
         rule = XSSR(settings.alpha, settings.combination, calibration_budget=max(1, budget - len(rows)))
-        selection = rule.select(vectors, count, reference, rows)
+        selection = rule.select(standardised, count, reference, rows)
         assert selection.alpha is not None
         alpha, calibration = selection.alpha, selection.calibration
         terms = selection.terms

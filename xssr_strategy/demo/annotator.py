@@ -95,6 +95,10 @@ def unseen_dice(annotator: Annotator, truths: Mapping[Path, Path]) -> float:
     scores = []
     for image, truth in truths.items():
         mask = annotator.segment(image)
-        scores.append(mean_dice(np.asarray(nib.load(mask).dataobj), np.asarray(nib.load(truth).dataobj)))
+        scores.append(mean_dice(_voxels(mask), _voxels(truth)))
         mask.unlink()
     return float(np.mean(scores))
+
+
+def _voxels(path: Path) -> NDArray[Any]:
+    return np.asarray(nib.Nifti1Image.from_filename(path).dataobj)

@@ -57,7 +57,8 @@ def load_encoder(path: Path) -> EncoderCheckpoint:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})["xssr"])
         name, fields = header["encoder"], header["preset"]
-        preset = Preset(**{key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()})
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+        preset = Preset(**values)
         encoder = build_encoder(name, preset)
         encoder.load_state_dict(load_file(path))
         digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]

@@ -11,7 +11,8 @@ from xssr_strategy.embedding.encoder import Encoder, MaskedAutoencoder, normalis
 from xssr_strategy.embedding.masking import masked_mse, random_patch_mask, to_pixels
 from xssr_strategy.images.preset import Preset
 
-_STYLE = {"norm": ("group", {"num_groups": 8}), "act": "gelu"}
+_NORM = ("group", {"num_groups": 8})
+_ACT = "gelu"
 
 
 class ConvMAE(MaskedAutoencoder):
@@ -35,14 +36,14 @@ class ConvMAE(MaskedAutoencoder):
         widths = (in_channels, *channels)
         self.encoder = nn.Sequential(
             *(
-                ResidualUnit(spatial_dims, before, after, strides=2, subunits=2, **_STYLE)
+                ResidualUnit(spatial_dims, before, after, strides=2, subunits=2, norm=_NORM, act=_ACT)
                 for before, after in itertools.pairwise(widths)
             )
         )
         upwards = tuple(reversed(channels[1:]))
         self.decoder = nn.Sequential(
             *(
-                Convolution(spatial_dims, before, after, strides=2, is_transposed=True, **_STYLE)
+                Convolution(spatial_dims, before, after, strides=2, is_transposed=True, norm=_NORM, act=_ACT)
                 for before, after in itertools.pairwise(upwards)
             ),
             # From a quarter of the side at once: the last two stages would cost more than all others.

@@ -39,7 +39,7 @@ from xssr_strategy.segmentation.transforms import training_transforms, validatio
 logger = logging.getLogger(__name__)
 
 # All numbers below are our choice, made on two CPU cores with 22 chest X-rays and 20 hippocampi.
-MAX_EPOCHS = 40
+MAX_EPOCHS = 30
 STEPS_PER_EPOCH = 20
 BATCH_SIZE = {2: 8, 3: 2}
 LEARNING_RATE = 2e-3

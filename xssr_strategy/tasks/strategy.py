@@ -68,7 +68,7 @@ class XSSRStrategy(_PoolStrategy):
         super().__init__("XSSR: representative images by density, novelty and diversity", project)
 
     def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any] | None:
-        """``id``, ``score``, ``rank``, terms, ``alpha``, ``reason``, ``embedded``, ``pool``; None if all is labelled."""
+        """``id``, ``score``, ``rank``, terms, ``alpha``, ``reason``, ``embedded``, ``pool``; None at the end."""
         waiting = self._waiting(request, datastore)
         if not waiting:
             return None

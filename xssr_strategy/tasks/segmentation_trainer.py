@@ -87,8 +87,6 @@ class SegmentationTrainer(BasicTrainTask):
         self._published = Path(publish_path)
         self._plan: SegmentationPlan | None = None
 
-    # ---- the request ------------------------------------------------------------------------------------------
-
     def __call__(self, request: Mapping[str, Any], datastore: Datastore) -> dict[str, Any]:
         """Train.
 
@@ -134,8 +132,6 @@ class SegmentationTrainer(BasicTrainTask):
                 return super().train(rank, world_size, request, datalist)
         finally:
             self.cleanup(request)
-
-    # ---- what is trained --------------------------------------------------------------------------------------
 
     def network(self, context: Context) -> nn.Module:
         plan = self._planned()
@@ -188,7 +184,7 @@ class SegmentationTrainer(BasicTrainTask):
             return PersistentDataset(datalist, transforms, cache_dir=Path(context.cache_dir)), datalist
         return {"CacheDataset": CacheDataset, "Dataset": Dataset}[context.dataset_type](datalist, transforms), datalist
 
-    # ---- the engines, without the stock handlers that leave checkpoints behind ----------------------------------
+    # The engines are built here because the stock ones carry handlers that leave checkpoints behind.
 
     def _create_evaluator(self, context: Context) -> SupervisedEvaluator | None:
         if not context.val_datalist:
@@ -250,8 +246,6 @@ class SegmentationTrainer(BasicTrainTask):
         context.trainer.add_event_handler(Events.STARTED, start)
         context.trainer.add_event_handler(Events.EPOCH_COMPLETED, end_epoch)
         context.trainer.add_event_handler(Events.COMPLETED, end)
-
-    # ---- helpers ------------------------------------------------------------------------------------------------
 
     def _planned(self) -> SegmentationPlan:
         assert self._plan is not None, "pre_process makes the plan"

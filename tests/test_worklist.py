@@ -13,6 +13,7 @@ from xssr_strategy.embedding.store import TARGET, EmbeddingStore
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import find_images
 from xssr_strategy.images.preset import PRESETS
+from xssr_strategy.ranking import Ranking, rank, read_ranking, reason
 from xssr_strategy.settings import Settings, parse_settings
 from xssr_strategy.workspace import Workspace, for_reading
 
@@ -40,7 +41,7 @@ class Bench:
         self.store = EmbeddingStore(self.workspace.store)
         self.stages: list[str] = []
 
-    def update(self, labelled: tuple[str, ...] = (), settings: Settings | None = None) -> worklist.Ranking:
+    def update(self, labelled: tuple[str, ...] = (), settings: Settings | None = None) -> Ranking:
         self.stages.clear()
         return worklist.update(
             find_images(self.studies),
@@ -58,7 +59,7 @@ def bench(tmp_path) -> Bench:
     return Bench(tmp_path)
 
 
-def order(ranking: worklist.Ranking) -> list[str]:
+def order(ranking: Ranking) -> list[str]:
     return [pick.image for pick in ranking.picks]
 
 
@@ -69,7 +70,7 @@ def test_first_run_trains_embeds_and_ranks_and_the_second_only_looks(bench: Benc
     assert [pick.rank for pick in ranking.picks] == list(range(1, 31))
     assert (ranking.pool, ranking.budget, ranking.novelty) == (30, 4, True)
     assert len(ranking.calibration) == 10
-    assert worklist.read_ranking(bench.store) == ranking
+    assert read_ranking(bench.store) == ranking
 
     before = {path: path.stat().st_mtime_ns for path in bench.workspace.root.rglob("*.safetensors")}
     written = bench.store.written(TARGET, ranking.encoder)
@@ -103,7 +104,7 @@ def test_a_ranking_after_labels_goes_on_as_the_greedy_rule_would(bench: Bench) -
     checkpoint, _ = worklist.prepare(
         find_images(bench.studies), fixed, PRESET, bench.workspace, bench.store, lambda *_: None
     )
-    rest = worklist.rank(checkpoint, find_images(bench.studies), whole[:5], fixed, bench.store)
+    rest = rank(checkpoint.id, find_images(bench.studies), whole[:5], fixed, bench.store)
     assert order(rest) == whole[5:]
 
 
@@ -131,7 +132,7 @@ def test_unreadable_pools_and_sources_are_named(bench: Bench, tmp_path) -> None:
 
 def test_reason_is_one_plain_sentence(bench: Bench) -> None:
     ranking = bench.update()
-    sentences = [worklist.reason(pick, ranking) for pick in ranking.picks]
+    sentences = [reason(pick, ranking) for pick in ranking.picks]
     assert all(sentence.endswith(".") and sentence.count(".") == 1 for sentence in sentences)
     assert sentences[0].startswith("Pick 1 of 30: ")
     assert "source" in sentences[0]

@@ -15,8 +15,8 @@ from xssr_strategy.embedding.store import EmbeddingStore
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.detect import detect_preset, preset_by_name
 from xssr_strategy.images.listing import find_images
+from xssr_strategy.ranking import Ranking, rank, reason
 from xssr_strategy.settings import parse_settings
-from xssr_strategy.worklist import Ranking, reason
 from xssr_strategy.workspace import for_reading
 
 _CONF = ("source", "budget", "alpha", "combination", "encoder", "encoder_steps", "preset", "seed", "workspace")
@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     )
     with StageProgress(console) as progress:
         checkpoint, report = worklist.prepare(pool, settings, preset, workspace, store, progress)
-        ranking = worklist.rank(checkpoint, pool, labelled, settings, store)
+        ranking = rank(checkpoint.id, pool, labelled, settings, store)
     console.print(f"{report.embedded} images embedded now, {report.unchanged} found embedded.", highlight=False)
     for image, (_, why) in store.failures("target").items():
         if image in pool:

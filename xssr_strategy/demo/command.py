@@ -23,9 +23,9 @@ from xssr_strategy.demo.server import Server, free_port
 from xssr_strategy.embedding.standardise import standardise
 from xssr_strategy.embedding.store import SOURCE, TARGET, EmbeddingStore
 from xssr_strategy.errors import UserError
+from xssr_strategy.ranking import read_ranking
 from xssr_strategy.settings import Settings
 from xssr_strategy.simulation.phantoms import SCANNER_A, SCANNER_B, write_phantoms
-from xssr_strategy.worklist import read_ranking
 from xssr_strategy.workspace import beside
 
 ROUNDS = 6
@@ -93,7 +93,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         draw(_result(folder / "studies", kinds, xssr, at_random), picture)
         found = {name: sum(kinds[image] == "minority" for image in arm.picks) for name, arm in _named(xssr, at_random)}
         say(
-            f"After {ROUNDS} annotations: Dice {xssr.dice[-1]:.3f} with XSSR ({found['XSSR']} of the minority type), "
+            f"After {ROUNDS} annotations: Dice {xssr.dice[-1]:.3f} with XSSR ({found['xssr']} of the minority type), "
             f"{at_random.dice[-1]:.3f} with random picks ({found['random']}). One draw each, half of the unseen scans "
             "of the minority type: an illustration, not a proof."
         )
@@ -137,7 +137,7 @@ def _show(state: dict[str, Any], progress: StageProgress) -> None:
 
 
 def _named(xssr: Played, at_random: Played) -> tuple[tuple[str, Played], ...]:
-    return (("XSSR", xssr), ("random", at_random))
+    return (("xssr", xssr), ("random", at_random))
 
 
 def _result(studies: Path, kinds: dict[str, Any], xssr: Played, at_random: Played) -> DemoResult:

@@ -175,7 +175,7 @@ def _map_legend(result: DemoResult, outside: int) -> list[Line2D]:
     for (strategy, picks), style in zip(result.picks.items(), _STRATEGIES, strict=False):
         minority = sum(kinds[index] == "minority" for index in picks)
         alpha = f", α = {result.alpha:g}" if strategy == "xssr" and result.alpha is not None else ""
-        label = f"{_name(strategy)}: {minority} of {len(picks)} minority{alpha}"
+        label = f"{strategy}: {minority} of {len(picks)} minority{alpha}"
         handles.append(_handle(style.marker, style.face, label, style.colour, 9.0, 1.8))
     return handles
 
@@ -221,8 +221,8 @@ def _draw_dice(axes: Axes, result: DemoResult) -> None:
     for (strategy, values), style in zip(result.dice.items(), _STRATEGIES, strict=False):
         axes.plot(np.arange(1, len(values) + 1), values, style.line, color=style.colour, linewidth=2.2, markersize=8,
                   marker=style.marker, markerfacecolor=style.face, markeredgewidth=1.8,
-                  label=_name(strategy))  # fmt: skip
-        finals.append(f"{_name(strategy)} {values[-1]:.2f}")
+                  label=strategy)  # fmt: skip
+        finals.append(f"{strategy} {values[-1]:.2f}")
     every = np.concatenate([np.asarray(values) for values in result.dice.values()])
     # Whole tenths around the curves with some air, inside the range that Dice has.
     low = max(0.0, np.floor(10 * every.min() - 0.3) / 10)
@@ -237,7 +237,3 @@ def _draw_dice(axes: Axes, result: DemoResult) -> None:
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="lower right", frameon=False, fontsize=_FONT, handlelength=3.2)
-
-
-def _name(strategy: str) -> str:
-    return {"xssr": "XSSR", "coreset": "Core-set"}.get(strategy, strategy.capitalize())

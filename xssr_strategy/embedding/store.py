@@ -149,6 +149,8 @@ class EmbeddingStore:
 
     def forget(self, domain: str, images: Sequence[str]) -> None:
         """Remove the vectors and failures of images that are gone."""
+        if not images:
+            return
         pairs = [(domain, image) for image in images]
         with _Transaction(self._db):
             self._db.executemany("DELETE FROM vectors WHERE domain = ? AND image = ?", pairs)

@@ -19,9 +19,10 @@ from xssr_strategy.errors import UserError
 from xssr_strategy.images.detect import detect_preset, preset_by_name
 from xssr_strategy.images.listing import find_images
 from xssr_strategy.images.preset import Preset
+from xssr_strategy.ranking import Ranking, is_current, read_ranking
 from xssr_strategy.settings import Settings, parse_settings
 from xssr_strategy.tasks.startup import StartupError
-from xssr_strategy.worklist import Ranking, encoder_note, is_current, read_ranking, source_images
+from xssr_strategy.worklist import encoder_note, source_images
 from xssr_strategy.workspace import Workspace, beside
 
 WAITING = "waiting"

@@ -12,9 +12,9 @@ from monailabel.interfaces.tasks.strategy import Strategy
 
 from xssr_strategy.embedding.standardise import standardise
 from xssr_strategy.embedding.store import SOURCE, TARGET
+from xssr_strategy.ranking import reason
 from xssr_strategy.selection import Selector
 from xssr_strategy.tasks.project import Project
-from xssr_strategy.worklist import reason
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,31 @@
+"""Run every benchmark, print one table, fail where a bound is missed."""
+
+from __future__ import annotations
+
+import sys
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import embedding, encoder_training, server
+from benchmarks.bound import Bound
+
+
+def main() -> int:
+    console = Console()
+    bounds: list[Bound] = []
+    for benchmark in (embedding, server, encoder_training):
+        name = benchmark.__name__.rsplit(".", maxsplit=1)[-1]
+        console.print(f"running {name} ...")
+        bounds += benchmark.run()
+    table = Table(title="Bounds", title_justify="left")
+    for column in ("what", "measured", "must be", ""):
+        table.add_column(column, overflow="fold")
+    for bound in bounds:
+        table.add_row(bound.what, bound.measured, bound.must, "[green]kept[/]" if bound.kept else "[red]missed[/]")
+    console.print(table)
+    return int(not all(bound.kept for bound in bounds))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

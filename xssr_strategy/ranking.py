@@ -1,0 +1,172 @@
+"""The worklist of a pool: which image is annotated when, why, and whether the order still holds."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
+
+from xssr_strategy.embedding.standardise import standardise
+from xssr_strategy.embedding.store import SOURCE, TARGET, EmbeddingStore
+from xssr_strategy.selection import XSSR
+from xssr_strategy.settings import Settings
+
+_RANKED = 1000  # picks ranked ahead at most; the ranking is renewed long before they are used up
+_SLACK = 10  # picks that may be out with annotators before labels count as out of order
+_NOTE = "ranking"
+
+
+@dataclass(frozen=True)
+class RankedImage:
+    """One pick of the worklist; the terms are in [0, 1], as they entered the score."""
+
+    image: str
+    rank: int
+    score: float
+    density: float
+    novelty: float
+    diversity: float
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The worklist of a pool.
+
+    Attributes:
+        key: digest of all that the ranking was made from, the labels aside.
+        encoder: id of the encoder checkpoint.
+        picks: in pick order.
+        labelled: images that had a label when the ranking was made.
+        pool: images in the pool.
+        budget: picks at which alpha was calibrated.
+        novelty: False without a source: novelty is off.
+        alpha, calibration: as in ``Selection``.
+    """
+
+    key: str
+    encoder: str
+    picks: tuple[RankedImage, ...]
+    labelled: frozenset[str]
+    pool: int
+    budget: int
+    novelty: bool
+    alpha: float
+    calibration: tuple[tuple[float, float, float], ...]
+
+
+def read_ranking(store: EmbeddingStore) -> Ranking | None:
+    """The ranking last written, or None."""
+    note = store.read_note(_NOTE)
+    if note is None:
+        return None
+    picks = tuple(RankedImage(**pick) for pick in note["picks"])
+    calibration = tuple(tuple(point) for point in note["calibration"])
+    return Ranking(**{**note, "picks": picks, "labelled": frozenset(note["labelled"]), "calibration": calibration})
+
+
+def write_ranking(store: EmbeddingStore, ranking: Ranking) -> None:
+    """Keep the ranking in place of the one before."""
+    store.note(_NOTE, {**asdict(ranking), "labelled": sorted(ranking.labelled)})
+
+
+def is_current(
+    ranking: Ranking,
+    encoder: str,
+    target: Collection[str],
+    labelled: Collection[str],
+    settings: Settings,
+    store: EmbeddingStore,
+) -> bool:
+    """Whether a fresh ranking would go on as this one does.
+
+    It would while vectors and rule are the same and labels have come in the order of the ranking,
+    but for a few picks that are out with annotators.
+    """
+    known = store.fingerprints(TARGET, encoder).keys() & set(target)
+    done = known & set(labelled)
+    if ranking.key != _ranking_key(encoder, target, settings, store) or not ranking.labelled <= done:
+        return False
+    new = done - ranking.labelled
+    expected = {pick.image for pick in ranking.picks[: len(new) + _SLACK]}
+    left = len(ranking.picks) - len(new)
+    return new <= expected and (left > _SLACK or len(ranking.picks) + len(ranking.labelled) >= len(known))
+
+
+def rank(
+    encoder: str,
+    target: Collection[str],
+    labelled: Collection[str],
+    settings: Settings,
+    store: EmbeddingStore,
+) -> Ranking:
+    """Rank the embedded images of ``target`` by XSSR; labelled ones count as picked already."""
+    images, vectors = store.vectors(TARGET, encoder, target)
+    _, known = store.vectors(SOURCE, encoder)
+    standardised, reference = standardise(vectors, known if len(known) else None)
+    done = set(labelled) & set(images)
+    rows = [row for row, image in enumerate(images) if image in done]
+    budget = settings.budget.of(len(target))
+    count = min(len(images) - len(rows), max(_RANKED, 2 * budget))
+    picks: tuple[RankedImage, ...] = ()
+    alpha: float = 0.0
+    calibration: tuple[tuple[float, float, float], ...] = ()
+    if count:
+        rule = XSSR(settings.alpha, settings.combination, calibration_budget=max(1, budget - len(rows)))
+        selection = rule.select(standardised, count, reference, rows)
+        assert selection.alpha is not None
+        alpha, calibration = selection.alpha, selection.calibration
+        terms = selection.terms
+        picks = tuple(
+            RankedImage(
+                images[row],
+                len(rows) + place + 1,
+                float(selection.scores[place]),
+                float(terms["density"][place]),
+                float(terms["novelty"][place]),
+                float(terms["diversity"][place]),
+            )
+            for place, row in enumerate(selection.indices)
+        )
+    return Ranking(
+        key=_ranking_key(encoder, target, settings, store),
+        encoder=encoder,
+        picks=picks,
+        labelled=frozenset(done),
+        pool=len(target),
+        budget=budget,
+        novelty=reference is not None,
+        alpha=alpha,
+        calibration=calibration,
+    )
+
+
+def reason(pick: RankedImage, ranking: Ranking) -> str:
+    """One plain sentence for the annotator: why this image.
+
+    The words' bounds are our choice; diversity's are lower because its scale ends at the outliers
+    that density keeps out.
+    """
+    kinds = ("rare in the pool", "fairly typical of the pool", "typical of many images in the pool")
+    parts = [_grade(pick.density, (1 / 3, 2 / 3), kinds)]
+    if ranking.novelty:
+        familiar = _grade(pick.novelty, (1 / 3, 2 / 3), ("familiar from", "partly new to", "new to"))
+        parts.append(f"{familiar} the source domain")
+    if pick.rank > 1:
+        apart = _grade(pick.diversity, (0.15, 0.35), ("near", "apart from", "far from"))
+        parts.append(f"{apart} what was picked before")
+    else:
+        parts.append("the starting point")
+    return f"Pick {pick.rank} of {ranking.pool}: {', '.join(parts[:-1])} and {parts[-1]}."
+
+
+def _grade(value: float, bounds: tuple[float, float], words: tuple[str, str, str]) -> str:
+    return words[sum(value >= bound for bound in bounds)]
+
+
+def _ranking_key(encoder: str, target: Collection[str], settings: Settings, store: EmbeddingStore) -> str:
+    """Digest of what a ranking depends on, labels aside: encoder, rule and the state of every image."""
+    wanted = set(target)
+    states = sorted(item for item in store.fingerprints(TARGET, encoder).items() if item[0] in wanted)
+    sources = sorted(store.fingerprints(SOURCE, encoder).items())
+    rule = (settings.alpha, settings.combination, str(settings.budget))
+    return hashlib.sha256(repr((encoder, rule, states, sources)).encode()).hexdigest()

@@ -1,0 +1,217 @@
+"""The state of a server's work, and what the tasks make of it: real datastore, real scoring, in one process."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.data import DICOM, need
+from tests.test_worklist import write
+from xssr_strategy.selection import CoreSet
+from xssr_strategy.tasks.datastore import StudiesDatastore
+from xssr_strategy.tasks.encoder_trainer import EncoderTrainer
+from xssr_strategy.tasks.project import Project
+from xssr_strategy.tasks.scoring import XSSRScoring
+from xssr_strategy.tasks.startup import StartupError
+from xssr_strategy.tasks.strategy import SelectorStrategy, XSSRStrategy
+
+CONF = {"encoder_steps": "2", "budget": "3"}
+
+
+class App:
+    """The parts of the app that need no server."""
+
+    def __init__(self, root: Path, conf: dict[str, str] = CONF) -> None:
+        self.studies = write(root / "studies", 16, 1)
+        self.reopen(conf)
+
+    def reopen(self, conf: dict[str, str] = CONF) -> None:
+        self.project = Project(str(self.studies), str(self.studies.parent / "app"), conf)
+        self.datastore = StudiesDatastore(str(self.studies))
+        self.scoring = XSSRScoring(self.project, self.datastore)
+        self.strategy = XSSRStrategy(self.project)
+
+    def score(self) -> dict:
+        return self.scoring({}, self.datastore)
+
+    def next(self) -> dict | None:
+        return self.strategy({"strategy": "xssr"}, self.datastore)
+
+    def label(self, image: str) -> None:
+        file = self.studies.parent / "label.png"
+        Image.fromarray(np.ones((32, 32), np.uint8)).save(file)
+        self.datastore.save_label(image, str(file), "final", {})
+
+    def state(self) -> str:
+        return self.scoring.info()["state"]
+
+    def due(self, look_at_files: bool = False) -> bool:
+        return self.project.scoring_is_due(self.datastore, look_at_files)
+
+
+@pytest.fixture
+def app(tmp_path, monkeypatch) -> App:
+    monkeypatch.setattr("xssr_strategy.tasks.datastore.settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD", False)
+    return App(tmp_path)
+
+
+def test_from_waiting_to_ready_and_nothing_more_to_do(app: App) -> None:
+    assert app.state() == "waiting"
+    assert app.due()
+    result = app.score()
+    assert (result["state"], result["embedded"], result["pool"], result["failed"]) == ("ready", 16, 16, 0)
+    assert app.state() == "ready"
+    assert not app.due()
+    assert not app.due(look_at_files=True)
+    app.reopen()  # a restart finds the work done
+    assert app.state() == "ready"
+    assert not app.due(look_at_files=True)
+
+
+def test_labels_in_order_need_no_scoring_and_out_of_order_do(app: App) -> None:
+    app.score()
+    for rank in range(1, 4):
+        answer = app.next()
+        assert answer["rank"] == rank
+        app.label(answer["id"])
+        assert not app.due()
+    last = app.project.ranking.picks[-1].image
+    app.label(last)
+    assert app.due()
+    assert app.next()["rank"] == 4  # answered from the ranking there is, until the new one is made
+    app.score()
+    assert not app.due()
+    assert app.next()["rank"] == 5
+
+
+def test_a_new_image_is_handed_out_last_until_it_is_ranked(app: App) -> None:
+    app.score()
+    for pick in app.project.ranking.picks:
+        app.label(pick.image)
+    assert app.next() is None
+    shutil.copy(app.studies / "i00.png", app.studies / "new.png")
+    app.datastore.refresh()
+    assert app.state() == "waiting"
+    assert app.due()
+    answer = app.next()
+    assert answer["id"] == "new"
+    assert answer["reason"] == "Picked at random, because the images left are new and not ranked yet."
+    app.score()
+    assert app.next()["rank"] == 17
+
+
+def test_a_replaced_file_is_noticed_when_files_are_looked_at(app: App) -> None:
+    app.score()
+    write(app.studies, 1, 9)
+    assert not app.due()
+    assert app.due(look_at_files=True)
+    app.score()
+    assert not app.due(look_at_files=True)
+
+
+def test_a_deleted_image_leaves_pool_and_store(app: App) -> None:
+    app.score()
+    first = app.next()["id"]
+    (app.studies / f"{first}.png").unlink()
+    app.datastore.refresh()
+    assert app.next()["id"] != first
+    assert app.score()["pool"] == 15
+    assert len(app.project.embedded) == 15
+
+
+def test_what_cannot_be_read_is_set_aside_and_not_handed_out(app: App) -> None:
+    (app.studies / "bad.png").write_bytes(b"no image")
+    app.datastore.refresh()
+    result = app.score()
+    assert (result["state"], result["embedded"], result["failed"]) == ("ready", 16, 1)
+    assert "bad.png" in app.scoring.info()["reasons"]["bad"]
+    seen = set()
+    while answer := app.next():
+        seen.add(answer["id"])
+        app.label(answer["id"])
+    assert len(seen) == 16
+    assert "bad" not in seen
+
+
+def test_encoder_trainer_trains_once_and_again_when_the_source_changes(app: App, tmp_path) -> None:
+    source = write(tmp_path / "source", 6, 2)
+    app.reopen({**CONF, "source": str(source)})
+    trainer = EncoderTrainer(app.project)
+    assert trainer({}, app.datastore)["status"] == "trained"
+    assert trainer({}, app.datastore) == {"status": "up to date"}
+    app.score()
+    before = app.project.encoder
+    assert not app.due()
+    write(source, 7, 3)
+    assert trainer({}, app.datastore)["status"] == "trained"
+    assert app.due()  # the vectors are those of the encoder before
+    app.score()
+    assert app.project.encoder != before
+    assert trainer({}, app.datastore) == {"status": "up to date"}
+
+
+def test_coreset_picks_given_the_labels(app: App) -> None:
+    coreset = SelectorStrategy("CoreSet", app.project, CoreSet())
+    assert "Picked at random" in coreset({}, app.datastore)["reason"]
+    app.score()
+    seen = []
+    while answer := coreset({}, app.datastore):
+        seen.append(answer["id"])
+        app.label(answer["id"])
+    assert sorted(seen) == sorted(path.stem for path in app.studies.glob("*.png"))
+
+
+def test_preset_is_kept_from_the_first_start(app: App) -> None:
+    assert app.project.preset.name == "xray"
+    for path in app.studies.glob("*.png"):
+        rgb = np.stack([np.asarray(Image.open(path)), np.zeros((32, 32), np.uint8), np.zeros((32, 32), np.uint8)], 2)
+        Image.fromarray(rgb).save(path)
+    app.reopen()
+    assert app.project.preset.name == "xray"
+    app.reopen({**CONF, "preset": "fundus"})
+    assert app.project.preset.name == "fundus"
+
+
+@pytest.mark.parametrize(
+    ("conf", "message"),
+    [
+        ({"alpah": "1"}, "--conf alpah: no such key"),
+        ({"source": "/no/such"}, "must be a folder that exists"),
+        ({"preset": "pet"}, "must be one of auto, xray"),
+    ],
+)
+def test_a_wrong_setting_refuses_the_start(tmp_path, conf, message) -> None:
+    studies = write(tmp_path / "studies", 2, 1)
+    with pytest.raises(StartupError, match=message):
+        Project(str(studies), str(tmp_path), conf)
+
+
+def test_empty_folders_and_archives_without_a_preset_refuse_the_start(tmp_path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(StartupError, match="no image is there; put images"):
+        Project(str(empty), str(tmp_path), {})
+    with pytest.raises(StartupError, match=r"--conf source .*empty: no image is there"):
+        Project(str(write(tmp_path / "studies", 2, 1)), str(tmp_path), {"source": str(empty)})
+    with pytest.raises(StartupError, match="add --conf preset"):
+        Project("http://127.0.0.1:1/dicom-web", str(tmp_path), {})
+
+
+def test_datastore_lists_dicom_series_and_all_extensions(tmp_path) -> None:
+    need(DICOM)
+    shutil.copytree(DICOM / "mr_hcrop_1", tmp_path / "1.2.840.1")
+    shutil.copytree(DICOM / "mr_hcrop_2", tmp_path / "second series")
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "photo.jpeg")
+    datastore = StudiesDatastore(str(tmp_path))
+    assert sorted(datastore.list_images()) == ["1.2.840.1", "photo", "second series"]
+    assert Path(datastore.get_image_uri("1.2.840.1")) == tmp_path / "1.2.840.1"
+    label = tmp_path / "mask.nii.gz"
+    label.write_bytes(b"x")
+    datastore.save_label("1.2.840.1", str(label), "final", {})
+    assert datastore.get_labeled_images() == ["1.2.840.1"]
+    assert Path(datastore.get_label_uri("1.2.840.1", "final")).exists()
+    assert StudiesDatastore(str(tmp_path)).get_labeled_images() == ["1.2.840.1"]  # also after a restart

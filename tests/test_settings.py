@@ -49,11 +49,13 @@ def test_defaults_and_values(tmp_path) -> None:
         ("alpha", "1.1", "must be auto, or a number from 0"),
         ("combination", "max", "must be one of product, sum"),
         ("encoder", "resnet", "must be one of conv_mae, vit_mae"),
-        ("encoder_steps", "0", "must be a whole number, at least 1"),
+        ("encoder_steps", "0", "must be a whole number from 1 to 1000000"),
+        ("source", "", "must be a folder that exists"),
         ("encoder_steps", "1e3", "must be a whole number"),
         ("preset", "pet", "must be one of auto, xray, fundus, mri, ct"),
         ("viewer_strategy", "first", "must be one of xssr, coreset, random, off"),
-        ("seed", "-1", "must be a whole number, at least 0"),
+        ("seed", "-1", "must be a whole number from 0 to"),
+        ("seed", "9" * 20, "must be a whole number from 0 to"),
     ],
 )
 def test_a_wrong_key_or_value_gets_one_sentence(key: str, value: str, message: str) -> None:

@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         status: int = arguments.run(arguments, console)
     except UserError as error:
-        console.print(f"xssr: {error}", style="bold red", highlight=False, soft_wrap=True)
+        console.print(f"xssr: {error}", style="bold red", highlight=False, markup=False, soft_wrap=True)
         return 2
     except KeyboardInterrupt:
         console.print("Stopped.")

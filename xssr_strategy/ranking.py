@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Set
 from dataclasses import asdict, dataclass
 
 from xssr_strategy.embedding.standardise import standardise
@@ -38,7 +38,7 @@ class Ranking:
         picks: in pick order.
         labelled: images that had a label when the ranking was made.
         pool: images in the pool.
-        budget: picks at which alpha was calibrated.
+        budget: further picks at which alpha was calibrated.
         novelty: False without a source: novelty is off.
         alpha, calibration: as in ``Selection``.
     """
@@ -69,22 +69,17 @@ def write_ranking(store: EmbeddingStore, ranking: Ranking) -> None:
     store.note(_NOTE, {**asdict(ranking), "labelled": sorted(ranking.labelled)})
 
 
-def is_current(
-    ranking: Ranking,
-    encoder: str,
-    target: Collection[str],
-    labelled: Collection[str],
-    settings: Settings,
-    store: EmbeddingStore,
-) -> bool:
-    """Whether a fresh ranking would go on as this one does.
+def follows(ranking: Ranking, known: Set[str], labelled: Set[str]) -> bool:
+    """Whether labels have come in the order of the ranking, but for a few picks that are out with annotators.
 
-    It would while vectors and rule are the same and labels have come in the order of the ranking,
-    but for a few picks that are out with annotators.
+    While they have, and :func:`ranking_key` is the same, a fresh ranking would go on as this one does.
+
+    Args:
+        known: images of the pool that have a vector.
+        labelled: images that are annotated.
     """
-    known = store.fingerprints(TARGET, encoder).keys() & set(target)
-    done = known & set(labelled)
-    if ranking.key != _ranking_key(encoder, target, settings, store) or not ranking.labelled <= done:
+    done = known & labelled
+    if not ranking.labelled <= done:
         return False
     new = done - ranking.labelled
     expected = {pick.image for pick in ranking.picks[: len(new) + _SLACK]}
@@ -98,20 +93,25 @@ def rank(
     labelled: Collection[str],
     settings: Settings,
     store: EmbeddingStore,
+    picks_wanted: int | None = None,
 ) -> Ranking:
-    """Rank the embedded images of ``target`` by XSSR; labelled ones count as picked already."""
+    """Rank the embedded images of ``target`` by XSSR; labelled ones count as picked already.
+
+    Args:
+        picks_wanted: further picks at which alpha is calibrated; by default what is left of the budget.
+    """
     images, vectors = store.vectors(TARGET, encoder, target)
     _, known = store.vectors(SOURCE, encoder)
     standardised, reference = standardise(vectors, known if len(known) else None)
     done = set(labelled) & set(images)
     rows = [row for row, image in enumerate(images) if image in done]
-    budget = settings.budget.of(len(target))
+    budget = picks_wanted or max(1, settings.budget.of(len(target)) - len(rows))
     count = min(len(images) - len(rows), max(_RANKED, 2 * budget))
     picks: tuple[RankedImage, ...] = ()
     alpha: float = 0.0
     calibration: tuple[tuple[float, float, float], ...] = ()
     if count:
-        rule = XSSR(settings.alpha, settings.combination, calibration_budget=max(1, budget - len(rows)))
+        rule = XSSR(settings.alpha, settings.combination, calibration_budget=budget)
         selection = rule.select(standardised, count, reference, rows)
         assert selection.alpha is not None
         alpha, calibration = selection.alpha, selection.calibration
@@ -128,7 +128,7 @@ def rank(
             for place, row in enumerate(selection.indices)
         )
     return Ranking(
-        key=_ranking_key(encoder, target, settings, store),
+        key=ranking_key(encoder, target, settings, store),
         encoder=encoder,
         picks=picks,
         labelled=frozenset(done),
@@ -163,7 +163,7 @@ def _grade(value: float, bounds: tuple[float, float], words: tuple[str, str, str
     return words[sum(value >= bound for bound in bounds)]
 
 
-def _ranking_key(encoder: str, target: Collection[str], settings: Settings, store: EmbeddingStore) -> str:
+def ranking_key(encoder: str, target: Collection[str], settings: Settings, store: EmbeddingStore) -> str:
     """Digest of what a ranking depends on, labels aside: encoder, rule and the state of every image."""
     wanted = set(target)
     states = sorted(item for item in store.fingerprints(TARGET, encoder).items() if item[0] in wanted)

@@ -73,11 +73,11 @@ def _labels(text: str) -> tuple[str, ...]:
     raise ValueError("names separated by commas, each once and without 'background', such as liver,tumour")
 
 
-def _at_least(smallest: int) -> Callable[[str], int]:
+def _whole(smallest: int, largest: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        if text.isascii() and text.isdigit() and int(text) >= smallest:
+        if text.isascii() and text.isdigit() and smallest <= int(text) <= largest:
             return int(text)
-        raise ValueError(f"a whole number, at least {smallest}")
+        raise ValueError(f"a whole number from {smallest} to {largest}")
 
     return parse
 
@@ -93,7 +93,7 @@ def _one_of(*names: str) -> Callable[[str], str]:
 
 def _folder(text: str) -> Path:
     path = Path(text).expanduser()
-    if path.is_dir():
+    if text and path.is_dir():
         return path.resolve()
     raise ValueError("a folder that exists")
 
@@ -133,7 +133,7 @@ class Settings:
         ", ".join(f"`{n}`" for n in encoder_names()),
         "What gives images vectors.",
     )
-    encoder_steps: int = _key(800, _at_least(1), "1 or more", "Optimisation steps of the encoder's training.")
+    encoder_steps: int = _key(800, _whole(1, 10**6), "1 or more", "Optimisation steps of the encoder's training.")
     preset: str = _key(
         "auto",
         _one_of("auto", *PRESETS),
@@ -149,7 +149,7 @@ class Settings:
     workspace: Path | None = _key(
         None, _path, "folder", "Where vectors, networks and logs are kept; `.xssr` in the studies folder by default."
     )
-    seed: int = _key(0, _at_least(0), "0 or more", "Of everything that draws random numbers.")
+    seed: int = _key(0, _whole(0, 2**32 - 1), "0 or more", "Of everything that draws random numbers.")
 
 
 def parse_settings(conf: Mapping[str, str], prefix: str = "--conf ") -> Settings:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,10 @@ from xssr_strategy.embedding.pool import EmbeddingReport, embed_pool
 from xssr_strategy.embedding.store import SOURCE, TARGET, EmbeddingStore
 from xssr_strategy.embedding.training import COLLAPSED, TrainingSettings, encode_all, mean_cosine, train_encoder
 from xssr_strategy.errors import UserError
+from xssr_strategy.images.detect import detect_preset, preset_by_name
 from xssr_strategy.images.listing import find_images, fingerprint
 from xssr_strategy.images.preset import Preset
-from xssr_strategy.ranking import Ranking, is_current, rank, read_ranking, write_ranking
+from xssr_strategy.ranking import Ranking, follows, rank, ranking_key, read_ranking, write_ranking
 from xssr_strategy.settings import Settings
 from xssr_strategy.workspace import Workspace
 
@@ -39,6 +41,7 @@ TRAINING = "training encoder"
 EMBEDDING = "embedding"
 RANKING = "ranking"
 
+_PRESET = "preset"
 _TRAINING_IMAGES = 2000  # at most, drawn with the seed: more would only fill the disk (our choice)
 
 
@@ -82,14 +85,17 @@ def prepare(
             train(source or target, settings, preset, workspace, progress)
         checkpoint = load_encoder(path)
         remembered = {"id": checkpoint.id, "written": path.stat().st_mtime_ns}
-        if store.read_note(encoder_note(path)) != remembered:
+        before = store.read_note(encoder_note(path))
+        if before != remembered:
             store.note(encoder_note(path), remembered)
-        store.forget(SOURCE, sorted(store.fingerprints(SOURCE, checkpoint.id).keys() - source.keys()))
-        embed_pool(source, SOURCE, checkpoint, store)
+        store.forget(SOURCE, checkpoint.id, store.fingerprints(SOURCE, checkpoint.id).keys() - source.keys())
+        embed_pool(source, SOURCE, checkpoint, store, lambda done, total: progress(EMBEDDING, done, total))
         report = embed_pool(target, TARGET, checkpoint, store, lambda done, total: progress(EMBEDDING, done, total))
-    if not store.fingerprints(TARGET, checkpoint.id):
-        reasons = [reason for _, reason in store.failures(TARGET).values()]
-        raise UserError(f"none of the {len(target)} images can be read, for example {reasons[0]}")
+        if before is not None and before["id"] != checkpoint.id:
+            store.forget_encoder(before["id"])
+    if not store.fingerprints(TARGET, checkpoint.id).keys() & target.keys():
+        reasons = (reason for image, (_, reason) in store.failures(TARGET).items() if image in target)
+        raise UserError(f"none of the {len(target)} images can be read, for example {next(reasons, 'they are gone')}")
     return checkpoint, report
 
 
@@ -113,7 +119,9 @@ def update(
     """
     checkpoint, _ = prepare(target, settings, preset, workspace, store, progress)
     ranking = read_ranking(store)
-    if ranking is None or not is_current(ranking, checkpoint.id, target, labelled, settings, store):
+    known = store.fingerprints(TARGET, checkpoint.id).keys() & target.keys()
+    key = ranking_key(checkpoint.id, target, settings, store)
+    if ranking is None or ranking.key != key or not follows(ranking, known, set(labelled)):
         progress(RANKING, 0, 1)
         ranking = rank(checkpoint.id, target, labelled, settings, store)
         write_ranking(store, ranking)
@@ -131,14 +139,16 @@ def train(
         names = [names[i] for i in sorted(drawn)]
     chosen = {name: images[name] for name in names}
     encoder = build_encoder(settings.encoder, preset, settings.seed)
-    facts: dict[str, Any] = {"trained_on": len(chosen), "images": images_digest(images)}
+    facts: dict[str, Any] = {"pool": len(images), "images": images_digest(images)}
     if isinstance(encoder, MaskedAutoencoder):
         cache = path.with_suffix(f".{facts['images'][:8]}.npy")
         state = path.with_suffix(".training")
         progress(TRAINING, 0, settings.encoder_steps)
         inputs = training_inputs(chosen, preset, cache, lambda done, total: None)
         training = TrainingSettings(steps=settings.encoder_steps, seed=settings.seed)
-        loss = train_encoder(encoder, inputs, training, state, lambda step, steps: progress(TRAINING, step, steps))
+        loss = train_encoder(
+            encoder, inputs, training, state, facts["images"], lambda step, steps: progress(TRAINING, step, steps)
+        )
         cosine = mean_cosine(encode_all(encoder, inputs[:200]))
         if cosine > COLLAPSED and len(inputs) > 1:
             logger.warning(
@@ -158,8 +168,26 @@ def train(
 
 def images_digest(images: Mapping[str, Path]) -> str:
     """A digest of the images' ids and sizes; a copy of the folder has the same."""
-    sizes = (f"{name}:{fingerprint(path).rpartition('-')[0]}" for name, path in sorted(images.items()))
+    sizes = []
+    for name, path in sorted(images.items()):
+        with suppress(UserError):  # deleted since it was listed
+            sizes.append(f"{name}:{fingerprint(path).rpartition('-')[0]}")
     return hashlib.sha256("\n".join(sizes).encode()).hexdigest()
+
+
+def choose_preset(images: Mapping[str, Path], settings: Settings, store: EmbeddingStore) -> Preset:
+    """The preset asked for, or the one detected at first and kept: later images must not change what was trained.
+
+    Raises:
+        UserError: not one image can be read.
+    """
+    if settings.preset != "auto":
+        return preset_by_name(settings.preset)
+    name = store.read_note(_PRESET)
+    if name is None:
+        name = detect_preset(list(images.values())).name
+        store.note(_PRESET, name)
+    return preset_by_name(name)
 
 
 def encoder_note(path: Path) -> str:

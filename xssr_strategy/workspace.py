@@ -45,15 +45,19 @@ def beside(studies: Path, settings: Settings) -> Workspace:
     return Workspace(settings.workspace or studies / FOLDER)
 
 
-def for_reading(studies: Path, settings: Settings) -> Workspace:
+def for_reading(studies: Path, settings: Settings, learned_from: str) -> Workspace:
     """The workspace of a command that leaves the studies folder as it is.
 
-    A server's workspace is shared where there is one; otherwise the user's cache folder serves.
+    A server's workspace is shared where there is one. Otherwise the user's cache folder serves, with
+    a place for each set of images that an encoder learns from: the same input gives the same picks.
+
+    Args:
+        learned_from: digest of these images.
     """
     if settings.workspace or (studies / FOLDER).is_dir():
         return beside(studies, settings)
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Workspace(cache / "xssr" / f"{studies.name}-{_digest(str(studies.resolve()))}")
+    return Workspace(cache / "xssr" / f"{studies.name}-{_digest(f'{studies.resolve()} {learned_from}')}")
 
 
 def _digest(text: str) -> str:

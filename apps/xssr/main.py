@@ -25,7 +25,7 @@ from xssr_strategy.tasks.project import Project
 from xssr_strategy.tasks.scoring import XSSRScoring
 from xssr_strategy.tasks.segmentation_infer import SegmentationInfer
 from xssr_strategy.tasks.segmentation_trainer import SegmentationTrainer
-from xssr_strategy.tasks.startup import report_refusals_in_one_line
+from xssr_strategy.tasks.startup import in_background_process, report_refusals_in_one_line
 from xssr_strategy.tasks.strategy import SelectorStrategy, XSSRStrategy
 
 
@@ -53,7 +53,8 @@ class XSSRApp(MONAILabelApp):
     def init_datastore(self) -> Datastore:
         if self.studies.startswith(("http://", "https://")):
             return super().init_datastore()
-        return StudiesDatastore(self.studies)
+        # The server alone watches the folder: two watchers would write the datastore's file against each other.
+        return StudiesDatastore(self.studies, watch=not in_background_process())
 
     def init_infers(self) -> dict[str, InferTask]:
         return {
@@ -79,8 +80,11 @@ class XSSRApp(MONAILabelApp):
         return {"xssr": XSSRScoring(self.project, self._datastore)}
 
     def on_init_complete(self) -> None:
-        self._due = self.project.scoring_is_due(self.datastore(), look_at_files=True)
-        super().on_init_complete()
+        self._starting = True  # files may have been replaced while no server was running
+        try:
+            super().on_init_complete()
+        finally:
+            self._starting = False
 
     def next_sample(self, request: dict[str, Any]) -> dict[str, Any]:
         """As the base class; a viewer that can only ask for ``random`` gets the default strategy.
@@ -110,6 +114,6 @@ class XSSRApp(MONAILabelApp):
         return super().train(request)
 
     def _give_way(self) -> None:
-        """In a background process: leave the processor to the server, so that annotators never wait."""
-        if not self._server_mode:
+        """Leave the processor to the server, so that annotators never wait for a background process."""
+        if in_background_process():
             os.nice(10)

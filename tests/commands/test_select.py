@@ -28,7 +28,7 @@ def select(studies: Path, out: Path, *more: str) -> tuple[int, list[dict[str, st
 def test_picks_and_calibration(tmp_path, capsys) -> None:
     studies, source = write(tmp_path / "studies", 30, 1), write(tmp_path / "source", 8, 2)
     exclude = tmp_path / "test.txt"
-    exclude.write_text("i00\ni01\n\ni02\n")
+    exclude.write_text("i00\ni01.png\n\ni02\n")
     arguments = ("--source", str(source), "--exclude", str(exclude), "--budget", "20%")
     status, rows = select(studies, tmp_path / "picks.csv", *arguments)
     printed = capsys.readouterr().out
@@ -80,6 +80,7 @@ def test_labelled_images_are_not_picked_again(tmp_path, capsys) -> None:
         (["--source", "/no/such"], "--source /no/such: must be a folder that exists"),
         (["--exclude", "/no/such.txt"], "--exclude /no/such.txt: cannot be read as text"),
         (["--preset", "mri"], "none of the 3 images can be read"),
+        (["--out", "/no/such/folder/picks.csv"], "its folder does not exist"),
     ],
 )
 def test_mistakes_get_one_sentence(tmp_path, capsys, arguments, message) -> None:
@@ -89,6 +90,13 @@ def test_mistakes_get_one_sentence(tmp_path, capsys, arguments, message) -> None
     assert status == 2
     assert message in printed
     assert "Traceback" not in printed
+
+
+def test_an_exclusion_that_names_no_image_is_refused(tmp_path, capsys) -> None:
+    studies, exclude = write(tmp_path / "studies", 3, 1), tmp_path / "test.txt"
+    exclude.write_text("other_1\nother_2\n")
+    assert select(studies, tmp_path / "picks.csv", "--exclude", str(exclude))[0] == 2
+    assert "not one of its 2 lines names an image" in capsys.readouterr().out
 
 
 def test_missing_and_empty_folders(tmp_path, capsys) -> None:

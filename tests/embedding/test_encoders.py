@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from xssr_strategy.embedding.catalogue import build_encoder, encoder_names
-from xssr_strategy.embedding.checkpoint import load_encoder, save_encoder
+from xssr_strategy.embedding.checkpoint import encoder_settings, load_encoder, save_encoder
 from xssr_strategy.embedding.encoder import MaskedAutoencoder
 from xssr_strategy.embedding.masking import masked_mse, random_patch_mask, to_pixels
 from xssr_strategy.embedding.training import TrainingSettings, augment, mean_cosine, train_encoder
@@ -129,10 +129,10 @@ def test_a_killed_training_goes_on_and_ends_as_an_uninterrupted_one(tmp_path, mo
     whole = build_encoder("conv_mae", SMALL["xray"])
     train_encoder(whole, inputs, settings, tmp_path / "whole")
     with pytest.raises(KilledError):
-        train_encoder(build_encoder("conv_mae", SMALL["xray"]), inputs, settings, tmp_path / "state", kill)
+        train_encoder(build_encoder("conv_mae", SMALL["xray"]), inputs, settings, tmp_path / "state", "", kill)
     steps = []
     resumed = build_encoder("conv_mae", SMALL["xray"])
-    train_encoder(resumed, inputs, settings, tmp_path / "state", lambda step, _: steps.append(step))
+    train_encoder(resumed, inputs, settings, tmp_path / "state", "", lambda step, _: steps.append(step))
     assert steps == [8, 9, 10, 11, 12]
     for one, other in zip(whole.parameters(), resumed.parameters(), strict=True):
         torch.testing.assert_close(one, other)
@@ -144,9 +144,17 @@ def test_state_of_another_training_is_not_continued(tmp_path, monkeypatch) -> No
     steps = []
     other = TrainingSettings(steps=3, seed=5)
     train_encoder(
-        build_encoder("conv_mae", SMALL["xray"]), stripes(), other, tmp_path / "state", lambda s, _: steps.append(s)
+        build_encoder("conv_mae", SMALL["xray"]), stripes(), other, tmp_path / "state", "", lambda s, _: steps.append(s)
     )
     assert steps == [1, 2, 3]
+
+
+def test_a_damaged_state_starts_over(tmp_path) -> None:
+    (tmp_path / "state").write_bytes(b"half a file")
+    steps = []
+    encoder = build_encoder("conv_mae", SMALL["xray"])
+    train_encoder(encoder, stripes(), TrainingSettings(steps=2), tmp_path / "state", "", lambda s, _: steps.append(s))
+    assert steps == [1, 2]
 
 
 def test_checkpoint_round_trip_and_identity(tmp_path) -> None:
@@ -158,6 +166,7 @@ def test_checkpoint_round_trip_and_identity(tmp_path) -> None:
     batch = images(preset)
     assert torch.equal(first.encoder.encode(batch), encoder.eval().encode(batch))
     assert load_encoder(path).id == first.id
+    assert encoder_settings(path) == {"steps": 1}
     save_encoder(path, "conv_mae", build_encoder("conv_mae", preset, seed=4), preset, {"steps": 1})
     assert load_encoder(path).id != first.id
 

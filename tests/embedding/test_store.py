@@ -44,8 +44,19 @@ def test_failures_give_way_to_vectors_and_the_reverse(store) -> None:
     assert store.failures("target") == {}
     store.set_aside("target", "a", "f3", "broken again")
     assert store.vectors("target", "e")[0] == []
-    store.forget("target", ["a"])
+    store.forget("target", "e", ["a"])
     assert store.failures("target") == {}
+
+
+def test_forgetting_images_and_encoders(store) -> None:
+    for encoder in ("e1", "e2"):
+        store.put("target", encoder, [vector("a"), vector("b")])
+    store.forget("target", "e1", ["a"])
+    assert store.vectors("target", "e1")[0] == ["b"]
+    assert store.vectors("target", "e2")[0] == ["a", "b"]
+    store.forget_encoder("e2")
+    assert store.vectors("target", "e2")[0] == []
+    assert store.vectors("target", "e1")[0] == ["b"]
 
 
 def test_notes_and_version(store) -> None:

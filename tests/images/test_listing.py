@@ -70,12 +70,28 @@ def test_recursion_does_not_follow_links_in_circles(tmp_path: Path) -> None:
     assert list(find_images(tmp_path, recursive=True)) == ["sub/a"]
 
 
-def test_equal_ids_are_refused_with_both_names(tmp_path: Path) -> None:
+def test_of_equal_ids_the_first_counts_and_the_log_names_the_other(tmp_path: Path, caplog) -> None:
     touch(tmp_path / "a.png")
     touch(tmp_path / "a.nii.gz")
-    with pytest.raises(UserError, match=r"a\.nii\.gz and .*a\.png.*rename") as caught:
-        find_images(tmp_path)
-    assert "\n" not in str(caught.value)
+    assert find_images(tmp_path) == {"a": tmp_path / "a.nii.gz"}
+    assert "a.png is left out" in caplog.text
+    assert "rename one of them" in caplog.text
+
+
+def test_broken_links_and_folders_that_cannot_be_listed_are_passed_over(tmp_path: Path, monkeypatch, caplog) -> None:
+    touch(tmp_path / "a.png")
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    (tmp_path / "closed").mkdir()
+    listing = Path.iterdir
+
+    def closed(path: Path):
+        if path.name == "closed":
+            raise PermissionError(13, "Permission denied")
+        return listing(path)
+
+    monkeypatch.setattr(Path, "iterdir", closed)
+    assert list(find_images(tmp_path, recursive=True)) == ["a"]
+    assert "closed is left out" in caplog.text
 
 
 def test_empty_missing_and_file_instead_of_folder(tmp_path: Path) -> None:

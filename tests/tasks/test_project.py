@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 from tests.data import DICOM, need
 from tests.test_worklist import write
+from xssr_strategy.errors import UserError
 from xssr_strategy.selection import CoreSet
 from xssr_strategy.tasks.datastore import StudiesDatastore
 from xssr_strategy.tasks.encoder_trainer import EncoderTrainer
@@ -137,6 +139,49 @@ def test_what_cannot_be_read_is_set_aside_and_not_handed_out(app: App) -> None:
     assert "bad" not in seen
 
 
+def test_a_failure_is_tried_again_when_the_file_is_whole_or_the_preset_another(app: App) -> None:
+    half = (app.studies / "i00.png").read_bytes()
+    (app.studies / "half.png").write_bytes(half[: len(half) // 2])
+    app.datastore.refresh()
+    assert app.score()["failed"] == 1
+    assert not app.due()
+    (app.studies / "half.png").write_bytes(half)
+    assert app.due()
+    assert app.score()["failed"] == 0
+
+    app.reopen({**CONF, "preset": "mri"})
+    assert "none of the 17 images can be read" in app.score()["error"]
+    assert "none of the 17 images can be read" in app.scoring.info()["error"]
+    assert "the scoring stopped" in (app.next() or {"reason": "the scoring stopped"})["reason"]
+    app.reopen({**CONF, "preset": "xray"})
+    assert app.score()["embedded"] == 17
+    assert app.scoring.info()["error"] == ""
+
+
+def test_another_rule_is_ready_only_when_it_has_ranked(app: App) -> None:
+    app.score()
+    app.reopen({**CONF, "combination": "sum"})
+    assert app.state() == "waiting"
+    assert app.due()
+    app.score()
+    assert app.state() == "ready"
+
+
+def test_ids_and_tags_cannot_lead_out_of_the_folder(app: App, tmp_path) -> None:
+    image = app.studies / "i00.png"
+    with pytest.raises(UserError, match="must be a plain name"):
+        app.datastore.add_image("../../escaped", str(image), {})
+    with pytest.raises(UserError, match="must be a plain name"):
+        app.datastore.save_label("i00", str(image), "../../escaped", {})
+    assert not list(tmp_path.rglob("escaped*"))
+
+
+def test_encoder_trainer_never_waits_for_the_scoring(app: App) -> None:
+    app.project.workspace.root.mkdir(exist_ok=True)
+    with FileLock(app.project.workspace.lock):
+        assert EncoderTrainer(app.project)({}, app.datastore) == {"status": "busy"}
+
+
 def test_encoder_trainer_trains_once_and_again_when_the_source_changes(app: App, tmp_path) -> None:
     source = write(tmp_path / "source", 6, 2)
     app.reopen({**CONF, "source": str(source)})
@@ -206,8 +251,11 @@ def test_datastore_lists_dicom_series_and_all_extensions(tmp_path) -> None:
     shutil.copytree(DICOM / "mr_hcrop_1", tmp_path / "1.2.840.1")
     shutil.copytree(DICOM / "mr_hcrop_2", tmp_path / "second series")
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "photo.jpeg")
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "UPPER.PNG")
+    (tmp_path / "note.xml").write_text("no image")
+    (tmp_path / "._photo.jpeg").write_text("what another system leaves behind")
     datastore = StudiesDatastore(str(tmp_path))
-    assert sorted(datastore.list_images()) == ["1.2.840.1", "photo", "second series"]
+    assert sorted(datastore.list_images()) == ["1.2.840.1", "UPPER", "photo", "second series"]
     assert Path(datastore.get_image_uri("1.2.840.1")) == tmp_path / "1.2.840.1"
     label = tmp_path / "mask.nii.gz"
     label.write_bytes(b"x")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 _ORTHANC_PLUGIN = "libOrthancDicomWeb.so"
@@ -44,7 +45,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         table.add_column(column, overflow="fold")
     for finding in findings:
         mark = "[green]ok[/]" if finding.found else "[red]missing[/]" if finding.needed else "[yellow]absent[/]"
-        table.add_row(finding.part, mark, finding.what, "" if finding.found else finding.remedy)
+        remedy = "" if finding.found else escape(finding.remedy)
+        table.add_row(finding.part, mark, escape(finding.what), remedy)
     console.print(table)
     return int(any(finding.needed and not finding.found for finding in findings))
 

@@ -7,14 +7,14 @@ import csv
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from xssr_strategy import worklist
 from xssr_strategy.console import StageProgress
 from xssr_strategy.embedding.store import EmbeddingStore
 from xssr_strategy.errors import UserError
-from xssr_strategy.images.detect import detect_preset, preset_by_name
-from xssr_strategy.images.listing import find_images
+from xssr_strategy.images.listing import find_images, image_extension
 from xssr_strategy.ranking import Ranking, rank, reason
 from xssr_strategy.settings import parse_settings
 from xssr_strategy.workspace import for_reading
@@ -46,7 +46,11 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     conf = {name: value for name in _CONF if (value := getattr(arguments, name)) is not None}
     settings = parse_settings(conf, prefix="--")
     images = find_images(arguments.studies)
+    if not arguments.out.parent.is_dir():
+        raise UserError(f"--out {arguments.out}: its folder does not exist; make it or name another.")
     excluded = _excluded(arguments.exclude)
+    if excluded and not excluded & images.keys():
+        raise UserError(f"--exclude {arguments.exclude}: not one of its {len(excluded)} lines names an image.")
     pool = {image: path for image, path in images.items() if image not in excluded}
     if not pool:
         raise UserError(f"--studies {arguments.studies}: no image is left to pick from; name a folder with images.")
@@ -56,22 +60,27 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         )
     labels = arguments.studies / "labels" / "final"
     labelled = set(find_images(labels)) & set(pool) if labels.is_dir() else set()
-    preset = detect_preset(list(pool.values())) if settings.preset == "auto" else preset_by_name(settings.preset)
+    wanted = settings.budget.of(len(pool))
+    if len(pool) == len(labelled):
+        raise UserError(f"--studies {arguments.studies}: all {len(pool)} images are labelled; nothing is left to pick.")
 
-    workspace = for_reading(arguments.studies, settings)
+    learned_from = worklist.source_images(settings) or pool
+    workspace = for_reading(arguments.studies, settings, worklist.images_digest(learned_from))
     store = EmbeddingStore(workspace.store)
+    preset = worklist.choose_preset(pool, settings, store)
     console.print(
         f"{len(pool)} images in the pool, {len(labelled)} labelled, preset {preset.name}, vectors in {workspace.root}",
         highlight=False,
+        markup=False,
         soft_wrap=True,
     )
     with StageProgress(console) as progress:
         checkpoint, report = worklist.prepare(pool, settings, preset, workspace, store, progress)
-        ranking = rank(checkpoint.id, pool, labelled, settings, store)
+        ranking = rank(checkpoint.id, pool, labelled, settings, store, picks_wanted=wanted)
     console.print(f"{report.embedded} images embedded now, {report.unchanged} found embedded.", highlight=False)
     for image, (_, why) in store.failures("target").items():
         if image in pool:
-            console.print(f"set aside: {why}", style="yellow", highlight=False, soft_wrap=True)
+            console.print(f"set aside: {why}", style="yellow", highlight=False, markup=False, soft_wrap=True)
     _show(ranking, console)
     picks = ranking.picks[: ranking.budget]
     with arguments.out.open("w", newline="", encoding="utf-8") as file:
@@ -80,7 +89,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         for pick in picks:
             terms = [f"{value:.6f}" for value in (pick.score, pick.density, pick.novelty, pick.diversity)]
             writer.writerow([pick.rank, pick.image, pool[pick.image], *terms, reason(pick, ranking)])
-    console.print(f"{len(picks)} picks written to {arguments.out}", highlight=False, soft_wrap=True)
+    console.print(f"{len(picks)} picks written to {arguments.out}", highlight=False, markup=False, soft_wrap=True)
     return 0
 
 
@@ -88,7 +97,8 @@ def _excluded(file: Path | None) -> set[str]:
     if file is None:
         return set()
     try:
-        return {line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()}
+        lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+        return {line[: len(line) - len(image_extension(Path(line)))] for line in lines}
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
             f"--exclude {file}: cannot be read as text ({error}); name a file with one id a line."
@@ -114,5 +124,5 @@ def _show(ranking: Ranking, console: Console) -> None:
         table.add_column(column, justify="left" if column == "image" else "right")
     for pick in ranking.picks[: ranking.budget]:
         terms = (pick.score, pick.density, pick.novelty, pick.diversity)
-        table.add_row(str(pick.rank), pick.image, *(f"{value:.3f}" for value in terms))
+        table.add_row(str(pick.rank), escape(pick.image), *(f"{value:.3f}" for value in terms))
     console.print(table)

@@ -73,6 +73,9 @@ def server_command(
 
 def _app_folder(folder: Path) -> Path:
     """A writable folder with the app: MONAI Label puts logs and models where its ``main.py`` is."""
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(str(files("xssr_strategy.app") / "main.py"), folder / "main.py")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(str(files("xssr_strategy.app") / "main.py"), folder / "main.py")
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written ({error}): name a folder with --conf workspace DIR.") from None
     return folder

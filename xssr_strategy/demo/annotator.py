@@ -10,7 +10,6 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-from monailabel.client import MONAILabelClient
 from numpy.typing import NDArray
 
 from xssr_strategy.errors import UserError
@@ -27,6 +26,8 @@ class Annotator:
     """
 
     def __init__(self, url: str, name: str = "annotator") -> None:
+        from monailabel.client import MONAILabelClient  # so that the other commands run without MONAI Label
+
         # A folder of its own: on one machine the client would save a mask over the server's temporary
         # file of the same name, which the server then removes.
         self._masks = tempfile.TemporaryDirectory(prefix="xssr-masks-")

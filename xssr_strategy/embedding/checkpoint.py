@@ -47,24 +47,48 @@ def save_encoder(path: Path, name: str, encoder: Encoder, preset: Preset, settin
     os.replace(partial, path)
 
 
+def encoder_settings(path: Path) -> dict[str, Any]:
+    """What the training of a checkpoint was told and found, without loading the network.
+
+    Raises:
+        UserError: as ``load_encoder``.
+    """
+    settings: dict[str, Any] = _header(path)["settings"]
+    return settings
+
+
 def load_encoder(path: Path) -> EncoderCheckpoint:
     """Read a checkpoint that ``save_encoder`` wrote.
 
     Raises:
         UserError: the file is missing, damaged or from another version.
     """
+    header = _header(path)
     try:
-        with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {})["xssr"])
         name, fields = header["encoder"], header["preset"]
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
         preset = Preset(**values)
         encoder = build_encoder(name, preset)
         encoder.load_state_dict(load_file(path))
         digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-    except (OSError, SafetensorError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
-        raise UserError(
-            f"{path} is not an encoder checkpoint of this version ({type(error).__name__}): "
-            "delete it and the encoder is trained again."
-        ) from error
+    except (OSError, SafetensorError, KeyError, TypeError, RuntimeError) as error:
+        raise _foreign(path, error) from error
     return EncoderCheckpoint(encoder.eval(), f"{name}-{digest}", preset, header["settings"])
+
+
+def _header(path: Path) -> dict[str, Any]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            header: dict[str, Any] = json.loads((file.metadata() or {})["xssr"])
+        if header["format"] != _FORMAT or not isinstance(header["settings"], dict):
+            raise ValueError(f"format {header['format']}")
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise _foreign(path, error) from error
+    return header
+
+
+def _foreign(path: Path, error: Exception) -> UserError:
+    return UserError(
+        f"{path} is not an encoder checkpoint of this version ({type(error).__name__}): "
+        "delete it and the encoder is trained again."
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -94,6 +95,9 @@ def _open(file: Path, shape: tuple[int, ...]) -> NDArray[np.float16]:
         if rows is not None and rows.shape == shape:
             return rows
     file.parent.mkdir(parents=True, exist_ok=True)
-    rows = np.lib.format.open_memmap(file, mode="w+", dtype=np.float16, shape=shape)
+    # Moved into place once it is all NaN: a kill before must not leave rows of zeros that look written.
+    partial = file.with_name(file.name + ".partial")
+    rows = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float16, shape=shape)
     rows[:] = np.nan
+    os.replace(partial, file)
     return rows

@@ -15,6 +15,7 @@ from xssr_strategy.embedding.inputs import read_ahead
 from xssr_strategy.embedding.store import EmbeddingStore, Vector
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import fingerprint
+from xssr_strategy.images.preset import Preset
 from xssr_strategy.images.reading import UnreadableImage
 
 _BATCH = 16
@@ -30,9 +31,12 @@ class EmbeddingReport:
 
 
 def outstanding(
-    images: Mapping[str, Path], domain: str, encoder: str, store: EmbeddingStore
+    images: Mapping[str, Path], domain: str, encoder: str, preset: Preset, store: EmbeddingStore
 ) -> tuple[dict[str, Path], dict[str, str]]:
-    """The images without a vector or a failure of their present state, and every image's fingerprint."""
+    """The images without a vector or a failure of their present state, and every image's fingerprint.
+
+    A failure belongs to the preset too: under another one the image may well be readable.
+    """
     present = {}
     for image, path in images.items():
         with suppress(UserError):  # deleted since it was listed
@@ -42,9 +46,16 @@ def outstanding(
     todo = {
         image: path
         for image, path in images.items()
-        if image in present and known.get(image) != present[image] and failed.get(image, ("",))[0] != present[image]
+        if image in present
+        and known.get(image) != present[image]
+        and failed.get(image, ("",))[0] != failure_state(preset, present[image])
     }
     return todo, present
+
+
+def failure_state(preset: Preset, present: str) -> str:
+    """What a failure is kept under: preset and fingerprint."""
+    return f"{preset.name} {present}"
 
 
 def embed_pool(
@@ -61,10 +72,11 @@ def embed_pool(
     written in batches as they are made, so a kill costs at most one batch.
 
     Args:
-        on_image: called with (images done, images in the pool) after each batch.
+        on_image: called with (images done, images in the pool) at the start of work and after each batch.
         device: a GPU if there is one, by default.
     """
-    todo, present = outstanding(images, domain, checkpoint.id, store)
+    preset = checkpoint.preset
+    todo, present = outstanding(images, domain, checkpoint.id, preset, store)
     device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     encoder = checkpoint.encoder.to(device)
     failed: dict[str, str] = {}
@@ -87,10 +99,11 @@ def embed_pool(
         batch.clear()
         on_image(done, len(images))
 
-    on_image(done, len(images))
-    for image, values in read_ahead(todo, checkpoint.preset):
+    if todo:
+        on_image(done, len(images))
+    for image, values in read_ahead(todo, preset):
         if isinstance(values, UnreadableImage):
-            store.set_aside(domain, image, present[image], str(values))
+            store.set_aside(domain, image, failure_state(preset, present[image]), str(values))
             failed[image] = str(values)
             done += 1
             continue

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -147,14 +147,23 @@ class EmbeddingStore:
         row = self._db.execute("SELECT content FROM notes WHERE name = ?", (name,)).fetchone()
         return None if row is None else json.loads(row[0])
 
-    def forget(self, domain: str, images: Sequence[str]) -> None:
-        """Remove the vectors and failures of images that are gone."""
+    def forget(self, domain: str, encoder: str, images: Collection[str]) -> None:
+        """Remove the vectors of one encoder, and the failures, of images that are gone."""
         if not images:
             return
-        pairs = [(domain, image) for image in images]
         with _Transaction(self._db):
-            self._db.executemany("DELETE FROM vectors WHERE domain = ? AND image = ?", pairs)
-            self._db.executemany("DELETE FROM failures WHERE domain = ? AND image = ?", pairs)
+            self._db.executemany(
+                "DELETE FROM vectors WHERE domain = ? AND encoder = ? AND image = ?",
+                [(domain, encoder, image) for image in images],
+            )
+            self._db.executemany(
+                "DELETE FROM failures WHERE domain = ? AND image = ?", [(domain, image) for image in images]
+            )
+
+    def forget_encoder(self, encoder: str) -> None:
+        """Remove all vectors of an encoder that has been replaced."""
+        with _Transaction(self._db):
+            self._db.execute("DELETE FROM vectors WHERE encoder = ?", (encoder,))
 
 
 class _Transaction:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import pickle
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -52,6 +53,7 @@ def train_encoder(
     inputs: NDArray[np.float16],
     settings: TrainingSettings,
     state_file: Path,
+    digest: str = "",
     on_step: Callable[[int, int], None] = lambda step, steps: None,
     device: torch.device | None = None,
 ) -> float:
@@ -62,7 +64,8 @@ def train_encoder(
 
     Args:
         inputs: (N, C, size, ...) images in [0, 1]; may be a memory map.
-        state_file: the state of the running training; removed at the end.
+        state_file: the state of the running training; the caller removes it when the result is safe.
+        digest: of the images; a state of other images is not continued.
         on_step: called with (step, steps) after each step.
         device: a GPU if there is one, by default.
     """
@@ -71,7 +74,7 @@ def train_encoder(
     optimiser = torch.optim.AdamW(
         encoder.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.95)
     )
-    identity = repr((type(encoder).__name__, inputs.shape, sorted(asdict(settings).items())))
+    identity = repr((type(encoder).__name__, inputs.shape, digest, sorted(asdict(settings).items())))
     first, losses = _resume(state_file, encoder, optimiser, identity)
     saved = time.monotonic()
     with torch.random.fork_rng():
@@ -171,8 +174,12 @@ def _resume(
     if not state_file.exists():
         return 0, []
     device = next(encoder.parameters()).device
-    state = torch.load(state_file, map_location=device, weights_only=True)
-    if state["identity"] != identity:
+    try:
+        state = torch.load(state_file, map_location=device, weights_only=True)
+        if state["identity"] != identity:
+            return 0, []
+    except (OSError, EOFError, KeyError, RuntimeError, pickle.UnpicklingError) as error:
+        logger.warning("%s is damaged (%s): the encoder's training starts over.", state_file, type(error).__name__)
         return 0, []
     encoder.load_state_dict(state["encoder"])
     optimiser.load_state_dict(state["adamw"])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
 from xssr_strategy.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 EXTENSIONS: tuple[str, ...] = (
     ".nii.gz",
@@ -29,7 +32,8 @@ def find_images(folder: Path, recursive: bool = False) -> dict[str, Path]:
     """List the images of a folder.
 
     An image is a file with one of ``EXTENSIONS`` in any case, or a directory that directly holds DICOM files
-    (a series). Hidden entries and directories called ``labels`` are passed over.
+    (a series). Hidden entries, broken links and directories called ``labels`` are passed over; of two files with the
+    same id the first by name counts, and the log names the other.
 
     Args:
         folder: where to look.
@@ -41,7 +45,7 @@ def find_images(folder: Path, recursive: bool = False) -> dict[str, Path]:
         relative to ``folder`` in POSIX form.
 
     Raises:
-        UserError: the folder is missing or no folder, or two files have the same id.
+        UserError: the folder is missing or no folder.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -51,9 +55,8 @@ def find_images(folder: Path, recursive: bool = False) -> dict[str, Path]:
     for path in _walk(folder, recursive):
         image_id = _image_id(path, folder)
         if image_id in images:
-            raise UserError(
-                f"{images[image_id]} and {path} have the same image id '{image_id}'; rename or remove one of them"
-            )
+            logger.warning("%s is left out: %s has the same image id; rename one of them.", path, images[image_id])
+            continue
         images[image_id] = path
     return dict(sorted(images.items()))
 
@@ -87,15 +90,20 @@ def fingerprint(path: Path) -> str:
 
 
 def _walk(folder: Path, recursive: bool) -> Iterator[Path]:
-    for path in sorted(folder.iterdir()):
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        logger.warning("%s is left out: it cannot be listed (%s).", folder, error)
+        return
+    for path in entries:
         if path.name.startswith("."):
             continue
         if not path.is_dir():
-            if image_extension(path):
+            if image_extension(path) and path.is_file():
                 yield path
         elif path.name == _LABELS_FOLDER:
             continue
-        elif is_series(path):
+        elif _is_series(path):
             yield path
         elif recursive and not path.is_symlink():  # a link could lead in circles
             yield from _walk(path, recursive)
@@ -108,7 +116,7 @@ def _image_id(path: Path, folder: Path) -> str:
     return text if path.is_dir() else text[: len(text) - len(image_extension(path))]
 
 
-def is_series(folder: Path) -> bool:
+def _is_series(folder: Path) -> bool:
     try:
         return any(_is_dicom(entry) for entry in sorted(folder.iterdir()))
     except OSError:  # not ours to look into

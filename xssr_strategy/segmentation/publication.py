@@ -27,9 +27,9 @@ def publish(weights: Mapping[str, Tensor], plan: SegmentationPlan, path: Path) -
         plan: written beside the model.
         path: the model file.
     """
-    _write(plan_path(path), plan_text(plan).encode())
     checkpoint = io.BytesIO()
     torch.save({MODEL_KEY: {name: value.detach().cpu() for name, value in weights.items()}}, checkpoint)
+    _write(plan_path(path), plan_text(plan).encode())
     _write(path, checkpoint.getbuffer())
 
 

@@ -3,39 +3,69 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from monailabel.config import settings
 from monailabel.datastore.local import LocalDatastore
 
-from xssr_strategy.images.listing import EXTENSIONS, is_series
+from xssr_strategy.errors import UserError
+from xssr_strategy.images.listing import EXTENSIONS, find_images, image_extension
 
 
 class StudiesDatastore(LocalDatastore):
-    """A folder of images; a subfolder that holds a DICOM series is one image.
+    """A folder of images, listed as ``xssr select`` lists it; a subfolder that holds a DICOM series is one image.
 
-    The stock datastore lists by a fixed set of extensions and does not know series.
+    The stock datastore knows fewer formats, no series, and no upper-case extensions, and it writes
+    wherever an id or a tag points to.
 
     Args:
         studies: the folder.
+        watch: notice images that arrive while the server runs.
     """
 
-    def __init__(self, studies: str) -> None:
-        ours = [f"*{extension}" for extension in EXTENSIONS]
+    def __init__(self, studies: str, watch: bool = True) -> None:
         super().__init__(
             studies,
-            extensions=list(dict.fromkeys([*settings.MONAI_LABEL_DATASTORE_FILE_EXT, *ours])),
-            auto_reload=settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD,
+            extensions=[f"*{extension}" for extension in EXTENSIONS],
+            auto_reload=watch and settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD,
             read_only=settings.MONAI_LABEL_DATASTORE_READ_ONLY,
         )
 
+    def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
+        """As the base class, for an id that is a plain name.
+
+        Raises:
+            UserError: the id would lead out of the folder.
+        """
+        added: str = super().add_image(_plain("image", image_id or ""), image_filename, image_info)
+        return added
+
+    def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
+        """As the base class, for a tag that is a plain name.
+
+        Raises:
+            UserError: the tag would lead out of the folder of labels.
+        """
+        saved: str = super().save_label(image_id, label_filename, _plain("tag", label_tag), label_info)
+        return saved
+
     def _list_files(self, path: str, patterns: list[str]) -> dict[str, str]:
-        files: dict[str, str] = super()._list_files(path, patterns)
         if Path(path) == Path(self._datastore.image_path()):
-            files |= {entry.name: entry.name for entry in Path(path).iterdir() if is_series(entry)}
+            return {file.name: file.name for file in find_images(Path(path)).values()}
+        files: dict[str, str] = super()._list_files(path, patterns)
         return files
 
     def _to_id(self, file: str) -> tuple[str, str]:
-        if is_series(Path(self._datastore.image_path()) / file):
+        if (Path(self._datastore.image_path()) / file).is_dir():
             return file, ""  # a series may be named by its UID, whose dots are no extensions
-        name: tuple[str, str] = super()._to_id(file)
-        return name
+        extension = image_extension(Path(file))
+        if not extension:
+            name: tuple[str, str] = super()._to_id(file)
+            return name
+        return file[: -len(extension)], file[-len(extension) :]
+
+
+def _plain(what: str, name: str) -> str:
+    if Path(name).name != name:
+        raise UserError(f"{what} '{name}': must be a plain name, without folders.")
+    return name

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.train import TrainTask
 
 from xssr_strategy import worklist
-from xssr_strategy.embedding.checkpoint import load_encoder
+from xssr_strategy.embedding.checkpoint import encoder_settings
 from xssr_strategy.errors import UserError
-from xssr_strategy.tasks.project import READY, Heartbeat, Project
+from xssr_strategy.tasks.project import Heartbeat, Project
 
 logger = logging.getLogger(__name__)
 
@@ -33,39 +34,39 @@ class EncoderTrainer(TrainTask):
 
     def stats(self) -> dict[str, Any]:
         """What the last training found, or nothing."""
-        path = self._path()
-        if not path.exists():
-            return {}
         try:
-            return dict(load_encoder(path).settings)
+            return encoder_settings(self._path()) if self._path().exists() else {}
         except UserError:
             return {}
 
     def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any]:
         """Train, or say that there is nothing to do."""
         project = self._project
-        images = worklist.source_images(project.settings) or project.pool(datastore)
         project.workspace.root.mkdir(parents=True, exist_ok=True)
         try:
-            with FileLock(project.workspace.lock):
+            images = worklist.source_images(project.settings) or project.pool(datastore)
+            # Never waits: training is one queue, and the segmentation stands behind this.
+            with FileLock(project.workspace.lock, timeout=0):
                 if self._is_current(images):
                     logger.info("The encoder is up to date: nothing to train.")
                     return {"status": "up to date"}
                 worklist.train(images, project.settings, project.preset, project.workspace, Heartbeat(project, logger))
+                project.report_end()
+        except Timeout:
+            logger.info("The scoring is at work with the encoder: nothing to train.")
+            return {"status": "busy"}
         except UserError as error:
             logger.error("Encoder not trained: %s", error)
+            project.report_end(str(error))
             return {"error": str(error)}
-        finally:
-            project.report_progress(READY, 0, 0)
         return {"status": "trained", **self.stats()}
 
-    def _is_current(self, images: dict[str, Path]) -> bool:
-        path = self._path()
-        if not path.exists():
+    def _is_current(self, images: Mapping[str, Path]) -> bool:
+        if not self._path().exists():
             return False
-        facts = load_encoder(path).settings
+        facts = encoder_settings(self._path())
         if self._project.settings.source is None:
-            return len(images) < _GROWTH * facts["trained_on"]
+            return len(images) < _GROWTH * facts["pool"]
         return bool(facts["images"] == worklist.images_digest(images))
 
     def _path(self) -> Path:

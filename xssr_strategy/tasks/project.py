@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,23 +13,22 @@ from typing import Any
 import psutil
 from monailabel.interfaces.datastore import Datastore
 
-from xssr_strategy.embedding.pool import outstanding
+from xssr_strategy.embedding.pool import failure_state, outstanding
 from xssr_strategy.embedding.store import SOURCE, TARGET, EmbeddingStore
 from xssr_strategy.errors import UserError
-from xssr_strategy.images.detect import detect_preset, preset_by_name
 from xssr_strategy.images.listing import find_images
 from xssr_strategy.images.preset import Preset
-from xssr_strategy.ranking import Ranking, is_current, read_ranking
+from xssr_strategy.ranking import Ranking, follows, ranking_key, read_ranking
 from xssr_strategy.settings import Settings, parse_settings
 from xssr_strategy.tasks.startup import StartupError
-from xssr_strategy.worklist import encoder_note, source_images
+from xssr_strategy.worklist import EMBEDDING, RANKING, choose_preset, encoder_note, source_images
 from xssr_strategy.workspace import Workspace, beside
 
 WAITING = "waiting"
 READY = "ready"
 
-_PRESET = "preset"
 _PROGRESS = "progress"
+_ERROR = "error"
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,7 @@ class State:
         failed: images set aside because they cannot be read.
         encoder: id of the encoder checkpoint, or None.
         progress: steps or images done of the stage that is running, as "done/total".
+        error: why the last scoring run could not end; empty if it could.
     """
 
     state: str
@@ -51,6 +51,7 @@ class State:
     failed: int
     encoder: str | None
     progress: str
+    error: str
 
 
 class Project:
@@ -68,8 +69,8 @@ class Project:
     def __init__(self, studies: str, app_dir: str, conf: Mapping[str, str]) -> None:
         try:
             self.settings: Settings = parse_settings(conf)
-            remote = studies.startswith(("http://", "https://"))
-            if remote:
+            images: dict[str, Path] = {}
+            if studies.startswith(("http://", "https://")):
                 name = hashlib.sha256(studies.encode()).hexdigest()[:10]
                 self.workspace = Workspace(self.settings.workspace or Path(app_dir) / "model" / name)
                 if self.settings.preset == "auto":
@@ -84,15 +85,14 @@ class Project:
                     )
             source_images(self.settings)
             self.store = EmbeddingStore(self.workspace.store)
-            self.preset: Preset = (
-                preset_by_name(self.settings.preset) if self.settings.preset != "auto" else self._detected(images)
-            )
+            self.preset: Preset = choose_preset(images, self.settings, self.store)
         except UserError as error:
             raise StartupError(str(error)) from None
         self._seen: tuple[int, int] | None = None
         self._ranking: Ranking | None = None
         self._embedded: frozenset[str] = frozenset()
         self._failed: dict[str, str] = {}
+        self._valid: tuple[frozenset[str], bool] | None = None
 
     def pool(self, datastore: Datastore) -> dict[str, Path]:
         """id -> path of every image of the datastore, sorted by id."""
@@ -129,36 +129,47 @@ class Project:
         """Make the stage of this process's work known to the server."""
         self.store.note(_PROGRESS, [os.getpid(), psutil.Process().create_time(), stage, done, total])
 
+    def report_end(self, error: str = "") -> None:
+        """Make known that this process's work has ended, and the sentence that says why it could not, if so."""
+        if self.store.read_note(_ERROR) != error:
+            self.store.note(_ERROR, error)
+        note = self.store.read_note(_PROGRESS)
+        if note is not None and note[0] == os.getpid():
+            self.store.note(_PROGRESS, None)
+
     def state(self, datastore: Datastore) -> State:
         """How far the work is."""
-        images = set(datastore.list_images())
+        images = frozenset(datastore.list_images())
         embedded, failed = self.embedded & images, self._failed.keys() & images
         stage, progress = self._running()
         if stage is None:
-            ranked = self._ranking is not None and embedded | failed == images
-            stage = READY if ranked else WAITING
-        return State(stage, len(embedded), len(images), len(failed), self.encoder, progress)
+            stage = READY if embedded | failed == images and self._ranking_is_valid(images) else WAITING
+        error = self.store.read_note(_ERROR) or ""
+        return State(stage, len(embedded), len(images), len(failed), self.encoder, progress, error)
 
     def scoring_is_due(self, datastore: Datastore, look_at_files: bool = False) -> bool:
         """Whether a scoring run would find something to do.
 
         Args:
-            look_at_files: also notice images that were replaced on disk (one ``stat`` per image).
+            look_at_files: also notice readable images that were replaced on disk (one ``stat`` per image);
+                images that could not be read are looked at in any case, for they may have been half copied.
         """
-        images: Collection[str] = datastore.list_images()
-        ranking = self.ranking
+        images = frozenset(datastore.list_images())
         encoder, retrained = self._encoder()
-        if ranking is None or ranking.encoder != encoder or retrained:
+        if encoder is None or retrained or not self.embedded | self._failed.keys() >= images:
             return True
-        if not self.embedded | self._failed.keys() >= set(images):
+        ranking = self._ranking
+        if ranking is None or not self._ranking_is_valid(images):
             return True
-        if not is_current(ranking, ranking.encoder, images, self.labelled(datastore), self.settings, self.store):
+        if not follows(ranking, self._embedded & images, self.labelled(datastore)):
             return True
-        if not look_at_files:
-            return False
-        todo, _ = outstanding(self.pool(datastore), TARGET, ranking.encoder, self.store)
-        new, _ = outstanding(source_images(self.settings), SOURCE, ranking.encoder, self.store)
-        return bool(todo or new)
+        looked_at = images if look_at_files else self._failed.keys() & images
+        suspects = {image: Path(datastore.get_image_uri(image)) for image in looked_at}
+        todo, _ = outstanding(suspects, TARGET, encoder, self.preset, self.store)
+        if todo or not look_at_files:
+            return bool(todo)
+        new, _ = outstanding(source_images(self.settings), SOURCE, encoder, self.preset, self.store)
+        return bool(new)
 
     def _look(self) -> None:
         """Read again what another process has written since the last look."""
@@ -169,8 +180,23 @@ class Project:
         ranking = read_ranking(self.store)
         self._ranking = ranking if ranking is not None and ranking.encoder == encoder else None
         self._embedded = frozenset() if encoder is None else frozenset(self.store.fingerprints(TARGET, encoder))
-        self._failed = {image: reason for image, (_, reason) in self.store.failures(TARGET).items()}
+        self._failed = {
+            image: reason
+            for image, (state, reason) in self.store.failures(TARGET).items()
+            if state.startswith(failure_state(self.preset, ""))
+        }
+        self._valid = None
         self._seen = version
+
+    def _ranking_is_valid(self, images: frozenset[str]) -> bool:
+        """Whether the ranking was made from the present vectors, images and rule."""
+        ranking = self.ranking
+        if ranking is None:
+            return False
+        if self._valid is None or self._valid[0] != images:
+            key = ranking_key(ranking.encoder, images, self.settings, self.store)
+            self._valid = images, key == ranking.key
+        return self._valid[1]
 
     def _running(self) -> tuple[str | None, str]:
         """Stage and progress of the process that works on this project, or None."""
@@ -182,7 +208,7 @@ class Project:
             alive = abs(psutil.Process(pid).create_time() - started) < 1.0
         except psutil.Error:
             alive = False
-        return (stage, f"{done}/{total}") if alive and stage != READY else (None, "")
+        return (stage, f"{done}/{total}") if alive else (None, "")
 
     def _encoder(self) -> tuple[str | None, bool]:
         """Id of the encoder of the vectors, and whether its checkpoint has been replaced since."""
@@ -191,14 +217,6 @@ class Project:
         if note is None or not path.exists():
             return None, False
         return note["id"], path.stat().st_mtime_ns != note["written"]
-
-    def _detected(self, images: Mapping[str, Path]) -> Preset:
-        """The preset of the first start, kept: images that arrive later must not change what was trained."""
-        name = self.store.read_note(_PRESET)
-        if name is None:
-            name = detect_preset(list(images.values())).name
-            self.store.note(_PRESET, name)
-        return preset_by_name(name)
 
 
 class Heartbeat:
@@ -214,6 +232,7 @@ class Heartbeat:
         self._logged: tuple[str, int] = ("", -1)
 
     def __call__(self, stage: str, done: int, total: int) -> None:
+        stage = EMBEDDING if stage == RANKING else stage  # ranking takes seconds: for the server it is the same work
         tenth = (stage, 10 * done // max(1, total))
         now = time.monotonic()
         if tenth[0] != self._logged[0] or now - self._reported >= 1.0:

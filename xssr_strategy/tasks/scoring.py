@@ -12,7 +12,7 @@ from monailabel.interfaces.tasks.scoring import ScoringMethod
 from xssr_strategy import worklist
 from xssr_strategy.embedding.store import TARGET
 from xssr_strategy.errors import UserError
-from xssr_strategy.tasks.project import READY, Heartbeat, Project
+from xssr_strategy.tasks.project import Heartbeat, Project
 
 logger = logging.getLogger(__name__)
 
@@ -43,9 +43,9 @@ class XSSRScoring(ScoringMethod):
         project = self._project
         pool = project.pool(datastore)
         try:
-            gone = set(project.embedded | project.failed.keys()) - set(pool)
-            if gone:
-                project.store.forget(TARGET, sorted(gone))
+            if project.encoder is not None:
+                gone = (project.embedded | project.failed.keys()) - pool.keys()
+                project.store.forget(TARGET, project.encoder, gone)
             ranking = worklist.update(
                 pool,
                 project.labelled(datastore),
@@ -57,9 +57,9 @@ class XSSRScoring(ScoringMethod):
             )
         except UserError as error:
             logger.error("Scoring stopped: %s", error)
+            project.report_end(str(error))
             return {"error": str(error)}
-        finally:
-            project.report_progress(READY, 0, 0)
+        project.report_end()
         state = project.state(datastore)
         for image, reason in project.failed.items():
             logger.warning("Set aside: %s: %s", image, reason)

@@ -1,8 +1,9 @@
-"""How a server refuses to start: with one line, not with a traceback."""
+"""How a process of the server starts, and how it refuses to: with one line, not with a traceback."""
 
 from __future__ import annotations
 
 import logging
+import sys
 
 
 class StartupError(RuntimeError):
@@ -28,3 +29,9 @@ _filter = _OneLine()
 def report_refusals_in_one_line() -> None:
     """From here on the web server reports a ``StartupError`` in one line."""
     logging.getLogger("uvicorn.error").addFilter(_filter)  # a filter is kept once, however often it is added
+
+
+def in_background_process() -> bool:
+    """Whether this is a process that MONAI Label started for scoring or training, not the server."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return spec is not None and spec.name == "monailabel.interfaces.utils.app"

@@ -56,6 +56,8 @@ class _PoolStrategy(Strategy):
         state = self._project.state(datastore)
         if state.embedded:
             return f"the pool is not ranked yet: {state.embedded} of {state.pool} images are embedded"
+        if state.error:
+            return f"the scoring stopped: {state.error.rstrip('.')}"
         if state.progress:
             return f"no image is embedded yet: {state.state}, {state.progress.replace('/', ' of ')}"
         return f"no image of {state.pool} is embedded yet: the scoring has not started"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,15 +22,27 @@ from xssr_strategy.demo.annotator import Annotator
 _IMAGES = 5000
 _CLICKS = 100
 
+_STOCK_APP = """
+from monailabel.interfaces.app import MONAILabelApp
+
+
+class Stock(MONAILabelApp):
+    \"\"\"MONAI Label as it is: its own datastore and its own Random, nothing of ours.\"\"\"
+"""
+
 
 def run() -> list[Bound]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         studies = _studies(folder / "studies")
         conf = {"encoder_steps": 1, "preset": "xray", "labels": "lung"}
+        stock_app, stock_studies = folder / "stock", shutil.copytree(studies, folder / "stock-studies")
+        stock_app.mkdir()
+        (stock_app / "main.py").write_text(_STOCK_APP)
         with start_server(studies, conf, folder / "server.log") as server:
             Annotator(server.url).wait_until_ready(1800)
-            ours, stock = _clicks(server.url)
+            with start_server(stock_studies, {}, folder / "stock.log", stock_app) as other:
+                ours, stock = _clicks({"xssr": server.url, "random": other.url})
         again = _repeated_scoring(studies, conf)
     p95 = [float(np.percentile(times, 95)) * 1000 for times in (ours, stock)]
     p50 = [float(np.percentile(times, 50)) * 1000 for times in (ours, stock)]
@@ -54,14 +67,14 @@ def _studies(folder: Path) -> Path:
     return folder
 
 
-def _clicks(url: str) -> tuple[list[float], list[float]]:
-    """Seconds per request of the two strategies, asked in turn."""
+def _clicks(servers: dict[str, str]) -> tuple[list[float], list[float]]:
+    """Seconds per request of each strategy at its own server, asked in turn."""
     times: dict[str, list[float]] = {"xssr": [], "random": []}
     body = json.dumps({"client_id": "bench"}).encode()
     for _ in range(_CLICKS):
         for strategy, seconds in times.items():
             request = urllib.request.Request(
-                f"{url}/activelearning/{strategy}", body, {"content-type": "application/json"}
+                f"{servers[strategy]}/activelearning/{strategy}", body, {"content-type": "application/json"}
             )
             begin = time.perf_counter()
             with urllib.request.urlopen(request, timeout=60) as answer:

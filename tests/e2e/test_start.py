@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 
@@ -9,7 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.e2e.harness import APP, environment
+from tests.e2e.harness import APP, environment, start_server
+from tests.test_worklist import write
+from xssr_strategy.demo.annotator import Annotator
 from xssr_strategy.demo.server import free_port
 
 pytestmark = pytest.mark.e2e
@@ -44,6 +47,16 @@ def test_an_empty_folder(tmp_path) -> None:
     output = start(tmp_path)
     assert f"--studies {tmp_path}: no image is there; put images" in output
     assert "Traceback" not in output
+
+
+def test_the_sample_app_shows_xssr_in_an_app_of_ones_own(tmp_path) -> None:
+    studies = write(tmp_path / "studies", 8, 1)
+    app = shutil.copytree(APP.parents[1] / "sample-apps" / "selection_only", tmp_path / "app")
+    with start_server(studies, {"encoder_steps": 2}, tmp_path / "server.log", app) as server:
+        annotator = Annotator(server.url)
+        annotator.wait_until_ready(120)
+        assert list(annotator.client.info()["strategies"]) == ["xssr"]
+        assert annotator.next_sample()["rank"] == 1
 
 
 def test_xssr_serve_refuses_before_it_starts(tmp_path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import sys
+import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -123,3 +125,15 @@ def annotate_train_segment(
         mask.unlink()
     outcome.seconds["segmentation"] = time.monotonic() - begin
     return outcome
+
+
+def command_line(title: str, run: Callable[[Path, int], Outcome], rounds: int, at_least: float) -> int:
+    """``python -m``: one long run in a temporary folder; status 1 below the mean Dice asked for."""
+    parser = argparse.ArgumentParser(description=title)
+    parser.add_argument("--rounds", type=int, default=rounds, help="images to annotate")
+    parser.add_argument("--at-least", type=float, default=at_least, help="mean Dice below which the run fails")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        outcome = run(Path(folder), arguments.rounds)
+    print(outcome.report(title))
+    return int(np.mean(list(outcome.dice.values())) < arguments.at_least)

@@ -6,15 +6,11 @@ segments the 60 held-out volumes; masks must have the image's shape and affine.
 
 from __future__ import annotations
 
-import argparse
 import sys
-import tempfile
 from pathlib import Path
 
-import numpy as np
-
 from tests.data import HIPPOCAMPUS, held_out
-from tests.e2e.harness import Outcome, annotate_train_segment, copy_pool, start_server
+from tests.e2e.harness import Outcome, annotate_train_segment, command_line, copy_pool, start_server
 
 
 def run(
@@ -37,16 +33,5 @@ def run(
         return annotate_train_segment(server, {i: truth[i] for i in ids}, unseen_cases, rounds, training or {})
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--at-least", type=float, default=0.80)
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        outcome = run(Path(folder), arguments.rounds)
-    print(outcome.report("Hippocampus"))
-    return int(np.mean(list(outcome.dice.values())) < arguments.at_least)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command_line("Hippocampus", run, rounds=20, at_least=0.80))

@@ -6,15 +6,11 @@ segments the 110 held-out images. Fails below a mean Dice of 0.93.
 
 from __future__ import annotations
 
-import argparse
 import sys
-import tempfile
 from pathlib import Path
 
-import numpy as np
-
 from tests.data import MONTGOMERY, SHENZHEN, held_out
-from tests.e2e.harness import Outcome, annotate_train_segment, copy_pool, start_server
+from tests.e2e.harness import Outcome, annotate_train_segment, command_line, copy_pool, start_server
 
 
 def run(
@@ -36,16 +32,5 @@ def run(
         return annotate_train_segment(server, labels, truths, rounds, training or {})
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=22)
-    parser.add_argument("--at-least", type=float, default=0.93)
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        outcome = run(Path(folder), arguments.rounds)
-    print(outcome.report("Montgomery -> Shenzhen"))
-    return int(np.mean(list(outcome.dice.values())) < arguments.at_least)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command_line("Montgomery -> Shenzhen", run, rounds=22, at_least=0.93))

@@ -78,7 +78,7 @@ def _through_store(images: dict[str, Path]) -> float:
 def _peak(count: int) -> float:
     """Peak memory in MB of a process that embeds a pool of this size (the images, again and again)."""
     output = subprocess.run(
-        [sys.executable, "-m", "benchmarks.embedding", str(count)], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "benchmarks.embedding", str(count)], capture_output=True, encoding="utf-8", check=True
     ).stdout
     return float(output.split()[-1])
 

@@ -102,7 +102,7 @@ def _repeated_scoring(studies: Path, conf: dict[str, object]) -> float:
         [sys.executable, "-c", program],
         env={**os.environ, **environment(), **settings},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=True,
     ).stdout
     return float(output.split("seconds ")[-1].split()[0])

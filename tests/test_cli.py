@@ -33,7 +33,7 @@ def test_version(capsys) -> None:
 def test_commands_run_or_say_what_to_do_without_monai_label(tmp_path, arguments, status, printed) -> None:
     words = [str(tmp_path / "demo") if word == "DEMO" else word for word in arguments]
     program = _WITHOUT_MONAI_LABEL.format(arguments=words)
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=False)
     assert result.returncode == status, result.stdout + result.stderr
     assert printed in result.stdout
     assert "Traceback" not in result.stderr

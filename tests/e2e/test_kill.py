@@ -67,7 +67,9 @@ def test_killed_twice_and_ready_in_the_end(tmp_path, orphaned: bool) -> None:
         first = written(studies)
     if not orphaned:
         assert len(first) < 550 + 138
-        resumed = re.findall(r"Encoder training goes on at step (\d+)", log.read_text())
+        resumed = re.findall(
+            r"Encoder training goes on at step (\d+)", log.read_text(encoding="utf-8", errors="replace")
+        )
         assert resumed
         assert all(0 < int(step) < 200 for step in resumed)
 

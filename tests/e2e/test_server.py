@@ -126,7 +126,9 @@ def test_annotate_in_order_train_and_segment(ready: Ready) -> None:
     # OHIF's "Update Model" names no model, so every trainer runs: the encoder's has nothing to do.
     encoder = ready.annotator.state()["encoder"]
     ready.annotator.train(300, model="encoder")
-    assert "The encoder is up to date: nothing to train." in ready.server.log.read_text()
+    assert "The encoder is up to date: nothing to train." in ready.server.log.read_text(
+        encoding="utf-8", errors="replace"
+    )
     assert ready.annotator.state()["encoder"] == encoder
 
     ready.annotator.train(300, max_epochs=2)
@@ -146,10 +148,10 @@ def test_nothing_left_is_an_empty_answer(ready: Ready) -> None:
         ready.annotator.submit(answer["id"], label_of(answer["id"]))
     assert ready.annotator.next_sample("coreset") == {}
     assert post(ready, "/activelearning/random") == {}
-    assert "Nothing left to annotate" in ready.server.log.read_text()
+    assert "Nothing left to annotate" in ready.server.log.read_text(encoding="utf-8", errors="replace")
     assert ready.annotator.client.info()["datastore"]["completed"] == POOL
 
 
 def test_no_traceback_in_the_log_but_that_of_the_untrained_model(ready: Ready) -> None:
-    log = ready.server.log.read_text()
+    log = ready.server.log.read_text(encoding="utf-8", errors="replace")
     assert log.count("Traceback") <= 1, log[-3000:]

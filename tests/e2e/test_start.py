@@ -23,7 +23,13 @@ def start(studies, *conf: str) -> str:
     for key, value in zip(conf[::2], conf[1::2], strict=True):
         command += ["--conf", key, value]
     result = subprocess.run(
-        command, env=environment(), capture_output=True, text=True, timeout=240, check=False, stdin=subprocess.DEVNULL
+        command,
+        env=environment(),
+        capture_output=True,
+        encoding="utf-8",
+        timeout=240,
+        check=False,
+        stdin=subprocess.DEVNULL,
     )
     assert result.returncode != 0
     return result.stdout + result.stderr
@@ -61,7 +67,7 @@ def test_the_sample_app_shows_xssr_in_an_app_of_ones_own(tmp_path) -> None:
 
 def test_xssr_serve_refuses_before_it_starts(tmp_path) -> None:
     command = [sys.executable, "-m", "xssr_strategy.cli", "serve", "--studies", str(tmp_path / "missing")]
-    result = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=240, check=False)
+    result = subprocess.run(command, env=environment(), capture_output=True, encoding="utf-8", timeout=240, check=False)
     assert result.returncode == 2
     assert "no such folder" in result.stdout
     assert "Traceback" not in result.stdout + result.stderr

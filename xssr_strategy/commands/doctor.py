@@ -104,7 +104,7 @@ def _pydicom(remedy: str) -> Finding:
 def _torchvision(remedy: str) -> Finding:
     """Imported for real: a torch of another build breaks it."""
     program = "import torchvision; print(torchvision.__version__)"
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=False)
     lines = (result.stdout if result.returncode == 0 else result.stderr).strip().splitlines() or [""]
     return Finding(
         "torchvision",

@@ -109,7 +109,7 @@ class Server:
         deadline = time.monotonic() + self._wait
         while time.monotonic() < deadline:
             if not self.running():
-                lines = self.log.read_text(errors="replace").strip().splitlines()
+                lines = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
                 raise UserError(f"the server did not start ({lines[-1] if lines else 'no output'}); see {self.log}.")
             try:
                 with urllib.request.urlopen(f"{self.url}/info/", timeout=10) as answer:  # noqa: S310 - our own http

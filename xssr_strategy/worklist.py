@@ -1,7 +1,7 @@
 """From images to a worklist: train the encoder if there is none, embed what is new, rank the pool.
 
-The server's scoring method and the command line both run :func:`update`. A second run over an
-unchanged pool does nothing but look.
+The server's scoring method runs :func:`update`, the command line its first half, :func:`prepare`. A
+second run over an unchanged pool does nothing but look.
 """
 
 from __future__ import annotations
@@ -131,7 +131,11 @@ def update(
 def train(
     images: Mapping[str, Path], settings: Settings, preset: Preset, workspace: Workspace, progress: Progress
 ) -> None:
-    """Train the encoder of these settings on unlabelled images and write its checkpoint."""
+    """Train the encoder of these settings on unlabelled images and write its checkpoint.
+
+    Raises:
+        UserError: not one image can be read.
+    """
     path = workspace.encoder(settings, preset)
     names = sorted(images)
     if len(names) > _TRAINING_IMAGES:

@@ -34,7 +34,7 @@ ROUNDS = 6
 _SOURCE, _POOL, _UNSEEN = 40, 160, 12  # phantoms
 _MINORITY, _MINORITY_UNSEEN = 0.15, 0.5
 _SEED = 2026
-_ENCODER_STEPS = 200
+_ENCODER_STEPS = 150
 _TRAINING = {"max_epochs": 6}
 
 
@@ -70,11 +70,11 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     with ExitStack() as stack:
         server = _started(stack, folder / "studies", conf, free_port(arguments.port), folder, {})
         say(f"The server answers at {server.url}; it trains the encoder and embeds the pool by itself.")
+        # The comparison has a server of its own, which never scores: random picks need no embedding.
+        other = _started(stack, folder / "random", conf, free_port(), folder, {"MONAI_LABEL_TASKS_SCORING": "false"})
         annotator = Annotator(server.url, "demo")
         with StageProgress(console) as progress:
             annotator.wait_until_ready(600, lambda state: _show(state, progress))
-        # The comparison has a server of its own, which never scores: random picks need no embedding.
-        other = _started(stack, folder / "random", conf, free_port(), folder, {"MONAI_LABEL_TASKS_SCORING": "false"})
         say(f"The pool is ranked. {ROUNDS} rounds with XSSR, and beside them {ROUNDS} with random picks:")
         drawn = np.random.default_rng(_SEED).permutation(sorted(kinds))[:ROUNDS].tolist()
         folders = (folder / "truth", unseen)

@@ -170,12 +170,12 @@ class SegmentationTrainer(BasicTrainTask):
         """``steps_per_epoch`` batches: the labels over and over in random order, or a random part of them."""
         dataset, _ = self._dataset(context, context.train_datalist, is_train=True)
         batch = context.train_batch_size
-        sampler = RandomSampler(
-            dataset,
-            num_samples=context.request["steps_per_epoch"] * batch,
-            generator=torch.Generator().manual_seed(context.request["seed"]),
+        # MONAI's loader seeds the transforms anew, from torch's process-wide generator unless it is given one.
+        generator = torch.Generator().manual_seed(context.request["seed"])
+        sampler = RandomSampler(dataset, num_samples=context.request["steps_per_epoch"] * batch, generator=generator)
+        return ThreadDataLoader(
+            dataset=dataset, batch_size=batch, sampler=sampler, num_workers=num_workers, generator=generator
         )
-        return ThreadDataLoader(dataset=dataset, batch_size=batch, sampler=sampler, num_workers=num_workers)
 
     def _dataset(self, context: Context, datalist: list, is_train: bool, replace_rate: float = 0.25) -> tuple:
         transforms = self.train_pre_transforms(context) if is_train else self.val_pre_transforms(context)

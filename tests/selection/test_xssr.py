@@ -13,6 +13,7 @@ from xssr_strategy.selection import XSSR, CoreSet, Random
 def reference(target, source, budget, labeled, alpha, combination, neighbours=20):
     """Pick by pick, image by image, as the module's docstring says it."""
     size = len(target)
+    alpha = 0.0 if source is None else alpha
     distance = [[float(np.sqrt(((a - b) ** 2).sum())) for b in target] for a in target]
     count = min(neighbours, size // 2)
     density = []

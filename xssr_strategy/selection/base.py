@@ -6,22 +6,22 @@ import operator
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from xssr_strategy.selection.distance import nearest_distance
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.intp]
+from xssr_strategy.selection.backend import FloatArray, IntArray, backend_on
+from xssr_strategy.selection.nearest import NearestPick
+from xssr_strategy.selection.points import Points
 
 
 @dataclass(frozen=True)
 class Picks:
-    """What a selector's mathematics gives back, before coverage is measured.
+    """What a selector's mathematics gives back.
 
-    ``indices`` (B,) in pick order, ``scores`` (B,), ``terms`` name -> (B,); ``alpha`` and
-    ``calibration`` as in :class:`Selection`.
+    ``indices`` (B,) places in pick order, ``scores`` (B,), ``terms`` name -> (B,); ``alpha`` and ``calibration`` as
+    in :class:`Selection`; ``distances`` (N,) to the nearest pick or labelled point, if they are known already.
     """
 
     indices: IntArray
@@ -29,6 +29,19 @@ class Picks:
     terms: Mapping[str, FloatArray] = field(default_factory=dict)
     alpha: float | None = None
     calibration: tuple[tuple[float, float, float], ...] = ()
+    distances: FloatArray | None = None
+
+    def first(self, count: int) -> Picks:
+        """The first picks alone."""
+        terms = {name: values[:count] for name, values in self.terms.items()}
+        return Picks(self.indices[:count], self.scores[:count], terms, self.alpha)
+
+    def followed_by(self, others: Picks) -> Picks:
+        """These and then the others."""
+        terms = {name: np.concatenate([values, others.terms[name]]) for name, values in self.terms.items()}
+        indices = np.concatenate([self.indices, others.indices])
+        scores = np.concatenate([self.scores, others.scores])
+        return Picks(indices, scores, terms, self.alpha, distances=others.distances)
 
 
 @dataclass(frozen=True)
@@ -37,7 +50,7 @@ class Selection:
 
     Attributes:
         indices: (B,) rows of ``target`` in pick order.
-        scores: (B,) the score with which each pick won.
+        scores: (B,) the score with which each pick won, to about six digits.
         terms: name -> (B,) the terms of the score, each as it entered the score (in [0, 1]).
         alpha: the novelty-diversity trade-off in force, or None if the selector has none.
         calibration: (alpha, mean_coverage, max_coverage) for every alpha tried; empty if none was.
@@ -56,6 +69,8 @@ class Selection:
 
 class Selector(ABC):
     """A rule that picks the images of a pool worth annotating."""
+
+    device: str | None = None
 
     def select(
         self,
@@ -79,77 +94,82 @@ class Selector(ABC):
         Raises:
             ValueError: one sentence that says which argument is wrong and what is allowed.
         """
-        vectors = _vectors("target", target)
-        reference = None if source is None else _vectors("source", source)
+        vectors = checked_vectors("target", target)
+        reference = None if source is None else checked_vectors("source", source)
         if reference is not None and reference.shape[1] != vectors.shape[1]:
             raise ValueError(
                 f"source has {reference.shape[1]} dimensions and target {vectors.shape[1]}: "
                 "embed both with the same encoder."
             )
-        known = _labeled(labeled, len(vectors))
+        known = checked_rows("labeled", labeled, len(vectors))
         count = _budget(budget, len(vectors) - len(known))
 
-        # The mathematics sees the rows in an order of their own, so ties and rounding do not
-        # depend on how the caller listed them.
-        order = canonical_order(vectors)
-        place = np.empty_like(order)
-        place[order] = np.arange(len(order))
-        sorted_target = vectors[order]
-        sorted_source = None if reference is None else reference[canonical_order(reference)]
-        sorted_known = np.sort(place[known])
-
-        picks = self._pick(sorted_target, count, sorted_source, sorted_known)
-        chosen = np.concatenate([sorted_known, picks.indices])
-        distance = nearest_distance(sorted_target, sorted_target[chosen])
+        backend = backend_on(self.device)
+        points = Points(vectors, backend)
+        places = points.places(known)
+        picks = self._pick(points, count, None if reference is None else Points(reference, backend, points), places)
+        distances = picks.distances
+        if distances is None:
+            distances = NearestPick(points, 1, np.concatenate([places, picks.indices])).distances(0)
         return Selection(
-            indices=order[picks.indices],
+            indices=points.order[picks.indices],
             scores=picks.scores,
             terms=dict(picks.terms),
             alpha=picks.alpha,
             calibration=picks.calibration,
-            mean_coverage=float(distance.mean()),
-            max_coverage=float(distance.max()),
+            mean_coverage=float(distances.mean()),
+            max_coverage=float(distances.max()),
         )
 
     @abstractmethod
-    def _pick(self, target: FloatArray, budget: int, source: FloatArray | None, labeled: IntArray) -> Picks:
-        """The rule itself, on checked (N, D) and (M, D) float64 arrays in canonical order."""
+    def _pick(self, points: Points, budget: int, source: Points | None, labeled: IntArray) -> Picks:
+        """The rule itself, on checked input; it sees and names points by their place in the canonical order."""
 
 
-def canonical_order(vectors: FloatArray) -> IntArray:
-    """Row order by the bytes of the rows: the same for every listing of the same rows."""
-    rows = np.ascontiguousarray(vectors + 0.0)  # -0.0 becomes 0.0
-    return np.argsort(rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel(), kind="stable")
+def checked_vectors(name: str, values: ArrayLike) -> NDArray[Any]:
+    """The (N, D) vectors as an array of float32 or float64, not copied where it is a writable one.
 
-
-def _vectors(name: str, values: ArrayLike) -> FloatArray:
+    Raises:
+        ValueError: no array of numbers, of another shape, empty, or not finite.
+    """
     try:
         vectors = np.asarray(values)
         if vectors.dtype.kind not in "fiub":
             raise TypeError
-        vectors = vectors.astype(np.float64)
     except (TypeError, ValueError):
         raise ValueError(f"{name} must be an array of numbers with one row per image.") from None
     if vectors.ndim != 2 or 0 in vectors.shape:
         raise ValueError(f"{name} must have the shape (images, dimensions), both at least 1; it has {vectors.shape}.")
+    if vectors.dtype not in (np.float32, np.float64):
+        vectors = vectors.astype(np.float32 if vectors.dtype.itemsize < 3 else np.float64)
+    if min(vectors.strides) < 0:  # torch knows no such view
+        vectors = np.ascontiguousarray(vectors)
+    vectors = np.require(vectors, requirements="W")
     if not np.isfinite(vectors).all():
         row = int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])
         raise ValueError(f"{name} row {row} holds NaN or infinity: leave that image out or embed it again.")
     return vectors
 
 
-def _labeled(labeled: Sequence[int] | IntArray, size: int) -> IntArray:
+def checked_rows(name: str, rows: Sequence[int] | IntArray, size: int) -> IntArray:
+    """The row numbers, sorted, each once.
+
+    Raises:
+        ValueError: not whole numbers, or out of range.
+    """
     try:
-        known = np.unique([operator.index(i) for i in labeled]).astype(np.intp)
+        known = np.unique([operator.index(i) for i in rows]).astype(np.intp)
     except TypeError:
-        raise ValueError("labeled must hold row numbers of target, as integers.") from None
+        raise ValueError(f"{name} must hold row numbers of target, as integers.") from None
     if len(known) and (known[0] < 0 or known[-1] >= size):
         wrong = int(known[0] if known[0] < 0 else known[-1])
-        raise ValueError(f"labeled holds {wrong}, but the rows of target run from 0 to {size - 1}.")
+        raise ValueError(f"{name} holds {wrong}, but the rows of target run from 0 to {size - 1}.")
     return known
 
 
 def _budget(budget: int, available: int) -> int:
+    if available == 0:
+        raise ValueError("every row of target is labelled: nothing is left to pick.")
     try:
         if isinstance(budget, bool):
             raise TypeError

@@ -3,37 +3,96 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
-from xssr_strategy.selection.base import FloatArray, IntArray, Picks, Selector
-from xssr_strategy.selection.distance import distance_row, nearest_distance
+from xssr_strategy.selection.backend import IntArray
+from xssr_strategy.selection.base import Picks, Selector
+from xssr_strategy.selection.nearest import NearestPick
+from xssr_strategy.selection.points import TIE, Points
+
+_ACTIVE = 256  # points kept up to date pick by pick
+_BLOCK = 16  # picks after which all others catch up
 
 
-def k_centre_greedy(target: FloatArray, budget: int, labeled: IntArray) -> Picks:
-    """Pick again and again the row of ``target`` (N, D) that is farthest from all picks.
+def k_centre_greedy(points: Points, budget: int, labeled: IntArray) -> Picks:
+    """Pick again and again the point that is farthest from all picks.
 
     A 2-approximation of the smallest covering radius. With nothing labelled, the first pick is the
-    row nearest to the mean (our choice; the paper starts from labelled images). The score of a pick
-    is its distance to the nearest pick before it.
+    point nearest to the mean (our choice; the paper starts from labelled images) with score 0. The
+    score of every other pick is its distance to the nearest pick before it. Ties go to the first
+    point in canonical order.
+
+    Distances to picks only shrink. So the next pick is among the few hundred points that are farthest
+    now, for as long as one of them stays farther than all the others were. The others catch up with
+    several picks in one matrix product, at a third of the cost of a pass for each pick.
     """
-    if len(labeled):
-        nearest = nearest_distance(target, target[labeled])
-        nearest[labeled] = -1.0
-    else:
-        nearest = np.full(len(target), np.inf)
-    indices = np.empty(budget, dtype=np.intp)
-    scores = np.empty(budget)
-    for step in range(budget):
-        start = np.isinf(nearest).all()
-        pick = int(distance_row(target, target.mean(axis=0)).argmin() if start else nearest.argmax())
-        indices[step] = pick
-        scores[step] = 0.0 if start else nearest[pick]
-        nearest = np.minimum(nearest, distance_row(target, target[pick]))
-        nearest[indices[: step + 1]] = -1.0
-    return Picks(indices, scores)
+    nearest = NearestPick(points, 1, labeled)
+    tolerance = 4.0 * points.rounding * points.largest
+    closed = np.zeros(points.size, dtype=bool)
+    closed[labeled] = True
+    indices: list[int] = []
+    scores: list[float] = []
+
+    def pick(place: int, squared: float) -> None:
+        indices.append(place)
+        scores.append(float(np.sqrt(max(squared, 0.0))) * points.unit)
+        closed[place] = True
+        nearest.add(np.array([place]))
+
+    if not len(labeled):
+        pick(_central(points), 0.0)
+    while len(indices) < budget:
+        nearest.catch_up()
+        everyone = points.backend.numpy(nearest.squared[0])
+        active = _largest(everyone, _ACTIVE)
+        squared = np.where(closed[active], -np.inf, everyone[active])
+        others = squared.min() if len(active) < points.size else -np.inf
+        coordinates, lengths = (points.backend.numpy(values[active]) for values in (points.coordinates, points.squares))
+        for step in range(min(_BLOCK, budget - len(indices))):
+            top = squared.max()
+            if top - tolerance > others:
+                rivals = active[squared >= top - tolerance]
+            elif step == 0:
+                rivals = np.flatnonzero(everyone >= top - tolerance)
+            else:
+                break
+            if len(rivals) > 1:
+                rivals = rivals[~closed[rivals]]
+                distance = nearest.exact(0, rivals)
+                rivals = rivals[distance >= distance.max() * (1.0 - TIE)]
+            place = int(rivals[0])
+            pick(place, top)
+            chosen = points.backend.numpy(points.coordinates[place])
+            np.minimum(squared, lengths + (chosen @ chosen - 2.0 * (coordinates @ chosen)), out=squared)
+            squared[active == place] = -np.inf
+    nearest.catch_up()
+    return Picks(np.array(indices), np.array(scores), distances=nearest.distances(0))
+
+
+def _largest(values: NDArray[np.float32], count: int) -> IntArray:
+    """Positions of the ``count`` largest values, ascending; all of them if there are no more."""
+    if len(values) <= count:
+        return np.arange(len(values))
+    return np.sort(np.argpartition(values, -count)[-count:])
+
+
+def _central(points: Points) -> int:
+    """The point nearest to the mean of all."""
+    squares = points.backend.numpy(points.squares)
+    rivals = np.flatnonzero(squares <= squares.min() + 4.0 * points.rounding * (squares.min() + 1e-30))
+    distance = np.linalg.norm(points.rows(rivals) - points.centre / points.unit, axis=1)
+    return int(rivals[np.argmax(distance <= distance.min() + TIE * np.sqrt(points.largest))])
 
 
 class CoreSet(Selector):
-    """k-centre greedy: each pick is the image farthest from all picks so far."""
+    """k-centre greedy: each pick is the image farthest from all picks so far.
 
-    def _pick(self, target: FloatArray, budget: int, source: FloatArray | None, labeled: IntArray) -> Picks:
-        return k_centre_greedy(target, budget, labeled)
+    Args:
+        device: None for NumPy, or a torch device such as ``"cuda"``; the picks are the same.
+    """
+
+    def __init__(self, device: str | None = None) -> None:
+        self.device = device
+
+    def _pick(self, points: Points, budget: int, source: Points | None, labeled: IntArray) -> Picks:
+        return k_centre_greedy(points, budget, labeled)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from xssr_strategy.selection.base import FloatArray, IntArray, Picks, Selector
+from xssr_strategy.selection.backend import IntArray
+from xssr_strategy.selection.base import Picks, Selector
+from xssr_strategy.selection.points import Points
 
 
 class Random(Selector):
@@ -17,7 +19,7 @@ class Random(Selector):
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
 
-    def _pick(self, target: FloatArray, budget: int, source: FloatArray | None, labeled: IntArray) -> Picks:
-        candidates = np.setdiff1d(np.arange(len(target)), labeled)
+    def _pick(self, points: Points, budget: int, source: Points | None, labeled: IntArray) -> Picks:
+        candidates = np.setdiff1d(np.arange(points.size), labeled)
         indices = np.random.default_rng(self.seed).permutation(candidates)[:budget]
         return Picks(indices, np.zeros(budget))

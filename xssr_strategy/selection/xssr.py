@@ -10,21 +10,27 @@ scaling over the current candidates (a constant term becomes 0):
     product    score_i = rho_i * (alpha * nu_i + (1 - alpha) * delta_i)
     sum        score_i = rho_i +  alpha * nu_i + (1 - alpha) * delta_i
 
-The image with the largest score is picked, again and again. alpha is the value of a grid with the
-smallest mean coverage (mean distance of the pool to its nearest pick); no label is looked at.
+The image with the largest score is picked, again and again. Ties go to the larger diversity, then to
+the first in canonical order. alpha is the value of a grid with the smallest mean coverage (mean
+distance of the pool to its nearest pick); no label is looked at.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
-from xssr_strategy.selection.base import FloatArray, IntArray, Picks, Selector
-from xssr_strategy.selection.distance import distance_row, mean_neighbour_distance, nearest_distance
+from xssr_strategy.selection.backend import FloatArray, IntArray
+from xssr_strategy.selection.base import Picks, Selector
+from xssr_strategy.selection.greedy import Combination, LockStep, Rule
+from xssr_strategy.selection.neighbours import neighbour_distances
+from xssr_strategy.selection.points import Points
 
-Combination = Literal["product", "sum"]
+Coverage = Literal["target", "union"]
+TermName = Literal["density", "novelty", "diversity"]
 
 ALPHA_GRID = tuple(round(0.1 * step, 1) for step in range(10))
 """0.0 to 0.9, our choice; 1.0 would switch diversity off."""
@@ -33,87 +39,25 @@ NEIGHBOURS = 20
 """k of the density, as in TypiClust (Hacohen et al. 2022)."""
 
 _EPS = 1e-5
+_SAME = 1e-6  # relative; coverages of two alphas closer than this are ties
 
 
-def density(target: FloatArray, neighbours: int = NEIGHBOURS) -> FloatArray:
-    """(N,) typicality of each row of ``target`` (N, D): 1 / (mean distance to its neighbours + 1e-5).
+def density(points: Points, neighbours: int = NEIGHBOURS) -> FloatArray:
+    """(N,) typicality of each point: 1 / (mean distance to its nearest neighbours + 1e-5).
 
     At most half of the pool counts as neighbours. A single image has density 1.
     """
-    count = min(neighbours, len(target) // 2)
+    count = min(neighbours, points.size // 2)
     if count < 1:
-        return np.ones(len(target))
-    return 1.0 / (mean_neighbour_distance(target, count) + _EPS)
+        return np.ones(points.size)
+    mean: FloatArray = neighbour_distances(points, points, count).mean(axis=1) * points.unit
+    return 1.0 / (mean + _EPS)
 
 
-def novelty(target: FloatArray, source: FloatArray | None) -> FloatArray:
-    """(N,) distance of each row of ``target`` (N, D) to the nearest row of ``source`` (M, D); zeros without one."""
-    return np.zeros(len(target)) if source is None else nearest_distance(target, source)
-
-
-def normalise(values: FloatArray, free: NDArray[np.bool_]) -> FloatArray:
-    """Min-max scale every row of ``values`` (A, N) over its candidates ``free`` (A, N); a constant row becomes 0."""
-    low = np.where(free, values, np.inf).min(axis=1, keepdims=True)
-    high = np.where(free, values, -np.inf).max(axis=1, keepdims=True)
-    span = high - low
-    return np.where(span > 0, (values - low) / np.where(span > 0, span, 1.0), 0.0)
-
-
-def greedy(
-    target: FloatArray,
-    densities: FloatArray,
-    novelties: FloatArray,
-    alphas: FloatArray,
-    budget: int,
-    labeled: IntArray,
-    combination: Combination,
-) -> tuple[list[Picks], FloatArray]:
-    """Run the greedy rule for every alpha at once, in lock-step.
-
-    The alphas often agree on a pick, so a distance row is computed once for all that do. Ties in the
-    score go to the larger diversity, then to the first row.
-
-    Args:
-        target: (N, D); ``densities`` (N,) and ``novelties`` (N,): see the functions of these names.
-        alphas: (A,) values in [0, 1].
-
-    Returns:
-        One ``Picks`` per alpha, and (A, N) the distance of every row to the nearest pick at the end.
-    """
-    runs = len(alphas)
-    every = np.arange(runs)
-    free = np.ones((runs, len(target)), dtype=bool)
-    free[:, labeled] = False
-    nearest = np.full(free.shape, np.inf)
-    if len(labeled):
-        nearest[:] = nearest_distance(target, target[labeled])
-    weight = alphas[:, None]
-    indices = np.empty((runs, budget), dtype=np.intp)
-    scores = np.empty((runs, budget))
-    terms = {name: np.empty((runs, budget)) for name in ("density", "novelty", "diversity")}
-
-    for step in range(budget):
-        rho = normalise(densities[None], free)
-        nu = normalise(novelties[None], free)
-        delta = normalise(nearest, free) if step or len(labeled) else np.ones_like(nearest)
-        trade_off = weight * nu + (1.0 - weight) * delta
-        score = np.where(free, rho * trade_off if combination == "product" else rho + trade_off, -np.inf)
-        ties = score == score.max(axis=1, keepdims=True)
-        best = np.where(ties, delta, -1.0).argmax(axis=1)
-
-        indices[:, step], scores[:, step] = best, score[every, best]
-        for name, values in (("density", rho), ("novelty", nu), ("diversity", delta)):
-            terms[name][:, step] = values[every, best]
-        free[every, best] = False
-        for pick in np.unique(best):
-            agreeing = best == pick
-            nearest[agreeing] = np.minimum(nearest[agreeing], distance_row(target, target[pick]))
-
-    picks = [
-        Picks(indices[run], scores[run], {name: values[run] for name, values in terms.items()}, float(alphas[run]))
-        for run in range(runs)
-    ]
-    return picks, nearest
+def novelty(points: Points, source: Points) -> FloatArray:
+    """(N,) distance of each point to the nearest of the source."""
+    distance: FloatArray = neighbour_distances(points, source, 1)[:, 0] * points.unit
+    return distance
 
 
 class XSSR(Selector):
@@ -127,6 +71,12 @@ class XSSR(Selector):
         grid: the alphas that the calibration tries.
         calibration_budget: number of picks at which the calibration compares the alphas; the
             budget itself if None. Lets a ranking that is longer than the budget keep its alpha.
+        without: terms that are switched off, for ablations. Of novelty and diversity the other then
+            has the whole weight; without both, density alone decides.
+        coverage: what the calibration makes small. ``"target"``: the mean distance of the pool to its
+            nearest pick. ``"union"``: to its nearest pick or source image, so that a pick counts only
+            for what the source does not cover already, and novelty is worth something.
+        device: None for NumPy, or a torch device such as ``"cuda"``; the picks are the same.
     """
 
     def __init__(
@@ -136,10 +86,13 @@ class XSSR(Selector):
         neighbours: int = NEIGHBOURS,
         grid: tuple[float, ...] = ALPHA_GRID,
         calibration_budget: int | None = None,
+        without: Collection[TermName] = (),
+        coverage: Coverage = "target",
+        device: str | None = None,
     ) -> None:
         if alpha != "auto" and not (isinstance(alpha, (int, float)) and 0.0 <= alpha <= 1.0):
             raise ValueError(f"alpha must be 'auto' or a number from 0 to 1, not {alpha!r}.")
-        if combination not in ("product", "sum"):
+        if combination not in get_args(Combination):
             raise ValueError(f"combination must be 'product' or 'sum', not {combination!r}.")
         if neighbours < 1:
             raise ValueError(f"neighbours must be at least 1, not {neighbours}.")
@@ -147,25 +100,63 @@ class XSSR(Selector):
             raise ValueError(f"grid must hold alphas from 0 to 1, not {grid!r}.")
         if calibration_budget is not None and calibration_budget < 1:
             raise ValueError(f"calibration_budget must be at least 1, not {calibration_budget}.")
+        if isinstance(without, str) or set(without) - set(get_args(TermName)):
+            raise ValueError(f"without must hold names among density, novelty and diversity, not {without!r}.")
+        if coverage not in get_args(Coverage):
+            raise ValueError(f"coverage must be 'target' or 'union', not {coverage!r}.")
         self.alpha = alpha
         self.combination = combination
         self.neighbours = neighbours
         self.grid = grid
         self.calibration_budget = calibration_budget
+        self.without = frozenset(without)
+        self.coverage = coverage
+        self.device = device
 
-    def _pick(self, target: FloatArray, budget: int, source: FloatArray | None, labeled: IntArray) -> Picks:
-        rho, nu = density(target, self.neighbours), novelty(target, source)
-        curve: tuple[tuple[float, float, float], ...] = ()
-        if self.alpha != "auto":
-            alpha = float(self.alpha)
-        elif source is None:
-            alpha = 0.0
-        else:
-            count = budget if self.calibration_budget is None else self.calibration_budget
-            count = min(count, len(target) - len(labeled))
-            _, nearest = greedy(target, rho, nu, np.asarray(self.grid), count, labeled, self.combination)
-            curve = tuple(zip(self.grid, nearest.mean(axis=1).tolist(), nearest.max(axis=1).tolist(), strict=True))
-            # Smallest mean coverage; ties go to the smaller radius, then to the smaller alpha.
-            alpha = min(curve, key=lambda point: (point[1], point[2], point[0]))[0]
-        (picks,), _ = greedy(target, rho, nu, np.asarray([alpha]), budget, labeled, self.combination)
-        return Picks(picks.indices, picks.scores, picks.terms, alpha, curve)
+    def rule(self, points: Points, source: Points | None) -> Rule:
+        """The fixed terms of this pool, and how they are combined."""
+        return Rule(
+            density=None if "density" in self.without else density(points, self.neighbours),
+            novelty=None if source is None or "novelty" in self.without else novelty(points, source),
+            diversity="diversity" not in self.without,
+            combination=self.combination,
+        )
+
+    def _pick(self, points: Points, budget: int, source: Points | None, labeled: IntArray) -> Picks:
+        rule = self.rule(points, source)
+        if self.alpha != "auto" or not rule.has_trade_off:
+            alpha = rule.alpha(0.0 if self.alpha == "auto" else float(self.alpha))
+            steps = LockStep(points, rule, np.array([alpha]), labeled)
+            steps.run(budget)
+            return steps.picks(0)
+
+        count = self.calibration_budget or budget
+        steps = LockStep(points, rule, np.asarray(self.grid), labeled)
+        steps.run(min(count, points.size - len(labeled)))
+        familiar = novelty(points, source) if self.coverage == "union" and source is not None else None
+        curve = []
+        for run, alpha in enumerate(self.grid):
+            distances = steps.nearest.distances(run)
+            distances = distances if familiar is None else np.minimum(distances, familiar)
+            curve.append((alpha, float(distances.mean()), float(distances.max())))
+        chosen = best_alpha(curve)
+        picks = steps.picks(chosen)
+        if count < budget:
+            rest = LockStep(points, rule, np.array([self.grid[chosen]]), np.concatenate([labeled, picks.indices]))
+            rest.run(budget - len(picks.indices))
+            picks = picks.followed_by(rest.picks(0))
+        elif count > budget:
+            picks = picks.first(budget)
+        return replace(picks, calibration=tuple(curve))
+
+
+def best_alpha(curve: list[tuple[float, float, float]]) -> int:
+    """Position of the point (alpha, mean coverage, max coverage) with the smallest mean coverage.
+
+    Values that agree to six digits are ties; they go to the smaller max coverage, then to the smaller alpha.
+    """
+    left = list(range(len(curve)))
+    for column in (1, 2):
+        least = min(curve[run][column] for run in left)
+        left = [run for run in left if curve[run][column] <= least * (1.0 + _SAME)]
+    return min(left, key=lambda run: curve[run][0])

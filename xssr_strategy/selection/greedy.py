@@ -1,0 +1,203 @@
+"""The greedy rule of XSSR for several alphas in lock-step; see ``xssr_strategy.selection.xssr`` for the formulas."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from xssr_strategy.selection.backend import FloatArray, IntArray
+from xssr_strategy.selection.base import Picks
+from xssr_strategy.selection.nearest import NearestPick
+from xssr_strategy.selection.points import TIE, Points
+from xssr_strategy.selection.term import Term
+
+Combination = Literal["product", "sum"]
+
+_ROUNDING = 16.0 * 2.0**-24  # of the float32 arithmetic on two scores, which are of size 1
+
+
+@dataclass(frozen=True)
+class Rule:
+    """The terms of a pool and how they are combined.
+
+    Attributes:
+        density, novelty: (N,) unscaled; None if switched off.
+        diversity: whether it counts.
+        combination: of density with the others.
+    """
+
+    density: FloatArray | None
+    novelty: FloatArray | None
+    diversity: bool
+    combination: Combination
+
+    def parts(
+        self, alpha: FloatArray | float, density: FloatArray, novelty: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Factor and addend of the score, factor * (addend + weight of diversity * diversity), from scaled terms."""
+        trade_off = alpha * novelty
+        if self.combination == "sum":
+            return np.ones_like(density), density + trade_off
+        if self.novelty is None and not self.diversity:
+            trade_off = np.ones_like(density)
+        return (np.ones_like(density) if self.density is None else density), trade_off
+
+    @property
+    def has_trade_off(self) -> bool:
+        """Whether alpha means anything: both novelty and diversity count."""
+        return self.novelty is not None and self.diversity
+
+    def alpha(self, wanted: float) -> float:
+        """alpha in force: a term that is off leaves its weight to the other."""
+        if self.has_trade_off:
+            return wanted
+        return 0.0 if self.diversity else 1.0
+
+
+class LockStep:
+    """R selections that advance together, one alpha each: one pass over the vectors per pick.
+
+    float32 scores find the best point of each run and tell where it is not certain; there float64 decides.
+
+    Args:
+        points: the pool.
+        rule: terms and combination.
+        alphas: (R,) in [0, 1].
+        labeled: places that count as picked already.
+    """
+
+    def __init__(self, points: Points, rule: Rule, alphas: FloatArray, labeled: IntArray) -> None:
+        runs = len(alphas)
+        self.points, self.rule, self.alphas = points, rule, alphas
+        self.nearest = NearestPick(points, runs, labeled)
+        constant = np.zeros(points.size)
+        self._density = Term(constant if rule.density is None else rule.density, runs, labeled)
+        self._novelty = Term(constant if rule.novelty is None else rule.novelty, runs, labeled)
+        self._weight = 1.0 - alphas if rule.diversity else np.zeros(runs)  # of diversity
+        self._begun = len(labeled) > 0
+        self._taken: list[tuple[IntArray, FloatArray]] = []  # places (R,) and facts (3, 3, R) of every step
+        # The score is factor * (addend + weight * diversity). A point that is not free has the addend minus infinity,
+        # and an infinite distance where the least distance is looked for.
+        full, shape = points.backend.full, (runs, points.size)
+        self._factor, self._addend, self._closed = full(shape, 1.0), full(shape, 0.0), full(shape, 0.0)
+        self._distance, self._score = full(shape, 0.0), full(shape, 0.0)
+        self._closed[:, labeled] = np.inf
+        for run in range(runs):
+            self._scale_terms(run)
+
+    def run(self, budget: int) -> None:
+        """Pick ``budget`` points in every run."""
+        for _ in range(budget):
+            self.step()
+        self.nearest.catch_up()
+
+    def step(self) -> IntArray:
+        """Pick one point in every run: (R,) places."""
+        xp, numpy, every = self.points.backend.xp, self.points.backend.numpy, np.arange(len(self.alphas))
+        low, span, tolerance = self._update_scores()
+        best = numpy(xp.argmax(self._score, 1)).copy()
+        top = numpy(self._score[every, best])
+        self._score[every, best] = -np.inf
+        lead = top - numpy(xp.amax(self._score, 1))
+        for run in np.flatnonzero(lead <= tolerance):
+            self._score[run, best[run]] = float(top[run])
+            best[run] = self._decide(int(run), float(top[run] - tolerance[run]), low[run], low[run] + span[run])
+        self._take(best, low, span)
+        return best
+
+    def picks(self, run: int) -> Picks:
+        """What a run has picked so far, with the terms and the score of each pick to about six digits."""
+        places = np.array([best[run] for best, _ in self._taken], dtype=np.intp)
+        # (T, 3) each, per term: the value of the pick and the scale in force.
+        values, low, span = np.array([facts[:, :, run] for _, facts in self._taken]).transpose(1, 0, 2)
+        terms = np.clip((values - low) / np.where(span > 0.0, span, np.inf), 0.0, 1.0)
+        factor, addend = self.rule.parts(float(self.alphas[run]), terms[:, 0], terms[:, 1])
+        return Picks(
+            places,
+            factor * (addend + self._weight[run] * terms[:, 2]),
+            dict(zip(("density", "novelty", "diversity"), terms.T, strict=True)),
+            float(self.alphas[run]),
+            distances=self.nearest.distances(run),
+        )
+
+    def _update_scores(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Score all points; for each run the least distance, its span, and how far off the scores can be."""
+        xp, backend, score, distance = self.points.backend.xp, self.points.backend, self._score, self._distance
+        runs = len(self.alphas)
+        if not self._begun:  # diversity is 1 for all: all distances stand at 0, the end of a scale from -1
+            xp.add(self._addend, backend.array(self._weight.astype(np.float32))[:, None], out=score)
+            xp.multiply(score, self._factor, out=score)
+            return np.full(runs, -1.0), np.ones(runs), np.full(runs, _ROUNDING)
+        self.nearest.catch_up()
+        xp.sqrt(self.nearest.squared, out=distance)
+        high = backend.numpy(xp.amax(distance, 1)).astype(np.float64)
+        low = backend.numpy(xp.amin(xp.add(distance, self._closed, out=score), 1)).astype(np.float64)
+        span, error = high - low, self.points.error(low)
+        certain = span > 4.0 * error
+        with np.errstate(divide="ignore", invalid="ignore"):
+            scale = np.where(span > 0.0, self._weight / span, 0.0)
+            # A score errs by its distance and, weighted to 1 in all, by the ends of the scale; two scores are compared.
+            tolerance = np.where(certain, 4.0 * error * scale, np.inf)
+        tolerance = np.where(self._weight > 0.0, tolerance, 0.0) + _ROUNDING
+        xp.subtract(distance, backend.array(low.astype(np.float32))[:, None], out=score)
+        xp.multiply(score, backend.array(scale.astype(np.float32))[:, None], out=score)
+        xp.add(score, self._addend, out=score)
+        xp.multiply(score, self._factor, out=score)
+        return low, span, tolerance
+
+    def _decide(self, run: int, least: float, low: float, high: float) -> int:
+        """The best of the points of a run that float32 cannot tell from the best."""
+        numpy = self.points.backend.numpy
+        score = numpy(self._score[run])
+        rivals = np.flatnonzero((score >= least) & (score > -np.inf))
+        diversity, scale = np.ones(len(rivals)), 1.0
+        if self._begun:
+            distance = numpy(self._distance[run]) + numpy(self._closed[run])
+            error = float(self.points.error(low))
+            # The true ends of the scale are among the points that may lie at its ends.
+            ends = np.flatnonzero((distance <= low + 2.0 * error) | (distance >= high - 2.0 * error))
+            ends = ends[distance[ends] < np.inf]
+            exact = self.nearest.exact(run, np.concatenate([ends, rivals]))
+            low, high = exact[: len(ends)].min(), exact[: len(ends)].max()
+            diversity = np.zeros(len(rivals))
+            if high - low > TIE * high:
+                diversity = (exact[len(ends) :] - low) / (high - low)
+                scale = high / (high - low)
+        factor, addend = self._parts(run, rivals)
+        values = factor * (addend + self._weight[run] * diversity)
+        tied = values >= values.max() - TIE * scale
+        rivals, diversity = rivals[tied], diversity[tied]
+        return int(rivals[np.argmax(diversity >= diversity.max() - TIE * scale)])
+
+    def _parts(self, run: int, places: IntArray | slice) -> tuple[FloatArray, FloatArray]:
+        """Factor and addend of the score of a run at these places."""
+        density, novelty = self._density.scaled(run, places), self._novelty.scaled(run, places)
+        return self.rule.parts(float(self.alphas[run]), density, novelty)
+
+    def _scale_terms(self, run: int) -> None:
+        """Renew factor and addend of a run."""
+        factor, addend = self._parts(run, slice(None))
+        closed = np.isinf(self.points.backend.numpy(self._closed[run]))
+        factor[closed], addend[closed] = 1.0, -np.inf
+        self._factor[run] = self.points.backend.array(factor.astype(np.float32))
+        self._addend[run] = self.points.backend.array(addend.astype(np.float32))
+
+    def _take(self, best: IntArray, low: FloatArray, span: FloatArray) -> None:
+        """Record the picks and close them."""
+        every, density, novelty = np.arange(len(best)), self._density, self._novelty
+        distance = self.points.backend.numpy(self._distance[every, best])
+        facts = [
+            [density.values[best], novelty.values[best], distance],
+            [density.low, novelty.low, low],
+            [density.span, novelty.span, span],
+        ]
+        self._taken.append((best, np.array(facts)))
+        self._closed[every, best] = np.inf
+        self._factor[every, best] = 1.0
+        self._addend[every, best] = -np.inf
+        for run in set(density.close(best)) | set(novelty.close(best)):
+            self._scale_terms(int(run))
+        self.nearest.add(best)
+        self._begun = True

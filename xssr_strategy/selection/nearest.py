@@ -1,0 +1,92 @@
+"""The nearest pick of every point, kept up to date pick by pick, for one or several selections in lock-step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from xssr_strategy.selection.backend import FloatArray, IntArray
+from xssr_strategy.selection.points import Points
+
+_KEPT = 1 << 24  # distances of earlier picks that are kept at most (64 MB)
+_PAIRS = 1 << 16  # distances between points and picks looked at together
+_TOGETHER = 32  # rows of distances computed at once at the start
+
+
+class NearestPick:
+    """Distances from all N points to the nearest pick of each of R runs.
+
+    Args:
+        points: the pool.
+        runs: how many selections advance together.
+        labeled: places that count as picked from the start in every run.
+
+    Attributes:
+        squared: (R, N) float32 on the backend; squared distance to the nearest pick, infinite while there is none
+            and 0 at the picks.
+    """
+
+    def __init__(self, points: Points, runs: int, labeled: IntArray) -> None:
+        self.points = points
+        self.squared = points.backend.full((runs, points.size), np.inf)
+        self._picks: list[IntArray] = [np.full(runs, place) for place in labeled]
+        for begin in range(0, len(labeled), _TOGETHER):
+            rows = points.squared(labeled[begin : begin + _TOGETHER])
+            for run in range(runs):
+                self._lower(run, points.backend.xp.amin(rows, 0))
+        self._done = len(labeled)
+        self._kept: dict[int, Any] = {}
+
+    def add(self, picks: IntArray) -> None:
+        """One more pick (R,) for every run; ``squared`` knows of it after :meth:`catch_up`."""
+        self._picks.append(picks)
+
+    def catch_up(self) -> None:
+        """Bring ``squared`` up to date."""
+        behind = self._picks[self._done :]
+        self._done = len(self._picks)
+        if len(self.squared) == 1:
+            for begin in range(0, len(behind), _TOGETHER):
+                rows = self.points.squared(np.concatenate(behind[begin : begin + _TOGETHER]))
+                self._lower(0, rows[0] if len(rows) == 1 else self.points.backend.xp.amin(rows, 0))
+        else:
+            for picks in behind:
+                for run, row in enumerate(self._rows(picks)):
+                    self._lower(run, row)
+
+    def _rows(self, picks: IntArray) -> list[Any]:
+        """The rows of distances of the picks (R,); runs often pick the same points, so rows are kept for a while."""
+        missing = np.array(sorted(set(picks.tolist()) - self._kept.keys()), dtype=np.intp)
+        if len(missing):
+            self._kept.update(zip(missing.tolist(), self.points.squared(missing), strict=True))
+        rows = [self._kept[pick] for pick in picks.tolist()]
+        while len(self._kept) * self.points.size > _KEPT:
+            del self._kept[next(iter(self._kept))]
+        return rows
+
+    def exact(self, run: int, places: IntArray) -> FloatArray:
+        """(P,) float64 distances, in units, from these places to the nearest pick of a run; at least one pick."""
+        points, numpy = self.points, self.points.backend.numpy
+        picks = np.array([picks[run] for picks in self._picks])
+        squared = numpy(self.squared[run])[places]
+        distances = np.zeros(len(places))
+        apart = np.flatnonzero(squared > 0.0)  # where it is 0, float64 has found it so
+        step = max(1, _PAIRS // len(picks))
+        for begin in range(0, len(apart), step):
+            some = apart[begin : begin + step]
+            # float32 tells which picks can be the nearest.
+            rows = points.squared_between(places[some], picks)
+            margin = 4.0 * points.rounding * points.largest
+            place, pick = np.nonzero(rows <= squared[some, None] + margin)
+            difference = points.rows(places[some][place]) - points.rows(picks[pick])
+            exact = np.einsum("ud,ud->u", difference, difference)
+            distances[some] = np.sqrt(np.minimum.reduceat(exact, np.searchsorted(place, np.arange(len(some)))))
+        return distances
+
+    def distances(self, run: int) -> FloatArray:
+        """(N,) distances to the nearest pick of a run, in the caller's unit, to about six digits."""
+        return np.sqrt(self.points.backend.numpy(self.squared[run]), dtype=np.float64) * self.points.unit
+
+    def _lower(self, run: int, row: Any) -> None:
+        self.points.backend.xp.minimum(self.squared[run], row, out=self.squared[run])

@@ -1,0 +1,139 @@
+"""Vectors as the selectors see them: float32 finds, float64 decides.
+
+A distance to all N points is one float32 matrix product, half the memory traffic of float64 and what a GPU is fast
+at. Its rounding error is bounded, so the few points among which it cannot tell the best are known, and only these are
+compared by float64 differences. The picks are those of float64 arithmetic, on every machine and device.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xssr_strategy.selection.backend import Backend, FloatArray, IntArray
+
+TIE = 1e-12
+"""Values closer than this, relative to their scale, are ties: float64 sums round differently on every machine."""
+
+_BLOCK = 1 << 20  # elements of a temporary array
+_ONE_BY_ONE = 3  # picks up to which a product for each is faster than one for all
+_CANCELLED = 2e-3  # share of two squared lengths below which their squared distance counts as cancelled
+
+
+class Points:
+    """(N, D) vectors in canonical order, which does not depend on how the caller listed them.
+
+    Args:
+        values: (N, D) finite numbers; neither copied nor modified.
+        backend: where the float32 copy lives.
+        like: points with whose origin and unit these are to be compared; their own by default.
+
+    Attributes:
+        order: (N,) canonical place -> row of ``values``.
+        centre: (D,) float64 origin of the coordinates, the mean rounded to float32.
+        unit: length that counts as 1 below; other than 1 only where squares would leave float32's range.
+        coordinates: (N, D) float32 on the backend, centred.
+        squares: (N,) float32 on the backend, their squared lengths.
+        largest: the largest of ``squares``.
+        rounding: |squared - true squared distance| of points i and j is at most ``rounding`` * (squares[i] +
+            squares[j]); a probabilistic bound (Higham and Mary 2019, doi 10.1137/18M1226312, with lambda = 1).
+    """
+
+    def __init__(self, values: NDArray[Any], backend: Backend, like: Points | None = None) -> None:
+        self.values = values
+        self.backend = backend
+        self.order = canonical_order(values)
+        self.size, self.dimensions = values.shape
+        self.centre: FloatArray = _centre(values) if like is None else like.centre
+        self.unit: float = 1.0 if like is None else like.unit
+        self.rounding = (2.0 * np.sqrt(self.dimensions) + 4.0) * 2.0**-24
+        with np.errstate(over="ignore", invalid="ignore"):
+            coordinates, squares = self._centred()
+        if like is None and not 1e-20 < squares.max() < 1e20:
+            extent = float(np.abs(values - self.centre).max())
+            if extent > 0.0:
+                self.unit = float(2.0 ** np.floor(np.log2(extent)))
+                coordinates, squares = self._centred()
+        self.largest = float(squares.max())
+        self._near = backend.array(_CANCELLED * squares)
+        self.coordinates, self.squares = backend.array(coordinates), backend.array(squares)
+
+    def places(self, rows: IntArray) -> IntArray:
+        """Canonical places of rows of the caller's array, ascending."""
+        if not len(rows):
+            return rows
+        place = np.empty_like(self.order)
+        place[self.order] = np.arange(self.size)
+        return np.sort(place[rows])
+
+    def rows(self, places: IntArray | slice) -> FloatArray:
+        """(R, D) float64 vectors at these places, in units, as the caller gave them."""
+        vectors: FloatArray = self.values[self.order[places]].astype(np.float64)
+        return vectors if self.unit == 1.0 else vectors / self.unit
+
+    def squared(self, places: IntArray) -> Any:
+        """(P, N) float32 squared distances from the points at ``places`` (P,) to all.
+
+        Where the subtraction would cancel three digits and more, at near-duplicates, float64 differences replace it.
+        """
+        rows = self.backend.full((len(places), self.size), 0.0)
+        if len(places) <= _ONE_BY_ONE:
+            for row, place in zip(rows, places.tolist(), strict=True):
+                self.backend.xp.matmul(self.coordinates, -2.0 * self.coordinates[place], out=row)
+            rows += self.squares
+        else:
+            # Few columns are multiplied fastest from this side; the result is turned while the rest is added.
+            products = self.coordinates @ self.backend.columns(-2.0 * self.coordinates[places])
+            self.backend.xp.add(products.T, self.squares, out=rows)
+        rows += self.squares[places][:, None]
+        unsure = self.backend.flatnonzero((rows <= self._near + _CANCELLED * self.squares[places][:, None]).ravel())
+        pick, place = np.divmod(unsure, self.size)
+        difference = self.rows(place) - self.rows(places[pick])
+        exact = np.einsum("ud,ud->u", difference, difference).astype(np.float32)
+        rows[pick, place] = self.backend.array(exact)
+        return rows
+
+    def error(self, low: Any) -> Any:
+        """Bound on the error of float32 distances of at least ``low``."""
+        squared = 2.0 * self.rounding * self.largest
+        # Where squared distances would have cancelled further they are exact.
+        return squared / (1.9 * np.maximum(low, np.sqrt(2.0 * _CANCELLED * self.largest)))
+
+    def squared_between(self, places: IntArray, others: IntArray) -> NDArray[np.float32]:
+        """(P, O) float32 squared distances, as rounding left them, between few points; in memory."""
+        one, other = self.coordinates[places], self.coordinates[others]
+        squared = self.squares[places][:, None] + self.squares[others] - 2.0 * (one @ other.T)
+        between: NDArray[np.float32] = self.backend.numpy(squared)
+        return between
+
+    def _centred(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Coordinates and squares in memory."""
+        coordinates = np.empty(self.values.shape, dtype=np.float32)
+        plain = self.values.dtype == np.float32 and self.unit == 1.0
+        origin = self.centre.astype(np.float32) if plain else self.centre  # float32 values need not be converted
+        step = max(1, _BLOCK // self.dimensions)
+        for begin in range(0, self.size, step):
+            block = self.values[self.order[begin : begin + step]] - origin
+            coordinates[begin : begin + step] = block if self.unit == 1.0 else block / self.unit
+        return coordinates, np.einsum("nd,nd->n", coordinates, coordinates)
+
+
+def _centre(values: NDArray[Any]) -> FloatArray:
+    """(D,) mean of the rows, rounded to float32 where that can hold it."""
+    mean = values.mean(axis=0, dtype=np.float64)
+    with np.errstate(over="ignore"):
+        rounded = mean.astype(np.float32).astype(np.float64)
+    return np.where(np.isfinite(rounded), rounded, mean)
+
+
+def canonical_order(values: NDArray[Any]) -> IntArray:
+    """Order of the rows by their numbers, first column first: the same for every listing of the same rows."""
+    order: IntArray = np.argsort(values[:, 0], kind="stable")
+    first = values[order, 0]
+    same = first[1:] == first[:-1]
+    if same.any():
+        tied = order[np.append(same, False) | np.append(False, same)]
+        order[np.append(same, False) | np.append(False, same)] = tied[np.lexsort(values[tied].T[::-1])]
+    return order

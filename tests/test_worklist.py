@@ -70,6 +70,8 @@ def test_first_run_trains_embeds_and_ranks_and_the_second_only_looks(bench: Benc
     assert [pick.rank for pick in ranking.picks] == list(range(1, 31))
     assert (ranking.pool, ranking.budget, ranking.novelty) == (30, 4, True)
     assert len(ranking.calibration) == 10
+    assert len(ranking.coverage) == 30
+    assert ranking.advice.startswith("4 of 30 images cover the pool to a mean distance of")
     assert read_ranking(bench.store) == ranking
 
     before = {path: path.stat().st_mtime_ns for path in bench.workspace.root.rglob("*.safetensors")}

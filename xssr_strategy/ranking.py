@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Set
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
 
 from xssr_strategy.embedding.standardise import standardise
 from xssr_strategy.embedding.store import SOURCE, TARGET, EmbeddingStore
-from xssr_strategy.selection import XSSR
+from xssr_strategy.selection import XSSR, Advice, Rule, advise, coverage_curve
 from xssr_strategy.settings import Settings
 
 _RANKED = 1000  # picks ranked ahead at most; the ranking is renewed long before they are used up
 _SLACK = 10  # picks that may be out with annotators before labels count as out of order
 _NOTE = "ranking"
+_TERMS = "terms"
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,8 @@ class Ranking:
         budget: further picks at which alpha was calibrated.
         novelty: False without a source: novelty is off.
         alpha, calibration: as in ``Selection``.
+        coverage: mean coverage after each of ``picks``.
+        worthwhile, advice: as in ``Advice``.
     """
 
     key: str
@@ -52,16 +58,23 @@ class Ranking:
     novelty: bool
     alpha: float
     calibration: tuple[tuple[float, float, float], ...]
+    coverage: tuple[float, ...]
+    worthwhile: int | None
+    advice: str
 
 
 def read_ranking(store: EmbeddingStore) -> Ranking | None:
-    """The ranking last written, or None."""
+    """The ranking last written, or None; one of an earlier version counts as none."""
     note = store.read_note(_NOTE)
-    if note is None:
+    if note is None or note.keys() != {field.name for field in fields(Ranking)}:
         return None
-    picks = tuple(RankedImage(**pick) for pick in note["picks"])
-    calibration = tuple(tuple(point) for point in note["calibration"])
-    return Ranking(**{**note, "picks": picks, "labelled": frozenset(note["labelled"]), "calibration": calibration})
+    values = {
+        "picks": tuple(RankedImage(**pick) for pick in note["picks"]),
+        "labelled": frozenset(note["labelled"]),
+        "calibration": tuple(tuple(point) for point in note["calibration"]),
+        "coverage": tuple(note["coverage"]),
+    }
+    return Ranking(**{**note, **values})
 
 
 def write_ranking(store: EmbeddingStore, ranking: Ranking) -> None:
@@ -100,9 +113,8 @@ def rank(
     Args:
         picks_wanted: further picks at which alpha is calibrated; by default what is left of the budget.
     """
-    images, vectors = store.vectors(TARGET, encoder, target)
-    _, known = store.vectors(SOURCE, encoder)
-    standardised, reference = standardise(vectors, known if len(known) else None)
+    images, standardised, reference = standardised_vectors(encoder, target, store)
+    key = ranking_key(encoder, target, settings, store)
     done = set(labelled) & set(images)
     rows = [row for row, image in enumerate(images) if image in done]
     budget = picks_wanted or max(1, settings.budget.of(len(target)) - len(rows))
@@ -110,10 +122,18 @@ def rank(
     picks: tuple[RankedImage, ...] = ()
     alpha: float = 0.0
     calibration: tuple[tuple[float, float, float], ...] = ()
+    coverage: tuple[float, ...] = ()
+    advice = Advice(None, f"All {len(target)} images are labelled.")
     if count:
-        rule = XSSR(settings.alpha, settings.combination, calibration_budget=budget)
-        selection = rule.select(standardised, count, reference, rows)
+        xssr = XSSR(settings.alpha, settings.combination, calibration_budget=budget)
+        rule = xssr.terms(standardised, reference)
+        _write_terms(store, PoolTerms(key, images, rule))
+        selection = xssr.select(standardised, count, reference, rows, rule)
         assert selection.alpha is not None
+        coverage = tuple(coverage_curve(standardised, selection.indices, rows)[0].tolist())
+        typical = 0 if rule.density is None else int(np.argmax(rule.density))
+        alone = float(coverage_curve(standardised, [typical])[0][0])
+        advice = advise(coverage, min(budget, count), len(target), alone, len(rows))
         alpha, calibration = selection.alpha, selection.calibration
         terms = selection.terms
         picks = tuple(
@@ -128,7 +148,7 @@ def rank(
             for place, row in enumerate(selection.indices)
         )
     return Ranking(
-        key=ranking_key(encoder, target, settings, store),
+        key=key,
         encoder=encoder,
         picks=picks,
         labelled=frozenset(done),
@@ -137,7 +157,49 @@ def rank(
         novelty=reference is not None,
         alpha=alpha,
         calibration=calibration,
+        coverage=coverage,
+        worthwhile=advice.worthwhile,
+        advice=advice.text,
     )
+
+
+@dataclass(frozen=True)
+class PoolTerms:
+    """What a ranking found out about every image of its pool, kept so that the server need not find it again.
+
+    Attributes:
+        key: of the ranking.
+        images: in the order of the terms.
+        rule: density and novelty.
+    """
+
+    key: str
+    images: list[str]
+    rule: Rule
+
+
+def read_terms(store: EmbeddingStore) -> PoolTerms | None:
+    """The terms of the ranking last written, or None."""
+    note = store.read_note(_TERMS)
+    if note is None:
+        return None
+    density, novelty = (None if note[name] is None else np.asarray(note[name]) for name in ("density", "novelty"))
+    return PoolTerms(note["key"], note["images"], Rule(density, novelty, note["diversity"], note["combination"]))
+
+
+def _write_terms(store: EmbeddingStore, terms: PoolTerms) -> None:
+    rule = asdict(terms.rule)
+    plain = {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in rule.items()}
+    store.note(_TERMS, {"key": terms.key, "images": terms.images, **plain})
+
+
+def standardised_vectors(
+    encoder: str, target: Collection[str], store: EmbeddingStore
+) -> tuple[list[str], NDArray[np.float64], NDArray[np.float64] | None]:
+    """The embedded images of ``target``, sorted, their vectors (N, D), and those of the source (M, D), if any."""
+    images, vectors = store.vectors(TARGET, encoder, target)
+    _, known = store.vectors(SOURCE, encoder)
+    return images, *standardise(vectors, known if len(known) else None)
 
 
 def reason(pick: RankedImage, ranking: Ranking) -> str:

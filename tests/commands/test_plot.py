@@ -138,8 +138,8 @@ def test_the_axes_say_how_much_variance_they_show(selection: dict[str, Any]) -> 
     flat = np.outer(np.linspace(-3.0, 3.0, 60), [0.6, 0.8]) + np.outer(np.tile([1.0, -1.0], 30), [0.8, -0.6])
     axes = selection_figure(**{**selection, "target": flat, "source": None}).axes[-1]
     first = np.var(np.linspace(-3.0, 3.0, 60))  # against a variance of 1 across it
-    assert f"({100 * first / (first + 1.0):.0f} % of the variance)" in axes.get_xlabel()
-    assert f"({100 / (first + 1.0):.0f} % of the variance)" in axes.get_ylabel()
+    assert f"({100 * first / (first + 1.0):.0f} % of the pool's variance)" in axes.get_xlabel()
+    assert f"({100 / (first + 1.0):.0f} % of the pool's variance)" in axes.get_ylabel()
 
 
 def test_projection_has_a_fixed_sign_and_keeps_proportions() -> None:
@@ -199,9 +199,9 @@ def test_an_ending_that_is_no_picture_is_refused(tmp_path: Path, selection: dict
 
 def test_a_path_that_cannot_be_written_is_refused(tmp_path: Path, selection: dict[str, Any]) -> None:
     (tmp_path / "folder.png").mkdir()
-    for path in (tmp_path / "missing" / "picks.png", tmp_path / "folder.png"):
-        with pytest.raises(UserError, match=rf"^--plot {path}: cannot be written .*; name a file in a folder"):
-            draw_selection(path, **selection)
+    for name, why in (("missing/picks.png", "its folder does not exist"), ("folder.png", "cannot be written .*;")):
+        with pytest.raises(UserError, match=rf"^--plot {tmp_path / name}: {why}"):
+            draw_selection(tmp_path / name, **selection)
 
 
 @pytest.mark.parametrize(("name", "start"), [("picks.pdf", b"%PDF"), ("picks.svg", b"<?xml")])

@@ -30,8 +30,10 @@ def test_picks_and_calibration(tmp_path, capsys) -> None:
     exclude = tmp_path / "test.txt"
     exclude.write_text("i00\ni01.png\n\ni02\n")
     arguments = ("--source", str(source), "--exclude", str(exclude), "--budget", "20%")
-    status, rows = select(studies, tmp_path / "picks.csv", *arguments)
+    status, rows = select(studies, tmp_path / "picks.csv", *arguments, "--plot", str(tmp_path / "picks.png"))
     printed = capsys.readouterr().out
+    assert (tmp_path / "picks.png").read_bytes().startswith(b"\x89PNG")
+    assert "5 of 27 images cover the pool to a mean distance of" in printed
     assert status == 0
     assert [row["rank"] for row in rows] == [str(rank) for rank in range(1, 6)]  # floor(0.2 * 27)
     names = [row["image"] for row in rows]
@@ -81,6 +83,8 @@ def test_labelled_images_are_not_picked_again(tmp_path, capsys) -> None:
         (["--exclude", "/no/such.txt"], "--exclude /no/such.txt: cannot be read as text"),
         (["--preset", "mri"], "none of the 3 images can be read"),
         (["--out", "/no/such/folder/picks.csv"], "its folder does not exist"),
+        (["--plot", "/no/such/folder/picks.png"], "--plot /no/such/folder/picks.png: its folder does not exist"),
+        (["--plot", "picks.xyz"], "--plot picks.xyz: no picture has that ending"),
     ],
 )
 def test_mistakes_get_one_sentence(tmp_path, capsys, arguments, message) -> None:

@@ -34,6 +34,18 @@ _FONT, _FONT_SMALL, _FONT_NUMBER = 9.5, 8.5, 7.5
 _NEAREST = "mean distance to\nthe nearest pick"
 
 
+def check_plot(path: Path) -> None:
+    """Refuse a path before any work is done.
+
+    Raises:
+        UserError: no picture can be written there.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise UserError(f"--plot {path}: no picture has that ending; name a file that ends in {', '.join(FORMATS)}.")
+    if not path.parent.is_dir():
+        raise UserError(f"--plot {path}: its folder does not exist; make it or name another.")
+
+
 def draw_selection(
     path: Path,
     target: NDArray[np.floating],
@@ -51,8 +63,7 @@ def draw_selection(
     Raises:
         UserError: no picture can be written to ``path``.
     """
-    if path.suffix.lower() not in FORMATS:
-        raise UserError(f"--plot {path}: no picture has that ending; name a file that ends in {', '.join(FORMATS)}.")
+    check_plot(path)
     figure = selection_figure(target, source, labelled, picks, calibration, alpha, coverage, worthwhile, advice)
     try:
         figure.savefig(path, dpi=DPI)
@@ -104,13 +115,15 @@ def selection_figure(
 
 
 def project(target: NDArray[np.floating], source: NDArray[np.floating]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The first two principal components of all vectors that are drawn, each with its largest loading positive.
+    """The first two principal components of the pool, each with its largest loading positive.
+
+    The pool alone fixes them: otherwise the step from one domain to the other would take up the first.
 
     Returns:
         (N, 2) target and (M, 2) source as multiples of the largest coordinate, and (2,) the share of the variance on
         each axis. What has no variance is 0.
     """
-    vectors = np.concatenate([_thin(target), _thin(source)]).astype(np.float64)
+    vectors = _thin(target).astype(np.float64)
     places, share = np.zeros((len(target) + len(source), 2)), np.zeros(2)
     if np.ptp(vectors, axis=0).max() > 1e-9 * np.abs(vectors).max():
         pca = PCA(n_components=min(2, *vectors.shape), svd_solver="full").fit(vectors)
@@ -165,8 +178,8 @@ def _draw_images(
     _draw_cloud(axes, "labelled", done, "s", 40.0, _shrink(100, len(done)), color=_LABELLED, edgecolors="black",
                 linewidths=0.7, zorder=4)  # fmt: skip
     _name(axes, "Map of the images: a 2-D projection, so distances in it are only part of the truth",
-          f"first principal axis ({100 * share[0]:.0f} % of the variance)",
-          f"second principal axis ({100 * share[1]:.0f} % of the variance)")  # fmt: skip
+          f"first principal axis ({100 * share[0]:.0f} % of the pool's variance)",
+          f"second principal axis ({100 * share[1]:.0f} % of the pool's variance)")  # fmt: skip
     axes.tick_params(labelbottom=False, labelleft=False, length=0)
     axes.set_aspect("equal", adjustable="datalim")
     return pool

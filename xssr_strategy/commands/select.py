@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+from collections.abc import Collection
 from pathlib import Path
 
 from rich.console import Console
@@ -11,11 +12,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from xssr_strategy import worklist
+from xssr_strategy.commands.plot import check_plot, draw_selection
 from xssr_strategy.console import StageProgress
 from xssr_strategy.embedding.store import EmbeddingStore
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import find_images, image_extension
-from xssr_strategy.ranking import Ranking, rank, reason
+from xssr_strategy.ranking import Ranking, rank, reason, standardised_vectors
 from xssr_strategy.settings import parse_settings
 from xssr_strategy.workspace import for_reading
 
@@ -31,6 +33,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--exclude", type=Path, help="text file of image ids, one a line, that are not in the pool")
     parser.add_argument("--budget", help="number of images, or a percentage of the pool (default 5%%)")
     parser.add_argument("--out", type=Path, default=Path("picks.csv"), help="CSV file to write (default picks.csv)")
+    parser.add_argument("--plot", type=Path, help="picture of the picks and the calibration (.png, .pdf or .svg)")
     parser.add_argument("--alpha", help="auto, or 0 to 1")
     parser.add_argument("--combination", help="product or sum")
     parser.add_argument("--encoder", help="what gives images vectors (default conv_mae)")
@@ -48,6 +51,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     images = find_images(arguments.studies)
     if not arguments.out.parent.is_dir():
         raise UserError(f"--out {arguments.out}: its folder does not exist; make it or name another.")
+    if arguments.plot is not None:
+        check_plot(arguments.plot)
     excluded = _excluded(arguments.exclude)
     if excluded and not excluded & images.keys():
         raise UserError(f"--exclude {arguments.exclude}: not one of its {len(excluded)} lines names an image.")
@@ -90,6 +95,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             terms = [f"{value:.6f}" for value in (pick.score, pick.density, pick.novelty, pick.diversity)]
             writer.writerow([pick.rank, pick.image, pool[pick.image], *terms, reason(pick, ranking)])
     console.print(f"{len(picks)} picks written to {arguments.out}", highlight=False, markup=False, soft_wrap=True)
+    if arguments.plot is not None:
+        _plot(arguments.plot, checkpoint.id, pool, ranking, store)
+        console.print(f"Picture written to {arguments.plot}", highlight=False, markup=False, soft_wrap=True)
     return 0
 
 
@@ -103,6 +111,24 @@ def _excluded(file: Path | None) -> set[str]:
         raise UserError(
             f"--exclude {file}: cannot be read as text ({error}); name a file with one id a line."
         ) from None
+
+
+def _plot(path: Path, encoder: str, pool: Collection[str], ranking: Ranking, store: EmbeddingStore) -> None:
+    images, target, source = standardised_vectors(encoder, pool, store)
+    row = {image: row for row, image in enumerate(images)}
+    labelled = len(ranking.labelled)
+    draw_selection(
+        path,
+        target,
+        source,
+        labelled=[row[image] for image in sorted(ranking.labelled)],
+        picks=[row[pick.image] for pick in ranking.picks[: ranking.budget]],
+        calibration=ranking.calibration,
+        alpha=ranking.alpha,
+        coverage=ranking.coverage[: max(2 * ranking.budget, (ranking.worthwhile or 0) - labelled + ranking.budget)],
+        worthwhile=None if ranking.worthwhile is None else ranking.worthwhile - labelled,
+        advice=ranking.advice,
+    )
 
 
 def _show(ranking: Ranking, console: Console) -> None:
@@ -126,3 +152,4 @@ def _show(ranking: Ranking, console: Console) -> None:
         terms = (pick.score, pick.density, pick.novelty, pick.diversity)
         table.add_row(str(pick.rank), escape(pick.image), *(f"{value:.3f}" for value in terms))
     console.print(table)
+    console.print(ranking.advice, highlight=False, markup=False, soft_wrap=True)

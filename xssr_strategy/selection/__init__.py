@@ -6,9 +6,24 @@ Every selector has the same interface::
     selection = XSSR(alpha="auto").select(target, budget=22, source=source, labeled=())
 """
 
+from xssr_strategy.selection.advice import Advice, advise, coverage_curve
 from xssr_strategy.selection.base import Selection, Selector
 from xssr_strategy.selection.core_set import CoreSet
+from xssr_strategy.selection.greedy import Rule
+from xssr_strategy.selection.incremental import Candidate, NextPick
 from xssr_strategy.selection.random import Random
 from xssr_strategy.selection.xssr import XSSR
 
-__all__ = ["XSSR", "CoreSet", "Random", "Selection", "Selector"]
+__all__ = [
+    "XSSR",
+    "Advice",
+    "Candidate",
+    "CoreSet",
+    "NextPick",
+    "Random",
+    "Rule",
+    "Selection",
+    "Selector",
+    "advise",
+    "coverage_curve",
+]

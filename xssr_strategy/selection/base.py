@@ -94,6 +94,18 @@ class Selector(ABC):
         Raises:
             ValueError: one sentence that says which argument is wrong and what is allowed.
         """
+        points, reference, places = self.checked(target, source, labeled)
+        count = checked_budget(budget, points.size - len(places))
+        return result(points, self._pick(points, count, reference, places), places)
+
+    def checked(
+        self, target: ArrayLike, source: ArrayLike | None, labeled: Sequence[int] | IntArray
+    ) -> tuple[Points, Points | None, IntArray]:
+        """The points of target and source, and the places of the labelled rows.
+
+        Raises:
+            ValueError: as :meth:`select`.
+        """
         vectors = checked_vectors("target", target)
         reference = None if source is None else checked_vectors("source", source)
         if reference is not None and reference.shape[1] != vectors.shape[1]:
@@ -102,28 +114,29 @@ class Selector(ABC):
                 "embed both with the same encoder."
             )
         known = checked_rows("labeled", labeled, len(vectors))
-        count = _budget(budget, len(vectors) - len(known))
-
         backend = backend_on(self.device)
         points = Points(vectors, backend)
-        places = points.places(known)
-        picks = self._pick(points, count, None if reference is None else Points(reference, backend, points), places)
-        distances = picks.distances
-        if distances is None:
-            distances = NearestPick(points, 1, np.concatenate([places, picks.indices])).distances(0)
-        return Selection(
-            indices=points.order[picks.indices],
-            scores=picks.scores,
-            terms=dict(picks.terms),
-            alpha=picks.alpha,
-            calibration=picks.calibration,
-            mean_coverage=float(distances.mean()),
-            max_coverage=float(distances.max()),
-        )
+        return points, None if reference is None else Points(reference, backend, points), points.places(known)
 
     @abstractmethod
     def _pick(self, points: Points, budget: int, source: Points | None, labeled: IntArray) -> Picks:
         """The rule itself, on checked input; it sees and names points by their place in the canonical order."""
+
+
+def result(points: Points, picks: Picks, labeled: IntArray) -> Selection:
+    """The picks in the caller's rows, and how they cover the pool."""
+    distances = picks.distances
+    if distances is None:
+        distances = NearestPick(points, 1, np.concatenate([labeled, picks.indices])).distances(0)
+    return Selection(
+        indices=points.order[picks.indices],
+        scores=picks.scores,
+        terms=dict(picks.terms),
+        alpha=picks.alpha,
+        calibration=picks.calibration,
+        mean_coverage=float(distances.mean()),
+        max_coverage=float(distances.max()),
+    )
 
 
 def checked_vectors(name: str, values: ArrayLike) -> NDArray[Any]:
@@ -167,7 +180,12 @@ def checked_rows(name: str, rows: Sequence[int] | IntArray, size: int) -> IntArr
     return known
 
 
-def _budget(budget: int, available: int) -> int:
+def checked_budget(budget: int, available: int) -> int:
+    """The budget as an int.
+
+    Raises:
+        ValueError: not a whole number from 1 to the number of images available.
+    """
     if available == 0:
         raise ValueError("every row of target is labelled: nothing is left to pick.")
     try:

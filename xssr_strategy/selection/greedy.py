@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -15,6 +15,8 @@ from xssr_strategy.selection.term import Term
 
 Combination = Literal["product", "sum"]
 
+TERMS = ("density", "novelty", "diversity")
+
 _ROUNDING = 16.0 * 2.0**-24  # of the float32 arithmetic on two scores, which are of size 1
 
 
@@ -23,7 +25,7 @@ class Rule:
     """The terms of a pool and how they are combined.
 
     Attributes:
-        density, novelty: (N,) unscaled; None if switched off.
+        density, novelty: (N,) unscaled, 1 / distance and distance; None if switched off.
         diversity: whether it counts.
         combination: of density with the others.
     """
@@ -48,6 +50,11 @@ class Rule:
     def has_trade_off(self) -> bool:
         """Whether alpha means anything: both novelty and diversity count."""
         return self.novelty is not None and self.diversity
+
+    def in_order(self, order: IntArray) -> Rule:
+        """The rule for the points in another order: value i is that of point ``order[i]`` here."""
+        density, novelty = (None if values is None else values[order] for values in (self.density, self.novelty))
+        return replace(self, density=density, novelty=novelty)
 
     def alpha(self, wanted: float) -> float:
         """alpha in force: a term that is off leaves its weight to the other."""
@@ -90,11 +97,13 @@ class LockStep:
     def run(self, budget: int) -> None:
         """Pick ``budget`` points in every run."""
         for _ in range(budget):
-            self.step()
+            best, facts = self.find()
+            self._taken.append((best, facts))
+            self.take(best)
         self.nearest.catch_up()
 
-    def step(self) -> IntArray:
-        """Pick one point in every run: (R,) places."""
+    def find(self) -> tuple[IntArray, FloatArray]:
+        """The best point of every run: (R,) places, and (3, 3, R) facts from which :func:`terms_of` has its terms."""
         xp, numpy, every = self.points.backend.xp, self.points.backend.numpy, np.arange(len(self.alphas))
         low, span, tolerance = self._update_scores()
         best = numpy(xp.argmax(self._score, 1)).copy()
@@ -104,23 +113,34 @@ class LockStep:
         for run in np.flatnonzero(lead <= tolerance):
             self._score[run, best[run]] = float(top[run])
             best[run] = self._decide(int(run), float(top[run] - tolerance[run]), low[run], low[run] + span[run])
-        self._take(best, low, span)
-        return best
+        density, novelty, distance = self._density, self._novelty, numpy(self._distance[every, best])
+        values = [density.values[best], novelty.values[best], distance]
+        return best, np.array([values, [density.low, novelty.low, low], [density.span, novelty.span, span]])
+
+    def take(self, places: IntArray) -> None:
+        """One more pick (R,) for every run."""
+        every = np.arange(len(places))
+        self._closed[every, places] = np.inf
+        self._factor[every, places] = 1.0
+        self._addend[every, places] = -np.inf
+        for run in set(self._density.close(places)) | set(self._novelty.close(places)):
+            self._scale_terms(int(run))
+        self.nearest.add(places)
+        self._begun = True
 
     def picks(self, run: int) -> Picks:
         """What a run has picked so far, with the terms and the score of each pick to about six digits."""
         places = np.array([best[run] for best, _ in self._taken], dtype=np.intp)
-        # (T, 3) each, per term: the value of the pick and the scale in force.
-        values, low, span = np.array([facts[:, :, run] for _, facts in self._taken]).transpose(1, 0, 2)
-        terms = np.clip((values - low) / np.where(span > 0.0, span, np.inf), 0.0, 1.0)
+        terms = terms_of(np.array([facts[:, :, run] for _, facts in self._taken]))
+        scores = self.score(run, terms)
+        named = dict(zip(TERMS, terms.T, strict=True))
+        return Picks(places, scores, named, float(self.alphas[run]), distances=self.nearest.distances(run))
+
+    def score(self, run: int, terms: FloatArray) -> FloatArray:
+        """(T,) scores of a run from (T, 3) scaled terms."""
         factor, addend = self.rule.parts(float(self.alphas[run]), terms[:, 0], terms[:, 1])
-        return Picks(
-            places,
-            factor * (addend + self._weight[run] * terms[:, 2]),
-            dict(zip(("density", "novelty", "diversity"), terms.T, strict=True)),
-            float(self.alphas[run]),
-            distances=self.nearest.distances(run),
-        )
+        scores: FloatArray = factor * (addend + self._weight[run] * terms[:, 2])
+        return scores
 
     def _update_scores(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Score all points; for each run the least distance, its span, and how far off the scores can be."""
@@ -184,20 +204,8 @@ class LockStep:
         self._factor[run] = self.points.backend.array(factor.astype(np.float32))
         self._addend[run] = self.points.backend.array(addend.astype(np.float32))
 
-    def _take(self, best: IntArray, low: FloatArray, span: FloatArray) -> None:
-        """Record the picks and close them."""
-        every, density, novelty = np.arange(len(best)), self._density, self._novelty
-        distance = self.points.backend.numpy(self._distance[every, best])
-        facts = [
-            [density.values[best], novelty.values[best], distance],
-            [density.low, novelty.low, low],
-            [density.span, novelty.span, span],
-        ]
-        self._taken.append((best, np.array(facts)))
-        self._closed[every, best] = np.inf
-        self._factor[every, best] = 1.0
-        self._addend[every, best] = -np.inf
-        for run in set(density.close(best)) | set(novelty.close(best)):
-            self._scale_terms(int(run))
-        self.nearest.add(best)
-        self._begun = True
+
+def terms_of(facts: FloatArray) -> FloatArray:
+    """(T, 3) scaled density, novelty and diversity from (T, 3, 3): value, low and span of each."""
+    value, low, span = facts.transpose(1, 0, 2)
+    return np.clip((value - low) / np.where(span > 0.0, span, np.inf), 0.0, 1.0)

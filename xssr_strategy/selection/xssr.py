@@ -17,15 +17,17 @@ distance of the pool to its nearest pick); no label is looked at.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Literal, get_args
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from xssr_strategy.selection.backend import FloatArray, IntArray
-from xssr_strategy.selection.base import Picks, Selector
+from xssr_strategy.selection.base import Picks, Selection, Selector, checked_budget, result
 from xssr_strategy.selection.greedy import Combination, LockStep, Rule
+from xssr_strategy.selection.incremental import NextPick
 from xssr_strategy.selection.neighbours import neighbour_distances
 from xssr_strategy.selection.points import Points
 
@@ -113,8 +115,59 @@ class XSSR(Selector):
         self.coverage = coverage
         self.device = device
 
-    def rule(self, points: Points, source: Points | None) -> Rule:
-        """The fixed terms of this pool, and how they are combined."""
+    def select(
+        self,
+        target: ArrayLike,
+        budget: int,
+        source: ArrayLike | None = None,
+        labeled: Sequence[int] | IntArray = (),
+        rule: Rule | None = None,
+    ) -> Selection:
+        """As :meth:`Selector.select`.
+
+        Args:
+            rule: what :meth:`terms` gave for this target and source, if it was asked before.
+        """
+        points, reference, places = self.checked(target, source, labeled)
+        count = checked_budget(budget, points.size - len(places))
+        return result(
+            points, self._greedy(points, count, reference, places, self._rule(points, reference, rule)), places
+        )
+
+    def terms(self, target: ArrayLike, source: ArrayLike | None = None) -> Rule:
+        """Density and novelty of the rows of ``target``, to be kept: they change with target and source alone.
+
+        Raises:
+            ValueError: bad input.
+        """
+        points, reference, _ = self.checked(target, source, ())
+        return self._rule(points, reference, None).in_order(np.argsort(points.order))
+
+    def begin(
+        self,
+        target: ArrayLike,
+        source: ArrayLike | None = None,
+        labeled: Sequence[int] | IntArray = (),
+        rule: Rule | None = None,
+    ) -> NextPick:
+        """Open a selection that is asked for one pick at a time while images are labelled, leased or given back.
+
+        Args:
+            target, source, labeled, rule: as for :meth:`select`; all of ``target`` may be labelled.
+
+        Raises:
+            ValueError: bad input; or alpha is ``"auto"``: calibrate by :meth:`select` and give its alpha here.
+        """
+        points, reference, places = self.checked(target, source, labeled)
+        known = self._rule(points, reference, rule)
+        if self.alpha == "auto" and known.has_trade_off:
+            raise ValueError("alpha must be a number to begin with: take that of a calibrated selection.")
+        return NextPick(points, known, known.alpha(0.0 if self.alpha == "auto" else float(self.alpha)), places)
+
+    def _rule(self, points: Points, source: Points | None, known: Rule | None) -> Rule:
+        """The fixed terms of this pool, by place, and how they are combined."""
+        if known is not None:
+            return known.in_order(points.order)
         return Rule(
             density=None if "density" in self.without else density(points, self.neighbours),
             novelty=None if source is None or "novelty" in self.without else novelty(points, source),
@@ -123,7 +176,9 @@ class XSSR(Selector):
         )
 
     def _pick(self, points: Points, budget: int, source: Points | None, labeled: IntArray) -> Picks:
-        rule = self.rule(points, source)
+        return self._greedy(points, budget, source, labeled, self._rule(points, source, None))
+
+    def _greedy(self, points: Points, budget: int, source: Points | None, labeled: IntArray, rule: Rule) -> Picks:
         if self.alpha != "auto" or not rule.has_trade_off:
             alpha = rule.alpha(0.0 if self.alpha == "auto" else float(self.alpha))
             steps = LockStep(points, rule, np.array([alpha]), labeled)
@@ -133,7 +188,7 @@ class XSSR(Selector):
         count = self.calibration_budget or budget
         steps = LockStep(points, rule, np.asarray(self.grid), labeled)
         steps.run(min(count, points.size - len(labeled)))
-        familiar = novelty(points, source) if self.coverage == "union" and source is not None else None
+        familiar = rule.novelty if self.coverage == "union" else None
         curve = []
         for run, alpha in enumerate(self.grid):
             distances = steps.nearest.distances(run)

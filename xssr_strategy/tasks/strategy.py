@@ -12,11 +12,14 @@ from monailabel.interfaces.tasks.strategy import Strategy
 
 from xssr_strategy.embedding.standardise import standardise
 from xssr_strategy.embedding.store import SOURCE, TARGET
-from xssr_strategy.ranking import reason
+from xssr_strategy.ranking import Ranking, reason
 from xssr_strategy.selection import Selector
+from xssr_strategy.tasks.live import LiveSelection
 from xssr_strategy.tasks.project import Project
 
 logger = logging.getLogger(__name__)
+
+_CURVE = 50  # points of the coverage curve in an answer, at most
 
 
 class _PoolStrategy(Strategy):
@@ -48,6 +51,8 @@ class _PoolStrategy(Strategy):
             "diversity": None,
             "alpha": None,
             "reason": f"Picked at random, because {why}.",
+            "coverage": None,
+            "advice": None,
             "embedded": state.embedded,
             "pool": state.pool,
         }
@@ -64,13 +69,18 @@ class _PoolStrategy(Strategy):
 
 
 class XSSRStrategy(_PoolStrategy):
-    """The first image of the XSSR worklist that has no label yet; answers from a ranking made beforehand."""
+    """The image that XSSR picks next, given all labelled ones; density and novelty were found beforehand."""
 
     def __init__(self, project: Project) -> None:
         super().__init__("XSSR: representative images by density, novelty and diversity", project)
+        self._live = LiveSelection(project.store)
 
     def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any] | None:
-        """``id``, ``score``, ``rank``, terms, ``alpha``, ``reason``, ``embedded``, ``pool``; None at the end."""
+        """``id``, ``score``, ``rank``, terms, ``alpha``, ``reason``, ``coverage``, ``advice``, ``embedded``, ``pool``.
+
+        None if everything is labelled. ``coverage`` has ``mean`` and ``max`` of the labelled images (None without
+        one), and ``curve``: pairs of number of labelled images and mean coverage if the worklist is followed.
+        """
         waiting = self._waiting(request, datastore)
         if not waiting:
             return None
@@ -78,7 +88,7 @@ class XSSRStrategy(_PoolStrategy):
         if ranking is None:
             return self._at_random(waiting, datastore, self._not_ranked_yet(datastore))
         left = set(waiting)
-        pick = next((pick for pick in ranking.picks if pick.image in left), None)
+        pick = self._live.next(ranking, left) or next((pick for pick in ranking.picks if pick.image in left), None)
         if pick is None:
             return self._at_random(waiting, datastore, "the images left are new and not ranked yet")
         state = self._project.state(datastore)
@@ -91,8 +101,21 @@ class XSSRStrategy(_PoolStrategy):
             "diversity": pick.diversity,
             "alpha": ranking.alpha,
             "reason": reason(pick, ranking),
+            "coverage": self._coverage(ranking),
+            "advice": ranking.advice,
             "embedded": state.embedded,
             "pool": state.pool,
+        }
+
+    def _coverage(self, ranking: Ranking) -> dict[str, Any]:
+        mean, largest = self._live.coverage() or (None, None)
+        shown = ranking.coverage[: max(2 * ranking.budget, _CURVE)]
+        step = max(1, -(-len(shown) // _CURVE))
+        first = len(ranking.labelled) + 1
+        return {
+            "mean": mean,
+            "max": largest,
+            "curve": [[first + place, shown[place]] for place in range(0, len(shown), step)],
         }
 
 

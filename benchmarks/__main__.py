@@ -5,10 +5,9 @@ from __future__ import annotations
 import sys
 
 from rich.console import Console
-from rich.table import Table
 
 from benchmarks import embedding, encoder_training, server
-from benchmarks.bound import Bound
+from benchmarks.bound import Bound, show
 
 
 def main() -> int:
@@ -18,12 +17,7 @@ def main() -> int:
         name = benchmark.__name__.rsplit(".", maxsplit=1)[-1]
         console.print(f"running {name} ...")
         bounds += benchmark.run()
-    table = Table(title="Bounds", title_justify="left")
-    for column in ("what", "measured", "must be", ""):
-        table.add_column(column, overflow="fold")
-    for bound in bounds:
-        table.add_row(bound.what, bound.measured, bound.must, "[green]kept[/]" if bound.kept else "[red]missed[/]")
-    console.print(table)
+    show(bounds, console)
     return int(not all(bound.kept for bound in bounds))
 
 

@@ -9,9 +9,13 @@ Every selector has the same interface::
 from xssr_strategy.selection.advice import Advice, advise, coverage_curve
 from xssr_strategy.selection.base import Selection, Selector
 from xssr_strategy.selection.core_set import CoreSet
+from xssr_strategy.selection.facility_location import FacilityLocation
 from xssr_strategy.selection.greedy import Rule
 from xssr_strategy.selection.incremental import Candidate, NextPick
+from xssr_strategy.selection.k_means import KMeans
+from xssr_strategy.selection.prob_cover import ProbCover
 from xssr_strategy.selection.random import Random
+from xssr_strategy.selection.typi_clust import TypiClust
 from xssr_strategy.selection.xssr import XSSR
 
 __all__ = [
@@ -19,11 +23,15 @@ __all__ = [
     "Advice",
     "Candidate",
     "CoreSet",
+    "FacilityLocation",
+    "KMeans",
     "NextPick",
+    "ProbCover",
     "Random",
     "Rule",
     "Selection",
     "Selector",
+    "TypiClust",
     "advise",
     "coverage_curve",
 ]

@@ -9,7 +9,7 @@ import numpy as np
 from xssr_strategy.selection.backend import FloatArray, IntArray
 from xssr_strategy.selection.points import Points
 
-_KEPT = 1 << 24  # distances of earlier picks that are kept at most (64 MB)
+_KEPT = 1 << 23  # distances of earlier picks that are kept at most (32 MB)
 _PAIRS = 1 << 16  # distances between points and picks looked at together
 _TOGETHER = 32  # rows of distances computed at once at the start
 
@@ -30,28 +30,31 @@ class NearestPick:
     def __init__(self, points: Points, runs: int, labeled: IntArray) -> None:
         self.points = points
         self.squared = points.backend.full((runs, points.size), np.inf)
-        self._picks: list[IntArray] = [np.full(runs, place) for place in labeled]
+        self._picks = np.tile(labeled, (runs, 1))  # with room for more to come
+        self._count = self._done = len(labeled)
         for begin in range(0, len(labeled), _TOGETHER):
             rows = points.squared(labeled[begin : begin + _TOGETHER])
             for run in range(runs):
                 self._lower(run, points.backend.xp.amin(rows, 0))
-        self._done = len(labeled)
         self._kept: dict[int, Any] = {}
 
     def add(self, picks: IntArray) -> None:
         """One more pick (R,) for every run; ``squared`` knows of it after :meth:`catch_up`."""
-        self._picks.append(picks)
+        if self._count == self._picks.shape[1]:
+            self._picks = np.concatenate([self._picks, np.zeros((len(picks), self._count + 64), dtype=np.intp)], axis=1)
+        self._picks[:, self._count] = picks
+        self._count += 1
 
     def catch_up(self) -> None:
         """Bring ``squared`` up to date."""
-        behind = self._picks[self._done :]
-        self._done = len(self._picks)
+        behind = self._picks[:, self._done : self._count]
+        self._done = self._count
         if len(self.squared) == 1:
-            for begin in range(0, len(behind), _TOGETHER):
-                rows = self.points.squared(np.concatenate(behind[begin : begin + _TOGETHER]))
+            for begin in range(0, behind.shape[1], _TOGETHER):
+                rows = self.points.squared(behind[0, begin : begin + _TOGETHER])
                 self._lower(0, rows[0] if len(rows) == 1 else self.points.backend.xp.amin(rows, 0))
         else:
-            for picks in behind:
+            for picks in behind.T:
                 for run, row in enumerate(self._rows(picks)):
                     self._lower(run, row)
 
@@ -68,7 +71,8 @@ class NearestPick:
     def exact(self, run: int, places: IntArray) -> FloatArray:
         """(P,) float64 distances, in units, from these places to the nearest pick of a run; at least one pick."""
         points, numpy = self.points, self.points.backend.numpy
-        picks = np.array([picks[run] for picks in self._picks])
+        picks = self._picks[run, : self._count]
+        coordinates, squares = points.coordinates[picks], points.squares[picks]
         squared = numpy(self.squared[run])[places]
         distances = np.zeros(len(places))
         apart = np.flatnonzero(squared > 0.0)  # where it is 0, float64 has found it so
@@ -76,7 +80,7 @@ class NearestPick:
         for begin in range(0, len(apart), step):
             some = apart[begin : begin + step]
             # float32 tells which picks can be the nearest.
-            rows = points.squared_between(places[some], picks)
+            rows = points.squared_to(places[some], coordinates, squares)
             margin = 4.0 * points.rounding * points.largest
             place, pick = np.nonzero(rows <= squared[some, None] + margin)
             difference = points.rows(places[some][place]) - points.rows(picks[pick])

@@ -5,10 +5,14 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from xssr_strategy.selection.backend import FloatArray, IntArray
+from xssr_strategy.selection.backend import FloatArray, NumpyBackend
 from xssr_strategy.selection.points import Points
 
-_BLOCK = 1 << 22  # float32 distances held at once (16 MB)
+EXACT = 100_000
+"""Vectors up to which the search is exact: two processor cores search that many in a minute (256 dimensions)."""
+
+_PROBED = 64  # lists of faiss's inverted file that are searched
+_ROWS, _COLUMNS = 512, 8192  # of float32 distances held at once (16 MB)
 _SPARE = 4  # neighbours that float32 finds beyond those wanted; float64 then keeps the nearest
 _REFINED = 1 << 19  # float64 numbers held at once by the refinement
 
@@ -20,36 +24,92 @@ def neighbour_distances(points: Points, others: Points, count: int) -> FloatArra
     a few more than wanted, block by block; float64 differences give the distances. They are exact but where more than
     four others lie within float32's rounding of the last neighbour; then the error is no larger than that rounding.
 
+    In memory and above ``EXACT`` others, an inverted file of faiss (64 of 4 sqrt(M) lists searched) finds the
+    candidates instead. Recall of the 20 nearest among 150,000 vectors of 256 dimensions: 1.00 in 30 groups, 0.30
+    without any structure, the worst case, where the mean distance comes out 1.4 % too large. The lists come from
+    k-means, so from there on picks may differ between machines. A GPU stays exact.
+
     Args:
         count: 1 to the number of others.
+
+    Raises:
+        ValueError: more than ``EXACT`` others in memory, and faiss is not installed.
     """
-    itself = others is points
-    found = min(count + _SPARE, others.size - itself)
-    # torch on every backend: its selection is several times as fast as np.partition.
-    queries, columns = torch.as_tensor(points.coordinates), torch.as_tensor(others.coordinates).T
-    squares = torch.as_tensor(others.squares)
+    found = min(count + _SPARE, others.size - (others is points))
     distances = np.empty((points.size, count))
-    step = max(1, _BLOCK // others.size)
-    product = torch.empty(step, others.size, device=squares.device)
-    for begin in range(0, points.size, step):
-        end = min(begin + step, points.size)
-        block = product[: end - begin]
-        # The squared length of the point itself is the same for all others and changes no order.
-        torch.mm(queries[begin:end], columns, out=block)
-        block.mul_(-2.0).add_(squares)
-        if itself:
-            block[np.arange(end - begin), np.arange(begin, end)] = np.inf
-        candidates = torch.topk(block, found, dim=1, largest=False, sorted=False)[1].cpu().numpy()
-        distances[begin:end] = _refined(points, begin, others, candidates, count)
+    index = _Lists(others) if others.size > EXACT and isinstance(others.backend, NumpyBackend) else None
+    for begin in range(0, points.size, _ROWS):
+        end = min(begin + _ROWS, points.size)
+        if index is None:
+            candidates = _candidates(points, begin, end, others, found)
+        else:
+            candidates = index.candidates(points, begin, end, found)
+        distances[begin : begin + _ROWS] = _refined(points, begin, others, candidates, count)
     return distances
 
 
-def _refined(points: Points, begin: int, others: Points, found: IntArray, count: int) -> FloatArray:
+def _candidates(points: Points, begin: int, end: int, others: Points, count: int) -> torch.Tensor:
+    """(P, count) places, in memory, of those that float32 finds nearest to the points from ``begin`` to ``end``."""
+    # torch on every backend: its selection is several times as fast as np.partition.
+    rows, squares = torch.as_tensor(points.coordinates[begin:end]), torch.as_tensor(others.squares)
+    product = torch.empty(len(rows), min(_COLUMNS, others.size), device=rows.device)
+    nearest, places = [], []
+    for first in range(0, others.size, _COLUMNS):
+        columns = torch.as_tensor(others.coordinates[first : first + _COLUMNS])
+        tile = product[:, : len(columns)]
+        # The squared length of the point itself is the same for all others and changes no order.
+        torch.mm(rows, columns.T, out=tile)
+        tile.mul_(-2.0).add_(squares[first : first + _COLUMNS])
+        if others is points:
+            own = np.arange(max(begin, first), min(end, first + len(columns)))
+            tile[own - begin, own - first] = np.inf
+        values, found = torch.topk(tile, min(count, len(columns)), dim=1, largest=False, sorted=False)
+        nearest.append(values)
+        places.append(found + first)
+    if len(places) == 1:
+        return places[0].cpu()
+    best = torch.topk(torch.cat(nearest, dim=1), count, dim=1, largest=False, sorted=False)[1]
+    return torch.cat(places, dim=1).gather(1, best).cpu()
+
+
+class _Lists:
+    """faiss's inverted file over some points, in memory."""
+
+    def __init__(self, points: Points) -> None:
+        try:
+            import faiss
+        except ImportError:
+            raise ValueError(
+                f"{points.size} vectors are too many for an exact search on a processor: "
+                "pip install 'xssr-strategy[large]', or name a device such as 'cuda'."
+            ) from None
+        self._points = points
+        lists = int(4 * np.sqrt(points.size))
+        self._quantizer = faiss.IndexFlatL2(points.dimensions)  # kept alive: the index does not own it
+        self._index = faiss.IndexIVFFlat(self._quantizer, points.dimensions, lists)
+        self._index.cp.max_points_per_centroid, self._index.nprobe = 64, _PROBED
+        self._index.train(points.coordinates)
+        self._index.add(points.coordinates)
+
+    def candidates(self, points: Points, begin: int, end: int, count: int) -> torch.Tensor:
+        """(P, count) places of those found nearest to the points from ``begin`` to ``end``."""
+        itself = points is self._points
+        places = self._index.search(points.coordinates[begin:end], count + itself)[1]
+        if (places < 0).any():  # the lists searched hold too few
+            return _candidates(points, begin, end, self._points, count)
+        if itself:  # drop the point itself, or the last where a duplicate took its place
+            own = places == np.arange(begin, end)[:, None]
+            own[~own.any(axis=1), -1] = True
+            places = places[~own].reshape(end - begin, count)
+        return torch.from_numpy(places)
+
+
+def _refined(points: Points, begin: int, others: Points, found: torch.Tensor, count: int) -> FloatArray:
     """(P, count) smallest float64 distances among the candidates ``found`` (P, F) of the points from ``begin`` on."""
     distances = np.empty((len(found), count))
     step = max(1, _REFINED // (found.shape[1] * points.dimensions))
     pool, queries = torch.from_numpy(others.values), torch.from_numpy(points.values)
-    rows = torch.from_numpy(others.order)[torch.from_numpy(found)]
+    rows = torch.from_numpy(others.order)[found]
     for start in range(0, len(found), step):
         candidates = rows[start : start + step]
         vectors = pool.index_select(0, candidates.ravel()).double()

@@ -1,0 +1,92 @@
+"""float32 finds, float64 decides: the bound that this rests on, and the ranges in which it holds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from xssr_strategy.selection import XSSR, CoreSet
+from xssr_strategy.selection.backend import NumpyBackend, TorchBackend
+from xssr_strategy.selection.points import Points, canonical_order
+
+BACKENDS = [pytest.param(NumpyBackend(), id="numpy"), pytest.param(TorchBackend("cpu"), id="torch")]
+
+
+def samples(kind: str, dimensions: int) -> np.ndarray:
+    rng = np.random.default_rng(dimensions)
+    vectors = rng.normal(size=(600, dimensions))
+    if kind == "offset":
+        vectors += 1e3 * rng.normal(size=dimensions)
+    if kind == "sparse":
+        vectors *= rng.random(vectors.shape) < 0.1
+    if kind == "outlier":
+        vectors[0] *= 1e3
+    if kind == "pairs":
+        vectors[300:] = vectors[:300] + 1e-5 * rng.normal(size=(300, dimensions))
+    return vectors
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("dimensions", [1, 2, 8, 64, 256, 1024])
+@pytest.mark.parametrize("kind", ["plain", "offset", "sparse", "outlier", "pairs"])
+@pytest.mark.parametrize("picks", [1, 3, 16])
+def test_rounding_errors_stay_within_their_bound(backend, dimensions: int, kind: str, picks: int) -> None:
+    points = Points(samples(kind, dimensions), backend)
+    places = np.arange(0, 600, 600 // picks)[:picks]
+    found = backend.numpy(points.squared(places)).astype(np.float64)
+    vectors, squares = points.rows(slice(None)), backend.numpy(points.squares).astype(np.float64)
+    true = ((vectors[places][:, None] - vectors[None]) ** 2).sum(axis=2)
+    assert (np.abs(found - true) <= points.rounding * (squares[places][:, None] + squares) + 1e-12).all()
+    assert (found[np.arange(picks), places] == 0.0).all()
+    low = np.sqrt(found[found > 0.0].min()) if (found > 0.0).any() else 0.0
+    assert np.abs(np.sqrt(found) - np.sqrt(true)).max() <= points.error(low) + 1e-6 * np.sqrt(true).max()
+
+
+def test_near_duplicates_keep_their_distance() -> None:
+    rng = np.random.default_rng(0)
+    vectors = np.repeat(rng.normal(size=(50, 64)), 2, axis=0)
+    vectors[1::2, 0] += 1e-6
+    points = Points(vectors, NumpyBackend())
+    squared = points.squared(np.array([0]))[0]
+    assert np.sqrt(np.sort(squared)[1]) == pytest.approx(1e-6, rel=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e-30, 1.0, 1e30, 1e150])
+def test_the_unit_does_not_matter(scale: float) -> None:
+    rng = np.random.default_rng(1)
+    target, source = rng.normal(size=(60, 5)), rng.normal(size=(9, 5))
+    for selector in (CoreSet(), XSSR(without=["density"]), XSSR(alpha=0.4, combination="sum", without=["density"])):
+        plain = selector.select(target, 12, source, [3])
+        scaled = selector.select(target * scale, 12, source * scale, [3])
+        assert scaled.indices.tolist() == plain.indices.tolist()
+        assert scaled.mean_coverage == pytest.approx(plain.mean_coverage * scale, rel=1e-6)
+
+
+def test_a_far_origin_does_not_matter() -> None:
+    rng = np.random.default_rng(2)
+    target, source = rng.integers(0, 50, size=(80, 6)) * 1.0, rng.integers(0, 50, size=(9, 6)) * 1.0
+    for selector in (CoreSet(), XSSR()):
+        plain = selector.select(target, 20, source).indices.tolist()
+        assert selector.select(target + 1e6, 20, source + 1e6).indices.tolist() == plain
+
+
+def test_canonical_order_is_lexicographic_and_keeps_duplicates_together() -> None:
+    rng = np.random.default_rng(3)
+    for values in (rng.normal(size=(40, 3)), rng.integers(0, 2, size=(40, 4)) * 1.0, np.ones((5, 2))):
+        order = canonical_order(values)
+        assert sorted(order.tolist()) == list(range(len(values)))
+        assert [tuple(row) for row in values[order]] == sorted(tuple(row) for row in values)
+
+
+def test_read_only_and_reversed_arrays_are_welcome() -> None:
+    target = np.random.default_rng(4).normal(size=(30, 4))
+    expected = XSSR().select(target, 5).indices.tolist()
+    frozen = target.copy()
+    frozen.flags.writeable = False
+    assert XSSR().select(frozen, 5).indices.tolist() == expected
+    assert [29 - row for row in XSSR().select(target[::-1], 5).indices.tolist()] == expected
+
+
+def test_an_unknown_device_is_named() -> None:
+    with pytest.raises(ValueError, match="device 'nothing' cannot be used here"):
+        CoreSet(device="nothing").select(np.eye(3), 1)

@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # Threads that wait actively take the processor from each other; read before torch is loaded.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: venv demo test e2e lint bench wheel clean
+.PHONY: venv demo test e2e lint bench bench-selection wheel clean
 
 venv: $(STAMP)
 
@@ -33,6 +33,10 @@ lint: venv
 
 bench: venv
 	$(BIN)/python -m benchmarks
+
+# Without the waiting policy above, which would slow down the libraries compared with.
+bench-selection: venv
+	env -u OMP_WAIT_POLICY $(BIN)/python -m benchmarks.selection
 
 wheel: venv
 	$(BIN)/python -m build --wheel

@@ -109,8 +109,6 @@ def test_duplicates_and_constant_dimensions_do_no_harm(selector: Selector) -> No
 @every_selector
 @pytest.mark.parametrize("value", [0.0, 0.1, -1e30, 1e-30])
 def test_a_pool_of_equal_images(selector: Selector, value: float) -> None:
-    if isinstance(selector, XSSR) and value == 0.0:
-        pytest.xfail("Points.error divides 0 by 0: a RuntimeWarning, the picks are right")
     selection = selector.select(np.full((9, 5), value), 4, labeled=[2])
     assert len(set(selection.indices.tolist()) - {2}) == 4
     assert np.isfinite(selection.scores).all()

@@ -90,17 +90,19 @@ class Points:
             self.backend.xp.add(products.T, self.squares, out=rows)
         rows += self.squares[places][:, None]
         unsure = self.backend.flatnonzero((rows <= self._near + _CANCELLED * self.squares[places][:, None]).ravel())
-        pick, place = np.divmod(unsure, self.size)
-        difference = self.rows(place) - self.rows(places[pick])
-        exact = np.einsum("ud,ud->u", difference, difference).astype(np.float32)
-        rows[pick, place] = self.backend.array(exact)
+        step = max(1, _BLOCK // self.dimensions)
+        for begin in range(0, len(unsure), step):
+            pick, place = np.divmod(unsure[begin : begin + step], self.size)
+            difference = self.rows(place) - self.rows(places[pick])
+            exact = np.einsum("ud,ud->u", difference, difference).astype(np.float32)
+            rows[pick, place] = self.backend.array(exact)
         return rows
 
     def error(self, low: Any) -> Any:
         """Bound on the error of float32 distances of at least ``low``."""
         squared = 2.0 * self.rounding * self.largest
         # Where squared distances would have cancelled further they are exact.
-        return squared / (1.9 * np.maximum(low, np.sqrt(2.0 * _CANCELLED * self.largest)))
+        return squared / (1.9 * np.maximum(low, np.sqrt(2.0 * _CANCELLED * self.largest) + 1e-30))
 
     def squared_to(self, places: IntArray, coordinates: Any, squares: Any) -> NDArray[np.float32]:
         """(P, O) float32 squared distances, as rounding left them, from few points to others; in memory."""

@@ -6,6 +6,7 @@ import numpy as np
 
 from xssr_strategy.selection.backend import IntArray
 from xssr_strategy.selection.base import Picks, Selector
+from xssr_strategy.selection.clusters import checked_seed
 from xssr_strategy.selection.points import Points
 
 
@@ -17,7 +18,7 @@ class Random(Selector):
     """
 
     def __init__(self, seed: int = 0) -> None:
-        self.seed = seed
+        self.seed = checked_seed(seed)
 
     def _pick(self, points: Points, budget: int, source: Points | None, labeled: IntArray) -> Picks:
         candidates = np.setdiff1d(np.arange(points.size), labeled)

@@ -36,6 +36,10 @@ class Backend(ABC):
         """float32 array of one value."""
 
     @abstractmethod
+    def empty(self, shape: tuple[int, ...]) -> Any:
+        """float32 array of no particular values."""
+
+    @abstractmethod
     def columns(self, rows: Any) -> Any:
         """The transpose of (P, D), contiguous."""
 
@@ -57,6 +61,9 @@ class NumpyBackend(Backend):
 
     def full(self, shape: tuple[int, ...], value: float) -> NDArray[np.float32]:
         return np.full(shape, value, dtype=np.float32)
+
+    def empty(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        return np.empty(shape, dtype=np.float32)
 
     def columns(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.ascontiguousarray(rows.T)
@@ -89,6 +96,9 @@ class TorchBackend(Backend):
 
     def full(self, shape: tuple[int, ...], value: float) -> torch.Tensor:
         return torch.full(shape, value, dtype=torch.float32, device=self._device)
+
+    def empty(self, shape: tuple[int, ...]) -> torch.Tensor:
+        return torch.empty(shape, dtype=torch.float32, device=self._device)
 
     def columns(self, rows: torch.Tensor) -> torch.Tensor:
         return rows.T.contiguous()

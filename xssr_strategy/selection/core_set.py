@@ -43,7 +43,7 @@ def k_centre_greedy(points: Points, budget: int, labeled: IntArray) -> Picks:
         pick(_central(points), 0.0)
     while len(indices) < budget:
         nearest.catch_up()
-        everyone = points.backend.numpy(nearest.squared[0])
+        everyone = np.square(points.backend.numpy(nearest.distance[0]))
         active = _largest(everyone, _ACTIVE)
         squared = np.where(closed[active], -np.inf, everyone[active])
         others = squared.min() if len(active) < points.size else -np.inf
@@ -69,7 +69,7 @@ def k_centre_greedy(points: Points, budget: int, labeled: IntArray) -> Picks:
     return Picks(np.array(indices), np.array(scores), distances=nearest.distances(0))
 
 
-def _largest(values: NDArray[np.float32], count: int) -> IntArray:
+def _largest(values: NDArray[np.floating], count: int) -> IntArray:
     """Positions of the ``count`` largest values, ascending; all of them if there are no more."""
     if len(values) <= count:
         return np.arange(len(values))

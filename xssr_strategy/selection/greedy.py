@@ -89,7 +89,7 @@ class LockStep:
         # and an infinite distance where the least distance is looked for.
         full, shape = points.backend.full, (runs, points.size)
         self._factor, self._addend, self._closed = full(shape, 1.0), full(shape, 0.0), full(shape, 0.0)
-        self._distance, self._score = full(shape, 0.0), full(shape, 0.0)
+        self._score = full(shape, 0.0)
         self._closed[:, labeled] = np.inf
         for run in range(runs):
             self._scale_terms(run)
@@ -113,7 +113,7 @@ class LockStep:
         for run in np.flatnonzero(lead <= tolerance):
             self._score[run, best[run]] = float(top[run])
             best[run] = self._decide(int(run), float(top[run] - tolerance[run]), low[run], low[run] + span[run])
-        density, novelty, distance = self._density, self._novelty, numpy(self._distance[every, best])
+        density, novelty, distance = self._density, self._novelty, numpy(self.nearest.distance[every, best])
         values = [density.values[best], novelty.values[best], distance]
         return best, np.array([values, [density.low, novelty.low, low], [density.span, novelty.span, span]])
 
@@ -144,14 +144,13 @@ class LockStep:
 
     def _update_scores(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Score all points; for each run the least distance, its span, and how far off the scores can be."""
-        xp, backend, score, distance = self.points.backend.xp, self.points.backend, self._score, self._distance
+        xp, backend, score, distance = self.points.backend.xp, self.points.backend, self._score, self.nearest.distance
         runs = len(self.alphas)
-        if not self._begun:  # diversity is 1 for all: all distances stand at 0, the end of a scale from -1
+        if not self._begun:  # diversity is 1 for all: on a scale from 0 to 1 the distances are infinite
             xp.add(self._addend, backend.array(self._weight.astype(np.float32))[:, None], out=score)
             xp.multiply(score, self._factor, out=score)
-            return np.full(runs, -1.0), np.ones(runs), np.full(runs, _ROUNDING)
+            return np.zeros(runs), np.ones(runs), np.full(runs, _ROUNDING)
         self.nearest.catch_up()
-        xp.sqrt(self.nearest.squared, out=distance)
         high = backend.numpy(xp.amax(distance, 1)).astype(np.float64)
         low = backend.numpy(xp.amin(xp.add(distance, self._closed, out=score), 1)).astype(np.float64)
         span, error = high - low, self.points.error(low)
@@ -174,7 +173,7 @@ class LockStep:
         rivals = np.flatnonzero((score >= least) & (score > -np.inf))
         diversity, scale = np.ones(len(rivals)), 1.0
         if self._begun:
-            distance = numpy(self._distance[run]) + numpy(self._closed[run])
+            distance = numpy(self.nearest.distance[run]) + numpy(self._closed[run])
             error = float(self.points.error(low))
             # The true ends of the scale are among the points that may lie at its ends.
             ends = np.flatnonzero((distance <= low + 2.0 * error) | (distance >= high - 2.0 * error))

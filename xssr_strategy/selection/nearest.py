@@ -23,36 +23,38 @@ class NearestPick:
         labeled: places that count as picked from the start in every run.
 
     Attributes:
-        squared: (R, N) float32 on the backend; squared distance to the nearest pick, infinite while there is none
-            and 0 at the picks.
+        distance: (R, N) float32 on the backend, in units; to the nearest pick, infinite while there is none and 0 at
+            the picks.
     """
 
     def __init__(self, points: Points, runs: int, labeled: IntArray) -> None:
         self.points = points
-        self.squared = points.backend.full((runs, points.size), np.inf)
+        self.distance = points.backend.full((runs, points.size), np.inf)
         self._picks = np.tile(labeled, (runs, 1))  # with room for more to come
         self._count = self._done = len(labeled)
         for begin in range(0, len(labeled), _TOGETHER):
             rows = points.squared(labeled[begin : begin + _TOGETHER])
+            least = points.backend.xp.sqrt(points.backend.xp.amin(rows, 0))
             for run in range(runs):
-                self._lower(run, points.backend.xp.amin(rows, 0))
+                self._lower(run, least)
         self._kept: dict[int, Any] = {}
 
     def add(self, picks: IntArray) -> None:
-        """One more pick (R,) for every run; ``squared`` knows of it after :meth:`catch_up`."""
+        """One more pick (R,) for every run; ``distance`` knows of it after :meth:`catch_up`."""
         if self._count == self._picks.shape[1]:
             self._picks = np.concatenate([self._picks, np.zeros((len(picks), self._count + 64), dtype=np.intp)], axis=1)
         self._picks[:, self._count] = picks
         self._count += 1
 
     def catch_up(self) -> None:
-        """Bring ``squared`` up to date."""
+        """Bring ``distance`` up to date."""
+        xp = self.points.backend.xp
         behind = self._picks[:, self._done : self._count]
         self._done = self._count
-        if len(self.squared) == 1:
+        if len(self.distance) == 1:
             for begin in range(0, behind.shape[1], _TOGETHER):
                 rows = self.points.squared(behind[0, begin : begin + _TOGETHER])
-                self._lower(0, rows[0] if len(rows) == 1 else self.points.backend.xp.amin(rows, 0))
+                self._lower(0, xp.sqrt(rows[0] if len(rows) == 1 else xp.amin(rows, 0)))
         else:
             for picks in behind.T:
                 for run, row in enumerate(self._rows(picks)):
@@ -62,27 +64,28 @@ class NearestPick:
         """The rows of distances of the picks (R,); runs often pick the same points, so rows are kept for a while."""
         missing = np.array(sorted(set(picks.tolist()) - self._kept.keys()), dtype=np.intp)
         if len(missing):
-            self._kept.update(zip(missing.tolist(), self.points.squared(missing), strict=True))
-        rows = [self._kept[pick] for pick in picks.tolist()]
+            rows = self.points.backend.xp.sqrt(self.points.squared(missing))
+            self._kept.update(zip(missing.tolist(), rows, strict=True))
+        found = [self._kept[pick] for pick in picks.tolist()]
         while len(self._kept) * self.points.size > _KEPT:
             del self._kept[next(iter(self._kept))]
-        return rows
+        return found
 
     def exact(self, run: int, places: IntArray) -> FloatArray:
         """(P,) float64 distances, in units, from these places to the nearest pick of a run; at least one pick."""
         points, numpy = self.points, self.points.backend.numpy
         picks = self._picks[run, : self._count]
         coordinates, squares = points.coordinates[picks], points.squares[picks]
-        squared = numpy(self.squared[run])[places]
+        distance = numpy(self.distance[run])[places]
         distances = np.zeros(len(places))
-        apart = np.flatnonzero(squared > 0.0)  # where it is 0, float64 has found it so
+        apart = np.flatnonzero(distance > 0.0)  # where it is 0, float64 has found it so
         step = max(1, _PAIRS // len(picks))
         for begin in range(0, len(apart), step):
             some = apart[begin : begin + step]
             # float32 tells which picks can be the nearest.
             rows = points.squared_to(places[some], coordinates, squares)
             margin = 4.0 * points.rounding * points.largest
-            place, pick = np.nonzero(rows <= squared[some, None] + margin)
+            place, pick = np.nonzero(rows <= distance[some, None] ** 2 + margin)
             difference = points.rows(places[some][place]) - points.rows(picks[pick])
             exact = np.einsum("ud,ud->u", difference, difference)
             distances[some] = np.sqrt(np.minimum.reduceat(exact, np.searchsorted(place, np.arange(len(some)))))
@@ -90,7 +93,7 @@ class NearestPick:
 
     def distances(self, run: int) -> FloatArray:
         """(N,) distances to the nearest pick of a run, in the caller's unit, to about six digits."""
-        return np.sqrt(self.points.backend.numpy(self.squared[run]), dtype=np.float64) * self.points.unit
+        return self.points.backend.numpy(self.distance[run]).astype(np.float64) * self.points.unit
 
     def _lower(self, run: int, row: Any) -> None:
-        self.points.backend.xp.minimum(self.squared[run], row, out=self.squared[run])
+        self.points.backend.xp.minimum(self.distance[run], row, out=self.distance[run])

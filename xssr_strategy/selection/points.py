@@ -18,7 +18,7 @@ TIE = 1e-12
 """Values closer than this, relative to their scale, are ties: float64 sums round differently on every machine."""
 
 _BLOCK = 1 << 20  # elements of a temporary array
-_ONE_BY_ONE = 3  # picks up to which a product for each is faster than one for all
+_ONE_BY_ONE = 4  # picks up to which a product for each is faster than one for all
 _CANCELLED = 2e-3  # share of two squared lengths below which their squared distance counts as cancelled
 
 
@@ -79,7 +79,7 @@ class Points:
 
         Where the subtraction would cancel three digits and more, at near-duplicates, float64 differences replace it.
         """
-        rows = self.backend.full((len(places), self.size), 0.0)
+        rows = self.backend.empty((len(places), self.size))
         if len(places) <= _ONE_BY_ONE:
             for row, place in zip(rows, places.tolist(), strict=True):
                 self.backend.xp.matmul(self.coordinates, -2.0 * self.coordinates[place], out=row)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from PIL import Image
 from tests.data import DICOM, need
 from tests.test_worklist import write
 from xssr_strategy.errors import UserError
-from xssr_strategy.selection import CoreSet
+from xssr_strategy.ranking import standardised_vectors
+from xssr_strategy.selection import XSSR, CoreSet
 from xssr_strategy.tasks.datastore import StudiesDatastore
 from xssr_strategy.tasks.encoder_trainer import EncoderTrainer
 from xssr_strategy.tasks.project import Project
@@ -89,6 +91,35 @@ def test_labels_in_order_need_no_scoring_and_out_of_order_do(app: App) -> None:
     app.score()
     assert not app.due()
     assert app.next()["rank"] == 5
+
+
+def test_the_answer_is_that_of_a_fresh_run_after_labels_in_any_order(app: App) -> None:
+    app.score()
+    ranking = app.project.ranking
+    images, target, source = standardised_vectors(ranking.encoder, app.project.embedded, app.project.store)
+    labelled: set[str] = set()
+    for image in (images[7], images[2], ranking.picks[0].image, images[11]):
+        answer = app.next()
+        rows = [row for row, name in enumerate(images) if name in labelled]
+        fresh = XSSR(ranking.alpha).select(target, 1, source, rows)
+        assert answer["id"] == images[fresh.indices[0]]
+        assert answer["rank"] == len(labelled) + 1
+        assert answer["advice"] == ranking.advice
+        assert answer["coverage"]["curve"][0] == [1, ranking.coverage[0]]
+        json.dumps(answer, allow_nan=False)
+        if labelled:
+            nearest = np.linalg.norm(target[:, None] - target[rows][None], axis=2).min(axis=1)
+            expected = (nearest.mean(), nearest.max())
+            assert (answer["coverage"]["mean"], answer["coverage"]["max"]) == pytest.approx(expected, rel=1e-5)
+        else:
+            assert answer["coverage"]["mean"] is None
+        app.label(image)
+        labelled.add(image)
+    path = app.studies / "labels" / "final" / f"{images[7]}.png"
+    path.unlink()  # a label is deleted: its image is free again
+    app.datastore.refresh()
+    rows = [row for row, name in enumerate(images) if name in labelled - {images[7]}]
+    assert app.next()["id"] == images[XSSR(ranking.alpha).select(target, 1, source, rows).indices[0]]
 
 
 def test_a_new_image_is_handed_out_last_until_it_is_ranked(app: App) -> None:

@@ -11,7 +11,7 @@ from xssr_strategy.selection.nearest import NearestPick
 from xssr_strategy.selection.points import TIE, Points
 
 _ACTIVE = 256  # points kept up to date pick by pick
-_BLOCK = 16  # picks after which all others catch up
+_BLOCK = 32  # picks after which all others catch up
 
 
 def k_centre_greedy(points: Points, budget: int, labeled: IntArray) -> Picks:

@@ -110,10 +110,16 @@ class LockStep:
         top = numpy(self._score[every, best])
         self._score[every, best] = -np.inf
         lead = top - numpy(xp.amax(self._score, 1))
+        exact = {}
         for run in np.flatnonzero(lead <= tolerance):
             self._score[run, best[run]] = float(top[run])
-            best[run] = self._decide(int(run), float(top[run] - tolerance[run]), low[run], low[run] + span[run])
-        density, novelty, distance = self._density, self._novelty, numpy(self.nearest.distance[every, best])
+            best[run], exact[run] = self._decide(
+                int(run), float(top[run] - tolerance[run]), low[run], low[run] + span[run]
+            )
+        distance = numpy(self.nearest.distance[every, best]).astype(np.float64)
+        for run, diversity in exact.items():  # on a scale from 0 to 1 already
+            distance[run], low[run], span[run] = diversity, 0.0, 1.0
+        density, novelty = self._density, self._novelty
         values = [density.values[best], novelty.values[best], distance]
         return best, np.array([values, [density.low, novelty.low, low], [density.span, novelty.span, span]])
 
@@ -166,8 +172,8 @@ class LockStep:
         xp.multiply(score, self._factor, out=score)
         return low, span, tolerance
 
-    def _decide(self, run: int, least: float, low: float, high: float) -> int:
-        """The best of the points of a run that float32 cannot tell from the best."""
+    def _decide(self, run: int, least: float, low: float, high: float) -> tuple[int, float]:
+        """The best of the points of a run that float32 cannot tell from the best, and its diversity."""
         numpy = self.points.backend.numpy
         score = numpy(self._score[run])
         rivals = np.flatnonzero((score >= least) & (score > -np.inf))
@@ -188,7 +194,8 @@ class LockStep:
         values = factor * (addend + self._weight[run] * diversity)
         tied = values >= values.max() - TIE * scale
         rivals, diversity = rivals[tied], diversity[tied]
-        return int(rivals[np.argmax(diversity >= diversity.max() - TIE * scale)])
+        best = np.argmax(diversity >= diversity.max() - TIE * scale)
+        return int(rivals[best]), float(diversity[best])
 
     def _parts(self, run: int, places: IntArray | slice) -> tuple[FloatArray, FloatArray]:
         """Factor and addend of the score of a run at these places."""

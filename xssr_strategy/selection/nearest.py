@@ -64,7 +64,8 @@ class NearestPick:
         """The rows of distances of the picks (R,); runs often pick the same points, so rows are kept for a while."""
         missing = np.array(sorted(set(picks.tolist()) - self._kept.keys()), dtype=np.intp)
         if len(missing):
-            rows = self.points.backend.xp.sqrt(self.points.squared(missing))
+            sqrt = self.points.backend.xp.sqrt
+            rows = (sqrt(row) for row in self.points.squared(missing))  # each an array of its own, to be freed
             self._kept.update(zip(missing.tolist(), rows, strict=True))
         found = [self._kept[pick] for pick in picks.tolist()]
         while len(self._kept) * self.points.size > _KEPT:

@@ -13,6 +13,7 @@ EXACT = 100_000
 
 _PROBED = 64  # lists of faiss's inverted file that are searched
 _ROWS, _COLUMNS = 512, 8192  # of float32 distances held at once (16 MB)
+_GROUP = 8  # columns of which the smallest is looked at first
 _SPARE = 4  # neighbours that float32 finds beyond those wanted; float64 then keeps the nearest
 _REFINED = 1 << 19  # float64 numbers held at once by the refinement
 
@@ -52,24 +53,42 @@ def _candidates(points: Points, begin: int, end: int, others: Points, count: int
     """(P, count) places, in memory, of those that float32 finds nearest to the points from ``begin`` to ``end``."""
     # torch on every backend: its selection is several times as fast as np.partition.
     rows, squares = torch.as_tensor(points.coordinates[begin:end]), torch.as_tensor(others.squares)
-    product = torch.empty(len(rows), min(_COLUMNS, others.size), device=rows.device)
     nearest, places = [], []
     for first in range(0, others.size, _COLUMNS):
         columns = torch.as_tensor(others.coordinates[first : first + _COLUMNS])
-        tile = product[:, : len(columns)]
+        tile = torch.empty(len(rows), -(-len(columns) // _GROUP) * _GROUP, device=rows.device)
+        tile[:, len(columns) :] = torch.inf
+        distances = tile[:, : len(columns)]
         # The squared length of the point itself is the same for all others and changes no order.
-        torch.mm(rows, columns.T, out=tile)
-        tile.mul_(-2.0).add_(squares[first : first + _COLUMNS])
+        torch.mm(rows, columns.T, out=distances)
+        distances.mul_(-2.0).add_(squares[first : first + _COLUMNS])
         if others is points:
             own = np.arange(max(begin, first), min(end, first + len(columns)))
-            tile[own - begin, own - first] = np.inf
-        values, found = torch.topk(tile, min(count, len(columns)), dim=1, largest=False, sorted=False)
+            distances[own - begin, own - first] = torch.inf
+        values, found = _smallest(tile, min(count, len(columns)))
         nearest.append(values)
         places.append(found + first)
     if len(places) == 1:
         return places[0].cpu()
     best = torch.topk(torch.cat(nearest, dim=1), count, dim=1, largest=False, sorted=False)[1]
     return torch.cat(places, dim=1).gather(1, best).cpu()
+
+
+def _smallest(values: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The (P, count) smallest values of the rows of (P, C), and their columns; C is a multiple of ``_GROUP``.
+
+    The ``count`` smallest of a row lie in the ``count`` groups of columns with the smallest minima.
+    """
+    width = values.shape[1] // _GROUP
+    if width <= count:
+        best = torch.topk(values, count, dim=1, largest=False, sorted=False)
+        return best.values, best.indices
+    minima = values.view(len(values), _GROUP, width).amin(dim=1)
+    groups = torch.topk(minima, count, dim=1, largest=False, sorted=False).indices
+    members = torch.arange(0, _GROUP * width, width, device=values.device)
+    columns = (groups[:, None] + members[:, None]).flatten(1)
+    best = torch.topk(values.gather(1, columns), count, dim=1, largest=False, sorted=False)
+    return best.values, columns.gather(1, best.indices)
 
 
 class _Lists:

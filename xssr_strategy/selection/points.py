@@ -89,6 +89,14 @@ class Points:
             products = self.coordinates @ self.backend.columns(-2.0 * self.coordinates[places])
             self.backend.xp.add(products.T, self.squares, out=rows)
         rows += self.squares[places][:, None]
+        rows[np.arange(len(places)), places] = np.inf
+        if float(rows.min()) <= 2.0 * _CANCELLED * self.largest:
+            self._refine(rows, places)
+        rows[np.arange(len(places)), places] = 0.0
+        return rows
+
+    def _refine(self, rows: Any, places: IntArray) -> None:
+        """Replace squared distances (P, N) that have cancelled by float64 differences."""
         unsure = self.backend.flatnonzero((rows <= self._near + _CANCELLED * self.squares[places][:, None]).ravel())
         step = max(1, _BLOCK // self.dimensions)
         for begin in range(0, len(unsure), step):
@@ -96,7 +104,6 @@ class Points:
             difference = self.rows(place) - self.rows(places[pick])
             exact = np.einsum("ud,ud->u", difference, difference).astype(np.float32)
             rows[pick, place] = self.backend.array(exact)
-        return rows
 
     def error(self, low: Any) -> Any:
         """Bound on the error of float32 distances of at least ``low``."""

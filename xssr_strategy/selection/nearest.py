@@ -30,7 +30,10 @@ class NearestPick:
     def __init__(self, points: Points, runs: int, labeled: IntArray) -> None:
         self.points = points
         self.distance = points.backend.full((runs, points.size), np.inf)
-        self._picks = np.tile(labeled, (runs, 1))  # with room for more to come
+        # Picks and their coordinates, with room for more to come.
+        self._picks = np.tile(labeled, (runs, 1))
+        self._coordinates = points.backend.empty((runs, len(labeled), points.dimensions))
+        self._coordinates[:] = points.coordinates[labeled]
         self._count = self._done = len(labeled)
         for begin in range(0, len(labeled), _TOGETHER):
             rows = points.squared(labeled[begin : begin + _TOGETHER])
@@ -42,8 +45,9 @@ class NearestPick:
     def add(self, picks: IntArray) -> None:
         """One more pick (R,) for every run; ``distance`` knows of it after :meth:`catch_up`."""
         if self._count == self._picks.shape[1]:
-            self._picks = np.concatenate([self._picks, np.zeros((len(picks), self._count + 64), dtype=np.intp)], axis=1)
+            self._grow(self._count + 64)
         self._picks[:, self._count] = picks
+        self._coordinates[:, self._count] = self.points.coordinates[picks]
         self._count += 1
 
     def catch_up(self) -> None:
@@ -76,7 +80,7 @@ class NearestPick:
         """(P,) float64 distances, in units, from these places to the nearest pick of a run; at least one pick."""
         points, numpy = self.points, self.points.backend.numpy
         picks = self._picks[run, : self._count]
-        coordinates, squares = points.coordinates[picks], points.squares[picks]
+        coordinates, squares = self._coordinates[run, : self._count], points.squares[picks]
         distance = numpy(self.distance[run])[places]
         distances = np.zeros(len(places))
         apart = np.flatnonzero(distance > 0.0)  # where it is 0, float64 has found it so
@@ -95,6 +99,13 @@ class NearestPick:
     def distances(self, run: int) -> FloatArray:
         """(N,) distances to the nearest pick of a run, in the caller's unit, to about six digits."""
         return self.points.backend.numpy(self.distance[run]).astype(np.float64) * self.points.unit
+
+    def _grow(self, room: int) -> None:
+        picks, coordinates = self._picks, self._coordinates
+        self._picks = np.zeros((len(picks), self._count + room), dtype=np.intp)
+        self._coordinates = self.points.backend.empty((*self._picks.shape, self.points.dimensions))
+        self._picks[:, : self._count] = picks
+        self._coordinates[:, : self._count] = coordinates
 
     def _lower(self, run: int, row: Any) -> None:
         self.points.backend.xp.minimum(self.distance[run], row, out=self.distance[run])

@@ -48,14 +48,14 @@ def vectors(size: int, dimensions: int, source: int = 500) -> tuple[NDArray[np.f
 
 
 def seconds(*work: Callable[[], object], repeats: int = _REPEATS) -> list[float]:
-    """Median seconds of each piece of work, done in turn after one unmeasured round."""
+    """Median seconds of each piece of work, in turn; each measured call follows an unmeasured one of the same."""
     times: list[list[float]] = [[] for _ in work]
-    for round_ in range(repeats + 1):
+    for _ in range(repeats):
         for piece, taken in zip(work, times, strict=True):
+            piece()
             begin = time.perf_counter()
             piece()
-            if round_:
-                taken.append(time.perf_counter() - begin)
+            taken.append(time.perf_counter() - begin)
     return [float(np.median(taken)) for taken in times]
 
 

@@ -20,9 +20,9 @@ def groups(size: int, dimensions: int = 16) -> np.ndarray:
 
 
 @pytest.mark.parametrize("backend", [NumpyBackend(), TorchBackend("cpu")])
-@pytest.mark.parametrize("tile", [(512, 8192), (64, 100), (7, 13)])
+@pytest.mark.parametrize("tile", [(1 << 22, 8192), (1 << 12, 100), (100, 13)])
 def test_exact_distances_among_the_points_and_to_others(monkeypatch, backend, tile: tuple[int, int]) -> None:
-    monkeypatch.setattr(neighbours, "_ROWS", tile[0])
+    monkeypatch.setattr(neighbours, "_TILE", tile[0])
     monkeypatch.setattr(neighbours, "_COLUMNS", tile[1])
     target, source = groups(230), groups(40) + 1.0
     points = Points(target, backend)

@@ -31,17 +31,23 @@ def k_centre_greedy(points: Points, budget: int, labeled: IntArray) -> Picks:
     closed = np.zeros(points.size, dtype=bool)
     closed[labeled] = True
     indices: list[int] = []
-    scores: list[float] = []
+    squares: list[float] = []
+    known = 0  # picks that ``nearest`` knows of
+
+    def catch_up() -> None:
+        nonlocal known
+        nearest.add(np.array([indices[known:]], dtype=np.intp))
+        known = len(indices)
 
     def pick(place: int, squared: float) -> None:
         indices.append(place)
-        scores.append(float(np.sqrt(max(squared, 0.0))) * points.unit)
+        squares.append(squared)
         closed[place] = True
-        nearest.add(np.array([place]))
 
     if not len(labeled):
         pick(_central(points), 0.0)
     while len(indices) < budget:
+        catch_up()
         nearest.catch_up()
         everyone = np.square(points.backend.numpy(nearest.distance[0]))
         active = _largest(everyone, _ACTIVE)
@@ -58,15 +64,21 @@ def k_centre_greedy(points: Points, budget: int, labeled: IntArray) -> Picks:
                 break
             if len(rivals) > 1:
                 rivals = rivals[~closed[rivals]]
+                catch_up()
                 distance = nearest.exact(0, rivals)
                 rivals = rivals[distance >= distance.max() * (1.0 - TIE)]
             place = int(rivals[0])
             pick(place, top)
             chosen = points.backend.numpy(points.coordinates[place])
-            np.minimum(squared, lengths + (chosen @ chosen - 2.0 * (coordinates @ chosen)), out=squared)
+            row = coordinates @ (-2.0 * chosen)
+            row += lengths
+            row += chosen @ chosen
+            np.minimum(squared, row, out=squared)
             squared[active == place] = -np.inf
+    catch_up()
     nearest.catch_up()
-    return Picks(np.array(indices), np.array(scores), distances=nearest.distances(0))
+    scores = np.sqrt(np.maximum(squares, 0.0)) * points.unit
+    return Picks(np.array(indices), scores, distances=nearest.distances(0))
 
 
 def _largest(values: NDArray[np.floating], count: int) -> IntArray:

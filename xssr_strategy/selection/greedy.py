@@ -131,7 +131,7 @@ class LockStep:
         self._addend[every, places] = -np.inf
         for run in set(self._density.close(places)) | set(self._novelty.close(places)):
             self._scale_terms(int(run))
-        self.nearest.add(places)
+        self.nearest.add(places[:, None])
         self._begun = True
 
     def picks(self, run: int) -> Picks:

@@ -9,7 +9,7 @@ import numpy as np
 from xssr_strategy.selection.backend import FloatArray, IntArray
 from xssr_strategy.selection.points import Points
 
-_KEPT = 1 << 23  # distances of earlier picks that are kept at most (32 MB)
+_KEPT = 1 << 22  # distances of earlier picks that are kept at most (16 MB)
 _PAIRS = 1 << 16  # distances between points and picks looked at together
 _TOGETHER = 32  # rows of distances computed at once at the start
 
@@ -43,12 +43,13 @@ class NearestPick:
         self._kept: dict[int, Any] = {}
 
     def add(self, picks: IntArray) -> None:
-        """One more pick (R,) for every run; ``distance`` knows of it after :meth:`catch_up`."""
-        if self._count == self._picks.shape[1]:
-            self._grow(self._count + 64)
-        self._picks[:, self._count] = picks
-        self._coordinates[:, self._count] = self.points.coordinates[picks]
-        self._count += 1
+        """More picks (R, T), T for every run; ``distance`` knows of them after :meth:`catch_up`."""
+        count = self._count + picks.shape[1]
+        if count > self._picks.shape[1]:
+            self._grow(2 * count)
+        self._picks[:, self._count : count] = picks
+        self._coordinates[:, self._count : count] = self.points.coordinates[picks]
+        self._count = count
 
     def catch_up(self) -> None:
         """Bring ``distance`` up to date."""
@@ -102,10 +103,10 @@ class NearestPick:
 
     def _grow(self, room: int) -> None:
         picks, coordinates = self._picks, self._coordinates
-        self._picks = np.zeros((len(picks), self._count + room), dtype=np.intp)
+        self._picks = np.zeros((len(picks), room), dtype=np.intp)
         self._coordinates = self.points.backend.empty((*self._picks.shape, self.points.dimensions))
-        self._picks[:, : self._count] = picks
-        self._coordinates[:, : self._count] = coordinates
+        self._picks[:, : self._count] = picks[:, : self._count]
+        self._coordinates[:, : self._count] = coordinates[:, : self._count]
 
     def _lower(self, run: int, row: Any) -> None:
         self.points.backend.xp.minimum(self.distance[run], row, out=self.distance[run])

@@ -12,7 +12,8 @@ EXACT = 100_000
 """Vectors up to which the search is exact: two processor cores search that many in a minute (256 dimensions)."""
 
 _PROBED = 64  # lists of faiss's inverted file that are searched
-_ROWS, _COLUMNS = 512, 8192  # of float32 distances held at once (16 MB)
+_TILE = 1 << 22  # float32 distances looked at together (16 MB)
+_COLUMNS = 8192  # of a tile, at most
 _GROUP = 8  # columns of which the smallest is looked at first
 _SPARE = 4  # neighbours that float32 finds beyond those wanted; float64 then keeps the nearest
 _REFINED = 1 << 19  # float64 numbers held at once by the refinement
@@ -39,29 +40,37 @@ def neighbour_distances(points: Points, others: Points, count: int) -> FloatArra
     found = min(count + _SPARE, others.size - (others is points))
     distances = np.empty((points.size, count))
     index = _Lists(others) if others.size > EXACT and isinstance(others.backend, NumpyBackend) else None
-    for begin in range(0, points.size, _ROWS):
-        end = min(begin + _ROWS, points.size)
+    tile = _tile(points, others)
+    for begin in range(0, points.size, len(tile)):
+        end = min(begin + len(tile), points.size)
         if index is None:
-            candidates = _candidates(points, begin, end, others, found)
+            candidates = _candidates(points, begin, end, others, found, tile)
         else:
             candidates = index.candidates(points, begin, end, found)
-        distances[begin : begin + _ROWS] = _refined(points, begin, others, candidates, count)
+        distances[begin:end] = _refined(points, begin, others, candidates, count)
     return distances
 
 
-def _candidates(points: Points, begin: int, end: int, others: Points, count: int) -> torch.Tensor:
+def _tile(points: Points, others: Points) -> torch.Tensor:
+    """Room for the distances that are looked at together; its width is a multiple of ``_GROUP``."""
+    width = -(-min(_COLUMNS, others.size) // _GROUP) * _GROUP
+    rows = min(max(1, _TILE // width), points.size)
+    return torch.empty(rows, width, device=torch.as_tensor(others.squares).device)
+
+
+def _candidates(points: Points, begin: int, end: int, others: Points, count: int, tile: torch.Tensor) -> torch.Tensor:
     """(P, count) places, in memory, of those that float32 finds nearest to the points from ``begin`` to ``end``."""
     # torch on every backend: its selection is several times as fast as np.partition.
     rows, squares = torch.as_tensor(points.coordinates[begin:end]), torch.as_tensor(others.squares)
+    tile = tile[: len(rows)]
     nearest, places = [], []
-    for first in range(0, others.size, _COLUMNS):
-        columns = torch.as_tensor(others.coordinates[first : first + _COLUMNS])
-        tile = torch.empty(len(rows), -(-len(columns) // _GROUP) * _GROUP, device=rows.device)
-        tile[:, len(columns) :] = torch.inf
+    for first in range(0, others.size, tile.shape[1]):
+        columns = torch.as_tensor(others.coordinates[first : first + tile.shape[1]])
         distances = tile[:, : len(columns)]
         # The squared length of the point itself is the same for all others and changes no order.
         torch.mm(rows, columns.T, out=distances)
-        distances.mul_(-2.0).add_(squares[first : first + _COLUMNS])
+        distances.mul_(-2.0).add_(squares[first : first + len(columns)])
+        tile[:, len(columns) :] = torch.inf
         if others is points:
             own = np.arange(max(begin, first), min(end, first + len(columns)))
             distances[own - begin, own - first] = torch.inf
@@ -115,7 +124,7 @@ class _Lists:
         itself = points is self._points
         places = self._index.search(points.coordinates[begin:end], count + itself)[1]
         if (places < 0).any():  # the lists searched hold too few
-            return _candidates(points, begin, end, self._points, count)
+            return _candidates(points, begin, end, self._points, count, _tile(points, self._points))
         if itself:  # drop the point itself, or the last where a duplicate took its place
             own = places == np.arange(begin, end)[:, None]
             own[~own.any(axis=1), -1] = True

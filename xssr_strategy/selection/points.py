@@ -18,7 +18,7 @@ TIE = 1e-12
 """Values closer than this, relative to their scale, are ties: float64 sums round differently on every machine."""
 
 _BLOCK = 1 << 20  # elements of a temporary array
-_ONE_BY_ONE = 6  # picks up to which a product for each is faster than one for all
+_ONE_BY_ONE = 10  # picks up to which a product for each is faster than one for all
 _CANCELLED = 2e-3  # share of two squared lengths below which their squared distance counts as cancelled
 
 

@@ -62,3 +62,5 @@ def test_a_curve_that_is_too_short_says_so() -> None:
 def test_a_budget_beyond_the_curve_is_refused(budget: int) -> None:
     with pytest.raises(ValueError, match="budget must be 1 to 3"):
         advise([1.0, 0.8, 0.6], budget, 100, 1.0)
+    with pytest.raises(ValueError, match="coverage must hold the value after at least one pick"):
+        advise([], budget, 100, 1.0)

@@ -94,6 +94,8 @@ def advise(
         ValueError: an empty curve, or a budget that it does not reach.
     """
     curve = np.asarray(coverage, dtype=np.float64)
+    if not len(curve):
+        raise ValueError("coverage must hold the value after at least one pick.")
     if not 1 <= budget <= len(curve):
         raise ValueError(f"budget must be 1 to {len(curve)}, the picks of the curve, not {budget}.")
     worth = np.flatnonzero(-np.diff(curve) >= share * alone)

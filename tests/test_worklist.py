@@ -13,7 +13,7 @@ from xssr_strategy.embedding.store import TARGET, EmbeddingStore
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import find_images
 from xssr_strategy.images.preset import PRESETS
-from xssr_strategy.ranking import Ranking, rank, read_ranking, reason
+from xssr_strategy.ranking import Ranking, rank, read_ranking, read_terms, reason
 from xssr_strategy.settings import Settings, parse_settings
 from xssr_strategy.workspace import Workspace, for_reading
 
@@ -108,6 +108,16 @@ def test_a_ranking_after_labels_goes_on_as_the_greedy_rule_would(bench: Bench) -
     )
     rest = rank(checkpoint.id, find_images(bench.studies), whole[:5], fixed, bench.store)
     assert order(rest) == whole[5:]
+
+
+def test_a_worklist_made_on_the_side_leaves_the_servers_terms_alone(bench: Bench) -> None:
+    ranking = bench.update()
+    other = parse_settings({"source": str(bench.source), "encoder_steps": "2", "budget": "9", "alpha": "0.7"})
+    assert rank(ranking.encoder, find_images(bench.studies), (), other, bench.store).key != ranking.key
+    terms = read_terms(bench.store)
+    assert terms is not None
+    assert (terms.key, terms.images) == (ranking.key, sorted(find_images(bench.studies)))
+    assert terms.rule.density.shape == terms.rule.novelty.shape == (30,)
 
 
 def test_new_and_changed_images_are_embedded_and_ranked(bench: Bench) -> None:

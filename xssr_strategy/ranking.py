@@ -107,14 +107,16 @@ def rank(
     settings: Settings,
     store: EmbeddingStore,
     picks_wanted: int | None = None,
+    keep_terms: bool = False,
 ) -> Ranking:
     """Rank the embedded images of ``target`` by XSSR; labelled ones count as picked already.
 
     Args:
         picks_wanted: further picks at which alpha is calibrated; by default what is left of the budget.
+        keep_terms: write density and novelty to the store for :func:`read_terms`; the ranking is then to be written.
     """
-    images, standardised, reference = standardised_vectors(encoder, target, store)
     key = ranking_key(encoder, target, settings, store)
+    images, standardised, reference = standardised_vectors(encoder, target, store)
     done = set(labelled) & set(images)
     rows = [row for row, image in enumerate(images) if image in done]
     budget = picks_wanted or max(1, settings.budget.of(len(target)) - len(rows))
@@ -127,7 +129,8 @@ def rank(
     if count:
         xssr = XSSR(settings.alpha, settings.combination, calibration_budget=budget)
         rule = xssr.terms(standardised, reference)
-        _write_terms(store, PoolTerms(key, images, rule))
+        if keep_terms:
+            _write_terms(store, PoolTerms(key, images, rule))
         selection = xssr.select(standardised, count, reference, rows, rule)
         assert selection.alpha is not None
         coverage = tuple(coverage_curve(standardised, selection.indices, rows)[0].tolist())

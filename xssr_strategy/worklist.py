@@ -123,7 +123,7 @@ def update(
     key = ranking_key(checkpoint.id, target, settings, store)
     if ranking is None or ranking.key != key or not follows(ranking, known, set(labelled)):
         progress(RANKING, 0, 1)
-        ranking = rank(checkpoint.id, target, labelled, settings, store)
+        ranking = rank(checkpoint.id, target, labelled, settings, store, keep_terms=True)
         write_ranking(store, ranking)
     return ranking
 

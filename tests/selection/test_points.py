@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
@@ -21,6 +23,8 @@ def samples(kind: str, dimensions: int) -> np.ndarray:
         vectors *= rng.random(vectors.shape) < 0.1
     if kind == "outlier":
         vectors[0] *= 1e3
+    if kind == "alike":  # sums of equal terms are rounded the same way every time
+        vectors = (rng.random(vectors.shape) < 0.5) / 3.0
     if kind == "pairs":
         vectors[300:] = vectors[:300] + 1e-5 * rng.normal(size=(300, dimensions))
     return vectors
@@ -28,7 +32,7 @@ def samples(kind: str, dimensions: int) -> np.ndarray:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("dimensions", [1, 2, 8, 64, 256, 1024])
-@pytest.mark.parametrize("kind", ["plain", "offset", "sparse", "outlier", "pairs"])
+@pytest.mark.parametrize("kind", ["plain", "offset", "sparse", "outlier", "pairs", "alike"])
 @pytest.mark.parametrize("picks", [1, 3, 16])
 def test_rounding_errors_stay_within_their_bound(backend, dimensions: int, kind: str, picks: int) -> None:
     points = Points(samples(kind, dimensions), backend)
@@ -39,7 +43,10 @@ def test_rounding_errors_stay_within_their_bound(backend, dimensions: int, kind:
     assert (np.abs(found - true) <= points.rounding * (squares[places][:, None] + squares) + 1e-12).all()
     assert (found[np.arange(picks), places] == 0.0).all()
     low = np.sqrt(found[found > 0.0].min()) if (found > 0.0).any() else 0.0
-    assert np.abs(np.sqrt(found) - np.sqrt(true)).max() <= points.error(low) + 1e-6 * np.sqrt(true).max()
+    assert (
+        np.abs(np.sqrt(found) - np.sqrt(true)).max()
+        <= points.error(low, np.sqrt(found).max()) + 1e-6 * np.sqrt(true).max()
+    )
 
 
 def test_near_duplicates_keep_their_distance() -> None:
@@ -90,3 +97,48 @@ def test_read_only_and_reversed_arrays_are_welcome() -> None:
 def test_an_unknown_device_is_named() -> None:
     with pytest.raises(ValueError, match="device 'nothing' cannot be used here"):
         CoreSet(device="nothing").select(np.eye(3), 1)
+
+
+def test_a_source_out_of_all_proportion_is_no_crash() -> None:
+    rng = np.random.default_rng(5)
+    target = rng.normal(size=(50, 4))
+    for source in (np.array([[0.0] * 4, [1.0] * 4, [1e20] * 4]), np.full((2, 4), 1e200)):
+        picks = XSSR(0.5).select(target, 10, source).indices.tolist()
+        assert len(set(picks)) == 10
+    near = np.array([[0.0] * 4, [1.0] * 4])
+    far = np.concatenate([near, np.full((1, 4), 1e12)])
+    assert XSSR(0.5).select(target, 10, far).indices.tolist() == XSSR(0.5).select(target, 10, near).indices.tolist()
+
+
+def test_scores_of_core_set_are_distances_even_among_near_duplicates() -> None:
+    rng = np.random.default_rng(6)
+    target = np.repeat(rng.normal(size=(6, 8)), 10, axis=0) + 1e-6 * rng.normal(size=(60, 8))
+    selection = CoreSet().select(target, 30, labeled=[0])
+    for step, pick in enumerate(selection.indices):
+        before = target[[0, *selection.indices[:step]]]
+        assert selection.scores[step] == pytest.approx(np.linalg.norm(before - target[pick], axis=1).min(), rel=1e-5)
+
+
+def test_ties_at_distance_zero_go_to_the_first_in_canonical_order() -> None:
+    target = np.repeat(np.random.default_rng(7).normal(size=(5, 3)), 200, axis=0)
+    picks = CoreSet().select(target, 40).indices
+    order = canonical_order(target)
+    rest = [row for row in order.tolist() if row not in picks[:5]]
+    assert target[picks[5:]].tolist() == target[rest[:35]].tolist()
+
+
+@pytest.mark.parametrize("selector", [CoreSet(), XSSR(0.0)])
+def test_an_outlier_or_tight_groups_cost_little(selector) -> None:
+    rng = np.random.default_rng(8)
+    plain = rng.normal(size=(2000, 64))
+    outlier, groups = plain.copy(), np.repeat(plain[:3], 700, axis=0)[:2000] + 1e-6 * plain
+    outlier[0] *= 1e5
+
+    def seconds(target: np.ndarray) -> float:
+        begin = time.perf_counter()
+        assert len(set(selector.select(target, 60).indices.tolist())) == 60
+        return time.perf_counter() - begin
+
+    seconds(plain)
+    usual = seconds(plain)
+    assert max(seconds(outlier), seconds(groups)) < 20 * usual + 1.0

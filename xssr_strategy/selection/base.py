@@ -115,7 +115,7 @@ class Selector(ABC):
             )
         known = checked_rows("labeled", labeled, len(vectors))
         backend = backend_on(self.device)
-        points = Points(vectors, backend)
+        points = Points(vectors, backend, beside=reference)
         return points, None if reference is None else Points(reference, backend, points), points.places(known)
 
     @abstractmethod

@@ -52,7 +52,7 @@ def k_centre_greedy(points: Points, budget: int, labeled: IntArray) -> Picks:
         everyone = np.square(points.backend.numpy(nearest.distance[0]))
         active = _largest(everyone, _ACTIVE)
         squared = np.where(closed[active], -np.inf, everyone[active])
-        others = squared.min() if len(active) < points.size else -np.inf
+        others = everyone[active].min() if len(active) < points.size else -np.inf
         coordinates, lengths = (points.backend.numpy(values[active]) for values in (points.coordinates, points.squares))
         for step in range(min(_BLOCK, budget - len(indices))):
             top = squared.max()
@@ -67,8 +67,9 @@ def k_centre_greedy(points: Points, budget: int, labeled: IntArray) -> Picks:
                 catch_up()
                 distance = nearest.exact(0, rivals)
                 rivals = rivals[distance >= distance.max() * (1.0 - TIE)]
+                top = distance.max() ** 2
             place = int(rivals[0])
-            pick(place, top)
+            pick(place, float(top))
             chosen = points.backend.numpy(points.coordinates[place])
             row = coordinates @ (-2.0 * chosen)
             row += lengths
@@ -77,7 +78,7 @@ def k_centre_greedy(points: Points, budget: int, labeled: IntArray) -> Picks:
             squared[active == place] = -np.inf
     catch_up()
     nearest.catch_up()
-    scores = np.sqrt(np.maximum(squares, 0.0)) * points.unit
+    scores = np.sqrt(np.maximum(np.array(squares, dtype=np.float64), 0.0)) * points.unit
     return Picks(np.array(indices), scores, distances=nearest.distances(0))
 
 
@@ -90,9 +91,11 @@ def _largest(values: NDArray[np.floating], count: int) -> IntArray:
 
 def _central(points: Points) -> int:
     """The point nearest to the mean of all."""
-    squares = points.backend.numpy(points.squares)
-    rivals = np.flatnonzero(squares <= squares.min() + 4.0 * points.rounding * (squares.min() + 1e-30))
-    distance = np.linalg.norm(points.rows(rivals) - points.centre / points.unit, axis=1)
+    # The coordinates may start from a rounded mean.
+    shift = float(np.linalg.norm(points.mean - points.centre)) / points.unit
+    length = np.sqrt(points.backend.numpy(points.squares).astype(np.float64))
+    rivals = np.flatnonzero(length <= length.min() * (1.0 + 4.0 * points.rounding) + 2.0 * shift + 1e-30)
+    distance = np.linalg.norm(points.rows(rivals) - points.mean / points.unit, axis=1)
     return int(rivals[np.argmax(distance <= distance.min() + TIE * np.sqrt(points.largest))])
 
 

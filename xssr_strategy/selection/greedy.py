@@ -159,7 +159,7 @@ class LockStep:
         self.nearest.catch_up()
         high = backend.numpy(xp.amax(distance, 1)).astype(np.float64)
         low = backend.numpy(xp.amin(xp.add(distance, self._closed, out=score), 1)).astype(np.float64)
-        span, error = high - low, self.points.error(low)
+        span, error = high - low, self.points.error(low, high)
         certain = span > 4.0 * error
         with np.errstate(divide="ignore", invalid="ignore"):
             scale = np.where(span > 0.0, self._weight / span, 0.0)
@@ -180,15 +180,17 @@ class LockStep:
         diversity, scale = np.ones(len(rivals)), 1.0
         if self._begun:
             distance = numpy(self.nearest.distance[run]) + numpy(self._closed[run])
-            error = float(self.points.error(low))
+            error = float(self.points.error(low, high))
             # The true ends of the scale are among the points that may lie at its ends.
             ends = np.flatnonzero((distance <= low + 2.0 * error) | (distance >= high - 2.0 * error))
             ends = ends[distance[ends] < np.inf]
-            exact = self.nearest.exact(run, np.concatenate([ends, rivals]))
-            low, high = exact[: len(ends)].min(), exact[: len(ends)].max()
+            places = np.union1d(ends, rivals)
+            exact = self.nearest.exact(run, places)
+            at_ends = exact[np.searchsorted(places, ends)]
+            low, high = at_ends.min(), at_ends.max()
             diversity = np.zeros(len(rivals))
             if high - low > TIE * high:
-                diversity = (exact[len(ends) :] - low) / (high - low)
+                diversity = (exact[np.searchsorted(places, rivals)] - low) / (high - low)
                 scale = high / (high - low)
         factor, addend = self._parts(run, rivals)
         values = factor * (addend + self._weight[run] * diversity)

@@ -11,6 +11,7 @@ from xssr_strategy.selection.points import Points
 
 _KEPT = 1 << 22  # distances of earlier picks that are kept at most (16 MB)
 _PAIRS = 1 << 16  # distances between points and picks looked at together
+_NUMBERS = 1 << 22  # float64 numbers held at once where float64 decides (32 MB)
 _TOGETHER = 32  # rows of distances computed at once at the start
 
 
@@ -84,14 +85,14 @@ class NearestPick:
         coordinates, squares = self._coordinates[run, : self._count], points.squares[picks]
         distance = numpy(self.distance[run])[places]
         distances = np.zeros(len(places))
-        apart = np.flatnonzero(distance > 0.0)  # where it is 0, float64 has found it so
-        step = max(1, _PAIRS // len(picks))
+        apart = np.flatnonzero(distance > 0.0)  # near-duplicates have been found by differences
+        step = max(1, min(_PAIRS, _NUMBERS // points.dimensions) // len(picks))
         for begin in range(0, len(apart), step):
             some = apart[begin : begin + step]
             # float32 tells which picks can be the nearest.
             rows = points.squared_to(places[some], coordinates, squares)
-            margin = 4.0 * points.rounding * points.largest
-            place, pick = np.nonzero(rows <= distance[some, None] ** 2 + margin)
+            reach = numpy(points.squares[places[some]])[:, None] + numpy(squares)
+            place, pick = np.nonzero(rows <= distance[some, None] ** 2 + 4.0 * points.rounding * reach)
             difference = points.rows(places[some][place]) - points.rows(picks[pick])
             exact = np.einsum("ud,ud->u", difference, difference)
             distances[some] = np.sqrt(np.minimum.reduceat(exact, np.searchsorted(place, np.arange(len(some)))))

@@ -76,7 +76,7 @@ def _candidates(points: Points, begin: int, end: int, others: Points, count: int
             distances[own - begin, own - first] = torch.inf
         values, found = _smallest(tile, min(count, len(columns)))
         nearest.append(values)
-        places.append(found + first)
+        places.append((found + first).clamp_(max=others.size - 1))
     if len(places) == 1:
         return places[0].cpu()
     best = torch.topk(torch.cat(nearest, dim=1), count, dim=1, largest=False, sorted=False)[1]

@@ -26,8 +26,10 @@ class LiveSelection:
         self._images: list[str] = []
         self._state: NextPick | None = None
 
-    def next(self, ranking: Ranking, waiting: Set[str]) -> RankedImage | None:
-        """The image to hand out next; None if no ranked image is waiting, or the store has moved on already.
+    def next(self, ranking: Ranking, waiting: Set[str]) -> tuple[RankedImage, tuple[float, float] | None] | None:
+        """The image to hand out next, and mean and max coverage of the pool by the images that are not waiting.
+
+        None if no ranked image is waiting, or the store has moved on already; the coverage is None while all wait.
 
         Args:
             ranking: of the pool.
@@ -43,12 +45,8 @@ class LiveSelection:
             if candidate is None:
                 return None
             terms = candidate.score, candidate.density, candidate.novelty, candidate.diversity
-            return RankedImage(self._images[candidate.index], len(taken) + 1, *terms)
-
-    def coverage(self) -> tuple[float, float] | None:
-        """Mean and max coverage of the pool by the images that were not waiting; None while there are none."""
-        with self._lock:
-            return self._state.coverage() if self._state is not None and self._state.taken else None
+            pick = RankedImage(self._images[candidate.index], len(taken) + 1, *terms)
+            return pick, state.coverage() if taken else None
 
     def _opened(self, ranking: Ranking) -> NextPick | None:
         if self._of != (ranking.key, ranking.alpha):

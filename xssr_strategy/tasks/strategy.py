@@ -78,8 +78,8 @@ class XSSRStrategy(_PoolStrategy):
     def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any] | None:
         """``id``, ``score``, ``rank``, terms, ``alpha``, ``reason``, ``coverage``, ``advice``, ``embedded``, ``pool``.
 
-        None if everything is labelled. ``coverage`` has ``mean`` and ``max`` of the labelled images (None without
-        one), and ``curve``: pairs of number of labelled images and mean coverage if the worklist is followed.
+        None if everything is labelled. ``coverage`` has ``mean`` and ``max`` by the images that are not waiting (None
+        while all are), and ``curve``: pairs of number of labelled images and mean coverage if the worklist is followed.
         """
         waiting = self._waiting(request, datastore)
         if not waiting:
@@ -88,7 +88,9 @@ class XSSRStrategy(_PoolStrategy):
         if ranking is None:
             return self._at_random(waiting, datastore, self._not_ranked_yet(datastore))
         left = set(waiting)
-        pick = self._live.next(ranking, left) or next((pick for pick in ranking.picks if pick.image in left), None)
+        pick, covered = self._live.next(ranking, left) or (None, None)
+        if pick is None:
+            pick = next((pick for pick in ranking.picks if pick.image in left), None)
         if pick is None:
             return self._at_random(waiting, datastore, "the images left are new and not ranked yet")
         state = self._project.state(datastore)
@@ -101,22 +103,20 @@ class XSSRStrategy(_PoolStrategy):
             "diversity": pick.diversity,
             "alpha": ranking.alpha,
             "reason": reason(pick, ranking),
-            "coverage": self._coverage(ranking),
+            "coverage": _coverage(ranking, covered),
             "advice": ranking.advice,
             "embedded": state.embedded,
             "pool": state.pool,
         }
 
-    def _coverage(self, ranking: Ranking) -> dict[str, Any]:
-        mean, largest = self._live.coverage() or (None, None)
-        shown = ranking.coverage[: max(2 * ranking.budget, _CURVE)]
-        step = max(1, -(-len(shown) // _CURVE))
-        first = len(ranking.labelled) + 1
-        return {
-            "mean": mean,
-            "max": largest,
-            "curve": [[first + place, shown[place]] for place in range(0, len(shown), step)],
-        }
+
+def _coverage(ranking: Ranking, covered: tuple[float, float] | None) -> dict[str, Any]:
+    mean, largest = covered or (None, None)
+    shown = ranking.coverage[: max(2 * ranking.budget, _CURVE)]
+    step = max(1, -(-len(shown) // _CURVE))
+    first = len(ranking.labelled) + 1
+    curve = [[first + place, shown[place]] for place in range(0, len(shown), step)]
+    return {"mean": mean, "max": largest, "curve": curve}
 
 
 class SelectorStrategy(_PoolStrategy):

@@ -10,8 +10,8 @@ from xssr_strategy.selection.base import Picks, Selector
 from xssr_strategy.selection.nearest import NearestPick
 from xssr_strategy.selection.points import TIE, Points
 
-_ACTIVE = 256  # points kept up to date pick by pick
-_BLOCK = 32  # picks after which all others catch up
+_ACTIVE = 128  # points kept up to date pick by pick
+_BLOCK = 16  # picks after which all others catch up
 
 
 def k_centre_greedy(points: Points, budget: int, labeled: IntArray) -> Picks:
@@ -22,7 +22,7 @@ def k_centre_greedy(points: Points, budget: int, labeled: IntArray) -> Picks:
     score of every other pick is its distance to the nearest pick before it. Ties go to the first
     point in canonical order.
 
-    Distances to picks only shrink. So the next pick is among the few hundred points that are farthest
+    Distances to picks only shrink. So the next pick is among the points that are farthest
     now, for as long as one of them stays farther than all the others were. The others catch up with
     several picks in one matrix product, at a third of the cost of a pass for each pick.
     """

@@ -9,7 +9,7 @@ import numpy as np
 from xssr_strategy.selection.backend import FloatArray, IntArray
 from xssr_strategy.selection.points import Points
 
-_KEPT = 1 << 22  # distances of earlier picks that are kept at most (16 MB)
+_KEPT = 1 << 23  # distances of earlier picks that are kept at most (32 MB)
 _PAIRS = 1 << 16  # distances between points and picks looked at together
 _NUMBERS = 1 << 22  # float64 numbers held at once where float64 decides (32 MB)
 _TOGETHER = 32  # rows of distances computed at once at the start

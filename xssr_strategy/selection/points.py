@@ -135,14 +135,16 @@ class Points:
         """Coordinates and squares in memory."""
         coordinates = np.empty(self.values.shape, dtype=np.float32)
         squares = np.empty(self.size, dtype=np.float32)
-        plain = self.values.dtype == np.float32 and self.unit == 1.0
-        origin = self.centre.astype(np.float32) if plain else self.centre  # float32 values need not be converted
         step = max(1, _BLOCK // self.dimensions)
         for begin in range(0, self.size, step):
-            block = self.values[self.order[begin : begin + step]] - origin
-            coordinates[begin : begin + step] = block if self.unit == 1.0 else block / self.unit
+            order, block = self.order[begin : begin + step], coordinates[begin : begin + step]
+            if self.values.dtype == np.float32 and self.unit == 1.0:  # need not be converted
+                np.take(self.values, order, axis=0, out=block, mode="clip")
+                block -= self.centre.astype(np.float32)
+            else:
+                block[:] = (self.values[order] - self.centre) / self.unit
             # Summed in pairs: equal terms, one after the other, would all be rounded the same way.
-            np.square(coordinates[begin : begin + step]).sum(axis=1, out=squares[begin : begin + step])
+            np.square(block).sum(axis=1, out=squares[begin : begin + step])
         return coordinates, squares
 
 

@@ -22,9 +22,9 @@ def k_centre_greedy(points: Points, budget: int, labeled: IntArray) -> Picks:
     score of every other pick is its distance to the nearest pick before it. Ties go to the first
     point in canonical order.
 
-    Distances to picks only shrink. So the next pick is among the points that are farthest
-    now, for as long as one of them stays farther than all the others were. The others catch up with
-    several picks in one matrix product, at a third of the cost of a pass for each pick.
+    Distances to picks only shrink. So the next pick is among the points that are farthest now, for as
+    long as one of them stays farther than all the others were. The distances between these few are at
+    hand; all others catch up with several picks in one matrix product.
     """
     nearest = NearestPick(points, 1, labeled)
     tolerance = 4.0 * points.rounding * points.largest
@@ -53,7 +53,8 @@ def k_centre_greedy(points: Points, budget: int, labeled: IntArray) -> Picks:
         active = _largest(everyone, _ACTIVE)
         squared = np.where(closed[active], -np.inf, everyone[active])
         others = everyone[active].min() if len(active) < points.size else -np.inf
-        coordinates, lengths = (points.backend.numpy(values[active]) for values in (points.coordinates, points.squares))
+        coordinates, lengths = points.coordinates[active], points.squares[active]
+        between = points.squared_to(active, coordinates, lengths)
         for step in range(min(_BLOCK, budget - len(indices))):
             top = squared.max()
             if top - tolerance > others:
@@ -70,12 +71,13 @@ def k_centre_greedy(points: Points, budget: int, labeled: IntArray) -> Picks:
                 top = distance.max() ** 2
             place = int(rivals[0])
             pick(place, float(top))
-            chosen = points.backend.numpy(points.coordinates[place])
-            row = coordinates @ (-2.0 * chosen)
-            row += lengths
-            row += chosen @ chosen
-            np.minimum(squared, row, out=squared)
-            squared[active == place] = -np.inf
+            position = int(np.searchsorted(active, place)) % len(active)
+            if active[position] == place:
+                np.minimum(squared, between[position], out=squared)
+                squared[position] = -np.inf
+            else:  # of several that tie at the start of a block
+                row = points.squared_to(np.array([place]), coordinates, lengths)[0]
+                np.minimum(squared, row, out=squared)
     catch_up()
     nearest.catch_up()
     scores = np.sqrt(np.maximum(np.array(squares, dtype=np.float64), 0.0)) * points.unit

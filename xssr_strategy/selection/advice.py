@@ -48,7 +48,7 @@ def coverage_curve(
     nearest = np.full(points.size, np.inf, dtype=np.float32)
     mean, largest = np.empty(len(order)), np.empty(len(order))
     for begin in range(0, len(order), _TOGETHER):
-        rows = np.sqrt(points.backend.numpy(points.squared(order[begin : begin + _TOGETHER])))
+        rows = np.sqrt(points.backend.numpy(points.squared(order[begin : begin + _TOGETHER])[0]))
         rows[0] = np.minimum(rows[0], nearest)
         np.minimum.accumulate(rows, axis=0, out=rows)
         nearest = rows[-1]

@@ -43,6 +43,10 @@ class Backend(ABC):
     def columns(self, rows: Any) -> Any:
         """The transpose of (P, D), contiguous."""
 
+    @abstractmethod
+    def largest(self, values: Any, count: int) -> IntArray:
+        """(count,) positions, in memory and in no particular order, of the largest of (N,) values."""
+
     def flatnonzero(self, mask: Any) -> IntArray:
         """Positions at which the (N,) mask is true, ascending, in memory."""
         return np.flatnonzero(self.numpy(mask))
@@ -67,6 +71,9 @@ class NumpyBackend(Backend):
 
     def columns(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.ascontiguousarray(rows.T)
+
+    def largest(self, values: NDArray[Any], count: int) -> IntArray:
+        return np.argpartition(values, -count)[-count:]
 
 
 class TorchBackend(Backend):
@@ -102,6 +109,9 @@ class TorchBackend(Backend):
 
     def columns(self, rows: torch.Tensor) -> torch.Tensor:
         return rows.T.contiguous()
+
+    def largest(self, values: torch.Tensor, count: int) -> IntArray:
+        return torch.topk(values, count, sorted=False).indices.cpu().numpy()
 
 
 def backend_on(device: str | None) -> Backend:

@@ -10,8 +10,7 @@ from xssr_strategy.selection.base import Picks, Selector
 from xssr_strategy.selection.nearest import NearestPick
 from xssr_strategy.selection.points import TIE, Points
 
-_ACTIVE = 128  # points kept up to date pick by pick
-_BLOCK = 16  # picks after which all others catch up
+_FRONT = 256  # points kept up to date pick by pick
 
 
 def k_centre_greedy(points: Points, budget: int, labeled: IntArray) -> Picks:
@@ -23,8 +22,8 @@ def k_centre_greedy(points: Points, budget: int, labeled: IntArray) -> Picks:
     point in canonical order.
 
     Distances to picks only shrink. So the next pick is among the points that are farthest now, for as
-    long as one of them stays farther than all the others were. The distances between these few are at
-    hand; all others catch up with several picks in one matrix product.
+    long as one of them stays farther than all the others were. These few are kept up to date; all
+    others catch up with many picks in one matrix product.
     """
     nearest = NearestPick(points, 1, labeled)
     tolerance = 4.0 * points.rounding * points.largest
@@ -50,16 +49,14 @@ def k_centre_greedy(points: Points, budget: int, labeled: IntArray) -> Picks:
         catch_up()
         nearest.catch_up()
         everyone = np.square(points.backend.numpy(nearest.distance[0]))
-        active = _largest(everyone, _ACTIVE)
-        squared = np.where(closed[active], -np.inf, everyone[active])
-        others = everyone[active].min() if len(active) < points.size else -np.inf
-        coordinates, lengths = points.coordinates[active], points.squares[active]
-        between = points.squared_to(active, coordinates, lengths)
-        for step in range(min(_BLOCK, budget - len(indices))):
-            top = squared.max()
-            if top - tolerance > others:
-                rivals = active[squared >= top - tolerance]
-            elif step == 0:
+        front = _Front(points, everyone, closed)
+        begin = len(indices)
+        while len(indices) < budget:
+            position = int(front.squared.argmax())
+            place, top = int(front.places[position]), float(front.squared[position])
+            if top - tolerance > front.others:
+                rivals = front.places[front.squared >= top - tolerance]
+            elif len(indices) == begin:
                 rivals = np.flatnonzero(everyone >= top - tolerance)
             else:
                 break
@@ -68,27 +65,50 @@ def k_centre_greedy(points: Points, budget: int, labeled: IntArray) -> Picks:
                 catch_up()
                 distance = nearest.exact(0, rivals)
                 rivals = rivals[distance >= distance.max() * (1.0 - TIE)]
-                top = distance.max() ** 2
-            place = int(rivals[0])
-            pick(place, float(top))
-            position = int(np.searchsorted(active, place)) % len(active)
-            if active[position] == place:
-                np.minimum(squared, between[position], out=squared)
-                squared[position] = -np.inf
-            else:  # of several that tie at the start of a block
-                row = points.squared_to(np.array([place]), coordinates, lengths)[0]
-                np.minimum(squared, row, out=squared)
+                place, top = int(rivals[0]), float(distance.max() ** 2)
+            pick(place, top)
+            front.take(place)
     catch_up()
     nearest.catch_up()
     scores = np.sqrt(np.maximum(np.array(squares, dtype=np.float64), 0.0)) * points.unit
     return Picks(np.array(indices), scores, distances=nearest.distances(0))
 
 
-def _largest(values: NDArray[np.floating], count: int) -> IntArray:
-    """Positions of the ``count`` largest values, ascending; all of them if there are no more."""
-    if len(values) <= count:
-        return np.arange(len(values))
-    return np.sort(np.argpartition(values, -count)[-count:])
+class _Front:
+    """The points farthest from the picks, kept up to date pick by pick; in memory.
+
+    Args:
+        points: the pool.
+        squared: (N,) squared distances to the nearest pick.
+        closed: (N,) which points are not free.
+
+    Attributes:
+        places: (F,) ascending.
+        squared: (F,) float32 squared distances to the nearest pick, as rounding left them; -inf if not free.
+        others: no point elsewhere is farther than this, squared.
+    """
+
+    def __init__(self, points: Points, squared: NDArray[np.float32], closed: NDArray[np.bool_]) -> None:
+        self._points = points
+        self.places = np.arange(points.size)
+        if points.size > _FRONT:
+            self.places = np.sort(np.argpartition(squared, -_FRONT)[-_FRONT:])
+        self.squared = squared[self.places]
+        self.others = float(self.squared.min()) if points.size > _FRONT else -np.inf
+        self.squared[closed[self.places]] = -np.inf
+        numpy = points.backend.numpy
+        self._coordinates, self._squares = numpy(points.coordinates[self.places]), numpy(points.squares[self.places])
+
+    def take(self, place: int) -> None:
+        """One more pick."""
+        numpy, points = self._points.backend.numpy, self._points
+        row = self._coordinates @ (-2.0 * numpy(points.coordinates[place]))
+        row += self._squares
+        row += float(points.squares[place])
+        np.minimum(self.squared, row, out=self.squared)
+        position = int(self.places.searchsorted(place))
+        if position < len(self.places) and self.places[position] == place:
+            self.squared[position] = -np.inf
 
 
 def _central(points: Points) -> int:

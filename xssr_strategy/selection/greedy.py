@@ -9,7 +9,7 @@ import numpy as np
 
 from xssr_strategy.selection.backend import FloatArray, IntArray
 from xssr_strategy.selection.base import Picks
-from xssr_strategy.selection.nearest import NearestPick
+from xssr_strategy.selection.nearest import KEPT, NearestPick
 from xssr_strategy.selection.points import TIE, Points
 from xssr_strategy.selection.term import Term
 
@@ -17,6 +17,7 @@ Combination = Literal["product", "sum"]
 
 TERMS = ("density", "novelty", "diversity")
 
+_AHEAD = 12  # likely picks of each run whose distances are computed beforehand
 _ROUNDING = 16.0 * 2.0**-24  # of the float32 arithmetic on two scores, which are of size 1
 
 
@@ -84,38 +85,45 @@ class LockStep:
         self._novelty = Term(constant if rule.novelty is None else rule.novelty, runs, labeled)
         self._weight = 1.0 - alphas if rule.diversity else np.zeros(runs)  # of diversity
         self._begun = len(labeled) > 0
+        self._ahead = 0  # likely picks whose distances are computed beforehand
         self._taken: list[tuple[IntArray, FloatArray]] = []  # places (R,) and facts (3, 3, R) of every step
-        # The score is factor * (addend + weight * diversity). A point that is not free has the addend minus infinity,
-        # and an infinite distance where the least distance is looked for.
+        # The score is factor * (addend + scale * (distance - low)), with the addend minus infinity where a point is not
+        # free. It is kept divided by the scale, factor * (offset + distance): offset and factor seldom change.
         full, shape = points.backend.full, (runs, points.size)
-        self._factor, self._addend, self._closed = full(shape, 1.0), full(shape, 0.0), full(shape, 0.0)
-        self._score = full(shape, 0.0)
-        self._closed[:, labeled] = np.inf
+        self._factor, self._addend = full(shape, 1.0), full(shape, 0.0)
+        self._offset, self._score = full(shape, 0.0), full(shape, 0.0)
+        self._low, self._high = np.full(runs, np.inf), np.full(runs, np.inf)  # least and largest distance
+        self._near, self._far = np.zeros(runs, dtype=np.intp), np.zeros(runs, dtype=np.intp)  # and where they are
+        self._stale = np.ones(runs, dtype=bool)  # runs whose offset does not hold any more
+        self._addend[:, labeled] = -np.inf
         for run in range(runs):
             self._scale_terms(run)
 
     def run(self, budget: int) -> None:
         """Pick ``budget`` points in every run."""
-        for _ in range(budget):
+        room, runs = min(self.points.size, KEPT // (2 * self.points.size)), len(self.alphas)
+        for step in range(budget):
+            self._ahead = min(room, runs * min(_AHEAD, budget - step))
             best, facts = self.find()
             self._taken.append((best, facts))
             self.take(best)
+        self._ahead = 0
         self.nearest.catch_up()
 
     def find(self) -> tuple[IntArray, FloatArray]:
         """The best point of every run: (R,) places, and (3, 3, R) facts from which :func:`terms_of` has its terms."""
-        xp, numpy, every = self.points.backend.xp, self.points.backend.numpy, np.arange(len(self.alphas))
-        low, span, tolerance = self._update_scores()
+        xp, numpy, runs = self.points.backend.xp, self.points.backend.numpy, len(self.alphas)
+        every = np.arange(runs)
+        tolerance = self._update_scores()
         best = numpy(xp.argmax(self._score, 1)).copy()
         top = numpy(self._score[every, best])
         self._score[every, best] = -np.inf
         lead = top - numpy(xp.amax(self._score, 1))
+        low, span = (self._low.copy(), self._high - self._low) if self._begun else (np.zeros(runs), np.ones(runs))
         exact = {}
         for run in np.flatnonzero(lead <= tolerance):
             self._score[run, best[run]] = float(top[run])
-            best[run], exact[run] = self._decide(
-                int(run), float(top[run] - tolerance[run]), low[run], low[run] + span[run]
-            )
+            best[run], exact[run] = self._decide(int(run), float(top[run] - tolerance[run]))
         distance = numpy(self.nearest.distance[every, best]).astype(np.float64)
         for run, diversity in exact.items():  # on a scale from 0 to 1 already
             distance[run], low[run], span[run] = diversity, 0.0, 1.0
@@ -126,9 +134,9 @@ class LockStep:
     def take(self, places: IntArray) -> None:
         """One more pick (R,) for every run."""
         every = np.arange(len(places))
-        self._closed[every, places] = np.inf
         self._factor[every, places] = 1.0
-        self._addend[every, places] = -np.inf
+        self._addend[every, places] = self._offset[every, places] = -np.inf
+        self._low[self._near == places] = np.inf
         for run in set(self._density.close(places)) | set(self._novelty.close(places)):
             self._scale_terms(int(run))
         self.nearest.add(places[:, None])
@@ -148,42 +156,62 @@ class LockStep:
         scores: FloatArray = factor * (addend + self._weight[run] * terms[:, 2])
         return scores
 
-    def _update_scores(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Score all points; for each run the least distance, its span, and how far off the scores can be."""
+    def _update_scores(self) -> FloatArray:
+        """Score all points; for each run how far off the difference of two scores can be."""
         xp, backend, score, distance = self.points.backend.xp, self.points.backend, self._score, self.nearest.distance
-        runs = len(self.alphas)
-        if not self._begun:  # diversity is 1 for all: on a scale from 0 to 1 the distances are infinite
+        if not self._begun:  # diversity is 1 for all
             xp.add(self._addend, backend.array(self._weight.astype(np.float32))[:, None], out=score)
             xp.multiply(score, self._factor, out=score)
-            return np.zeros(runs), np.ones(runs), np.full(runs, _ROUNDING)
-        self.nearest.catch_up()
-        high = backend.numpy(xp.amax(distance, 1)).astype(np.float64)
-        low = backend.numpy(xp.amin(xp.add(distance, self._closed, out=score), 1)).astype(np.float64)
-        span, error = high - low, self.points.error(low, high)
-        certain = span > 4.0 * error
-        with np.errstate(divide="ignore", invalid="ignore"):
-            scale = np.where(span > 0.0, self._weight / span, 0.0)
-            # A score errs by its distance and, weighted to 1 in all, by the ends of the scale; two scores are compared.
-            tolerance = np.where(certain, 4.0 * error * scale, np.inf)
-        tolerance = np.where(self._weight > 0.0, tolerance, 0.0) + _ROUNDING
-        xp.subtract(distance, backend.array(low.astype(np.float32))[:, None], out=score)
-        xp.multiply(score, backend.array(scale.astype(np.float32))[:, None], out=score)
-        xp.add(score, self._addend, out=score)
+            return np.full(len(self.alphas), _ROUNDING)
+        self.nearest.catch_up(self._likely if self._ahead else None)
+        self._update_ends()
+        span, error = self._high - self._low, self.points.error(self._low, self._high)
+        used = (span > 0.0) & (self._weight > 0.0)
+        divisor = np.where(used, span, 1.0) / np.where(used, self._weight, 1.0)
+        for run in np.flatnonzero(self._stale):
+            xp.multiply(self._addend[run], float(divisor[run]), out=self._offset[run])
+            if used[run]:
+                self._offset[run] -= float(self._low[run])
+        self._stale[:] = False
+        if used.all():
+            xp.add(self._offset, distance, out=score)
+        else:
+            xp.multiply(distance, backend.array(used.astype(np.float32))[:, None], out=score)
+            xp.add(score, self._offset, out=score)
         xp.multiply(score, self._factor, out=score)
-        return low, span, tolerance
+        # A score errs by its distance and, weighted to 1 in all, by the ends of the scale; two scores are compared.
+        tolerance = np.where(span > 4.0 * error, 4.0 * error, np.inf)
+        return np.where(self._weight > 0.0, tolerance + _ROUNDING * self._high, 0.0) + _ROUNDING * divisor
 
-    def _decide(self, run: int, least: float, low: float, high: float) -> tuple[int, float]:
+    def _update_ends(self) -> None:
+        """Renew the least distance of a free point and the largest of all, where they may have changed."""
+        xp, numpy, distance = self.points.backend.xp, self.points.backend.numpy, self.nearest.distance
+        far = numpy(distance[np.arange(len(self._far)), self._far])
+        fell = self.nearest.fell()
+        for run in np.flatnonzero((fell < self._low) | (far < self._high) | np.isinf(self._low)):
+            free = xp.where(self._addend[run] > -np.inf, distance[run], np.inf)
+            self._near[run], self._far[run] = int(xp.argmin(free)), int(xp.argmax(distance[run]))
+            self._low[run], self._high[run] = float(free[self._near[run]]), float(distance[run, self._far[run]])
+            self._stale[run] = True
+
+    def _likely(self) -> IntArray:
+        """Places with the largest scores of the last step: the next picks are mostly among them."""
+        xp, score = self.points.backend.xp, self._score
+        score -= xp.amax(score, 1)[:, None]
+        return self.points.backend.largest(xp.amax(score, 0), self._ahead)
+
+    def _decide(self, run: int, least: float) -> tuple[int, float]:
         """The best of the points of a run that float32 cannot tell from the best, and its diversity."""
         numpy = self.points.backend.numpy
         score = numpy(self._score[run])
         rivals = np.flatnonzero((score >= least) & (score > -np.inf))
         diversity, scale = np.ones(len(rivals)), 1.0
         if self._begun:
-            distance = numpy(self.nearest.distance[run]) + numpy(self._closed[run])
+            low, high, distance = self._low[run], self._high[run], numpy(self.nearest.distance[run])
             error = float(self.points.error(low, high))
             # The true ends of the scale are among the points that may lie at its ends.
             ends = np.flatnonzero((distance <= low + 2.0 * error) | (distance >= high - 2.0 * error))
-            ends = ends[distance[ends] < np.inf]
+            ends = ends[numpy(self._addend[run])[ends] > -np.inf]
             places = np.union1d(ends, rivals)
             exact = self.nearest.exact(run, places)
             at_ends = exact[np.searchsorted(places, ends)]
@@ -207,10 +235,11 @@ class LockStep:
     def _scale_terms(self, run: int) -> None:
         """Renew factor and addend of a run."""
         factor, addend = self._parts(run, slice(None))
-        closed = np.isinf(self.points.backend.numpy(self._closed[run]))
+        closed = np.isinf(self.points.backend.numpy(self._addend[run]))
         factor[closed], addend[closed] = 1.0, -np.inf
         self._factor[run] = self.points.backend.array(factor.astype(np.float32))
         self._addend[run] = self.points.backend.array(addend.astype(np.float32))
+        self._stale[run] = True
 
 
 def terms_of(facts: FloatArray) -> FloatArray:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xssr_strategy.selection.backend import FloatArray, IntArray
 from xssr_strategy.selection.points import Points
 
-_KEPT = 1 << 23  # distances of earlier picks that are kept at most (32 MB)
+KEPT = 1 << 23
+"""Distances of picks, earlier or likely ones, that are kept at most (32 MB)."""
+
 _PAIRS = 1 << 16  # distances between points and picks looked at together
 _NUMBERS = 1 << 22  # float64 numbers held at once where float64 decides (32 MB)
-_TOGETHER = 32  # rows of distances computed at once at the start
+_TOGETHER = 64  # rows of distances computed at once, at most
+_ROWS = 1 << 22  # elements of these rows, at most (16 MB)
 
 
 class NearestPick:
@@ -31,17 +36,19 @@ class NearestPick:
     def __init__(self, points: Points, runs: int, labeled: IntArray) -> None:
         self.points = points
         self.distance = points.backend.full((runs, points.size), np.inf)
+        self._together = max(1, min(_TOGETHER, _ROWS // points.size))
         # Picks and their coordinates, with room for more to come.
         self._picks = np.tile(labeled, (runs, 1))
         self._coordinates = points.backend.empty((runs, len(labeled), points.dimensions))
         self._coordinates[:] = points.coordinates[labeled]
         self._count = self._done = len(labeled)
-        for begin in range(0, len(labeled), _TOGETHER):
-            rows = points.squared(labeled[begin : begin + _TOGETHER])
-            least = points.backend.xp.sqrt(points.backend.xp.amin(rows, 0))
+        for begin in range(0, len(labeled), self._together):
+            rows, _ = points.squared(labeled[begin : begin + self._together])
+            nearest = points.backend.xp.sqrt(points.backend.xp.amin(rows, 0))
             for run in range(runs):
-                self._lower(run, least)
-        self._kept: dict[int, Any] = {}
+                self._lower(run, nearest)
+        self._fell = np.full(runs, np.inf)
+        self._kept: dict[int, tuple[Any, float]] = {}
 
     def add(self, picks: IntArray) -> None:
         """More picks (R, T), T for every run; ``distance`` knows of them after :meth:`catch_up`."""
@@ -52,29 +59,45 @@ class NearestPick:
         self._coordinates[:, self._count : count] = self.points.coordinates[picks]
         self._count = count
 
-    def catch_up(self) -> None:
-        """Bring ``distance`` up to date."""
+    def catch_up(self, likely: Callable[[], IntArray] | None = None) -> None:
+        """Bring ``distance`` up to date.
+
+        Args:
+            likely: places that may soon be picked; distances to several are computed faster than to one by one.
+        """
         xp = self.points.backend.xp
         behind = self._picks[:, self._done : self._count]
         self._done = self._count
-        if len(self.distance) == 1:
-            for begin in range(0, behind.shape[1], _TOGETHER):
-                rows = self.points.squared(behind[0, begin : begin + _TOGETHER])
+        if len(self.distance) == 1 and likely is None:
+            for begin in range(0, behind.shape[1], self._together):
+                rows, least = self.points.squared(behind[0, begin : begin + self._together])
                 self._lower(0, xp.sqrt(rows[0] if len(rows) == 1 else xp.amin(rows, 0)))
+                self._fell[0] = min(self._fell[0], np.sqrt(least.min()))
         else:
             for picks in behind.T:
-                for run, row in enumerate(self._rows(picks)):
+                for run, (row, least) in enumerate(self._rows(picks, likely)):
                     self._lower(run, row)
+                    self._fell[run] = min(self._fell[run], least)
 
-    def _rows(self, picks: IntArray) -> list[Any]:
-        """The rows of distances of the picks (R,); runs often pick the same points, so rows are kept for a while."""
-        missing = np.array(sorted(set(picks.tolist()) - self._kept.keys()), dtype=np.intp)
-        if len(missing):
-            sqrt = self.points.backend.xp.sqrt
-            rows = (sqrt(row) for row in self.points.squared(missing))  # each an array of its own, to be freed
-            self._kept.update(zip(missing.tolist(), rows, strict=True))
+    def fell(self) -> NDArray[np.float64]:
+        """(R,) no point that is no pick came nearer than this since the last call."""
+        fell, self._fell = self._fell, np.full_like(self._fell, np.inf)
+        return fell
+
+    def _rows(self, picks: IntArray, likely: Callable[[], IntArray] | None) -> list[tuple[Any, float]]:
+        """The distances of each pick (R,) to all, and the least to another; they are kept for a while for other runs."""
+        missing = set(picks.tolist()) - self._kept.keys()
+        if missing:
+            if likely is not None:
+                missing |= set(likely().tolist()) - self._kept.keys()
+            places = np.array(sorted(missing), dtype=np.intp)
+            for begin in range(0, len(places), self._together):
+                some = places[begin : begin + self._together]
+                rows, least = self.points.squared(some)
+                for place, row, distance in zip(some.tolist(), rows, np.sqrt(least).tolist(), strict=True):
+                    self._kept[place] = self.points.backend.xp.sqrt(row), distance  # an array of its own, to be freed
         found = [self._kept[pick] for pick in picks.tolist()]
-        while len(self._kept) * self.points.size > _KEPT:
+        while len(self._kept) * self.points.size > KEPT:
             del self._kept[next(iter(self._kept))]
         return found
 

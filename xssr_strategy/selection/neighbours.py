@@ -14,7 +14,7 @@ EXACT = 100_000
 _PROBED = 64  # lists of faiss's inverted file that are searched
 _TILE = 1 << 22  # float32 distances looked at together (16 MB)
 _COLUMNS = 8192  # of a tile, at most
-_GROUP = 8  # columns of which the smallest is looked at first
+_GROUP = 16  # columns of which the smallest is looked at first
 _SPARE = 4  # neighbours that float32 finds beyond those wanted; float64 then keeps the nearest
 _REFINED = 1 << 19  # float64 numbers held at once by the refinement
 
@@ -68,8 +68,7 @@ def _candidates(points: Points, begin: int, end: int, others: Points, count: int
         columns = torch.as_tensor(others.coordinates[first : first + tile.shape[1]])
         distances = tile[:, : len(columns)]
         # The squared length of the point itself is the same for all others and changes no order.
-        torch.mm(rows, columns.T, out=distances)
-        distances.mul_(-2.0).add_(squares[first : first + len(columns)])
+        torch.addmm(squares[first : first + len(columns)], rows, columns.T, alpha=-2.0, out=distances)
         tile[:, len(columns) :] = torch.inf
         if others is points:
             own = np.arange(max(begin, first), min(end, first + len(columns)))

@@ -20,7 +20,7 @@ TIE = 1e-12
 """Values closer than this, relative to their scale, are ties: float64 sums round differently on every machine."""
 
 _BLOCK = 1 << 20  # elements of a temporary array
-_ONE_BY_ONE = 10  # picks up to which a product for each is faster than one for all
+_FEW, _SEVERAL = 3, 24  # picks up to which one product for each, or the product turned round, is fastest
 _CANCELLED = 2e-3  # share of two squared lengths below which their squared distance counts as cancelled
 
 
@@ -86,26 +86,31 @@ class Points:
         vectors: FloatArray = self.values[self.order[places]].astype(np.float64)
         return vectors if self.unit == 1.0 else vectors / self.unit
 
-    def squared(self, places: IntArray) -> Any:
-        """(P, N) float32 squared distances from the points at ``places`` (P,) to all.
+    def squared(self, places: IntArray) -> tuple[Any, NDArray[np.float32]]:
+        """(P, N) float32 squared distances from the points at ``places`` (P,) to all, and (P,) the least to another.
 
         Where the subtraction would cancel three digits and more, at near-duplicates, float64 differences replace it.
         """
-        rows = self.backend.empty((len(places), self.size))
-        if len(places) <= _ONE_BY_ONE:
-            for row, place in zip(rows, places.tolist(), strict=True):
-                self.backend.xp.matmul(self.coordinates, -2.0 * self.coordinates[place], out=row)
+        rows, xp = self.backend.empty((len(places), self.size)), self.backend.xp
+        factors = -2.0 * self.coordinates[places]
+        if len(places) <= _FEW:
+            for row, factor in zip(rows, factors, strict=True):
+                xp.matmul(self.coordinates, factor, out=row)
             rows += self.squares
+        elif len(places) <= _SEVERAL:
+            # A few columns are multiplied fastest from this side; the result is turned while the rest is added.
+            xp.add((self.coordinates @ self.backend.columns(factors)).T, self.squares, out=rows)
         else:
-            # Few columns are multiplied fastest from this side; the result is turned while the rest is added.
-            products = self.coordinates @ self.backend.columns(-2.0 * self.coordinates[places])
-            self.backend.xp.add(products.T, self.squares, out=rows)
+            xp.matmul(factors, self.coordinates.T, out=rows)
+            rows += self.squares
         rows += self.squares[places][:, None]
         rows[np.arange(len(places)), places] = np.inf
-        if float(rows.min()) <= 2.0 * _CANCELLED * self.largest:
+        least = xp.amin(rows, 1)
+        if float(least.min()) <= 2.0 * _CANCELLED * self.largest:
             self._refine(rows, places)
+            least = xp.amin(rows, 1)
         rows[np.arange(len(places)), places] = 0.0
-        return rows
+        return rows, self.backend.numpy(least)
 
     def _refine(self, rows: Any, places: IntArray) -> None:
         """Replace squared distances (P, N) that have cancelled by float64 differences."""

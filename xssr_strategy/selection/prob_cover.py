@@ -46,7 +46,7 @@ def balls(points: Points, radius: float) -> list[IntArray]:
     within: list[IntArray] = []
     for begin in range(0, points.size, _TOGETHER):
         places = np.arange(begin, min(begin + _TOGETHER, points.size))
-        for place, row in zip(places, points.backend.numpy(points.squared(places)), strict=True):
+        for place, row in zip(places, points.backend.numpy(points.squared(places)[0]), strict=True):
             ball = np.flatnonzero(row <= limit + margin)
             unsure = row[ball] > limit - margin
             difference = points.rows(ball[unsure]) - points.rows(place)

@@ -121,7 +121,7 @@ class LockStep:
         lead = top - numpy(xp.amax(self._score, 1))
         low, span = (self._low.copy(), self._high - self._low) if self._begun else (np.zeros(runs), np.ones(runs))
         exact = {}
-        for run in np.flatnonzero(lead <= tolerance):
+        for run in (lead <= tolerance).nonzero()[0]:
             self._score[run, best[run]] = float(top[run])
             best[run], exact[run] = self._decide(int(run), float(top[run] - tolerance[run]))
         distance = numpy(self.nearest.distance[every, best]).astype(np.float64)
@@ -137,8 +137,8 @@ class LockStep:
         self._factor[every, places] = 1.0
         self._addend[every, places] = self._offset[every, places] = -np.inf
         self._low[self._near == places] = np.inf
-        for run in set(self._density.close(places)) | set(self._novelty.close(places)):
-            self._scale_terms(int(run))
+        for run in self._density.close(places) | self._novelty.close(places):
+            self._scale_terms(run)
         self.nearest.add(places[:, None])
         self._begun = True
 
@@ -168,7 +168,7 @@ class LockStep:
         span, error = self._high - self._low, self.points.error(self._low, self._high)
         used = (span > 0.0) & (self._weight > 0.0)
         divisor = np.where(used, span, 1.0) / np.where(used, self._weight, 1.0)
-        for run in np.flatnonzero(self._stale):
+        for run in self._stale.nonzero()[0]:
             xp.multiply(self._addend[run], float(divisor[run]), out=self._offset[run])
             if used[run]:
                 self._offset[run] -= float(self._low[run])
@@ -188,7 +188,7 @@ class LockStep:
         xp, numpy, distance = self.points.backend.xp, self.points.backend.numpy, self.nearest.distance
         far = numpy(distance[np.arange(len(self._far)), self._far])
         fell = self.nearest.fell()
-        for run in np.flatnonzero((fell < self._low) | (far < self._high) | np.isinf(self._low)):
+        for run in ((fell < self._low) | (far < self._high) | np.isinf(self._low)).nonzero()[0]:
             free = xp.where(self._addend[run] > -np.inf, distance[run], np.inf)
             self._near[run], self._far[run] = int(xp.argmin(free)), int(xp.argmax(distance[run]))
             self._low[run], self._high[run] = float(free[self._near[run]]), float(distance[run, self._far[run]])
@@ -202,30 +202,39 @@ class LockStep:
 
     def _decide(self, run: int, least: float) -> tuple[int, float]:
         """The best of the points of a run that float32 cannot tell from the best, and its diversity."""
-        numpy = self.points.backend.numpy
-        score = numpy(self._score[run])
-        rivals = np.flatnonzero((score >= least) & (score > -np.inf))
-        diversity, scale = np.ones(len(rivals)), 1.0
+        score = self.points.backend.numpy(self._score[run])
+        rivals = ((score >= least) & (score > -np.inf)).nonzero()[0]
+        factor, addend = self._parts(run, rivals)
+        weight, diversity, scale = self._weight[run], np.ones(len(rivals)), 1.0
         if self._begun:
-            low, high, distance = self._low[run], self._high[run], numpy(self.nearest.distance[run])
+            distance, low, high = self.nearest.exact(run, rivals), self._low[run], self._high[run]
             error = float(self.points.error(low, high))
-            # The true ends of the scale are among the points that may lie at its ends.
-            ends = np.flatnonzero((distance <= low + 2.0 * error) | (distance >= high - 2.0 * error))
-            ends = ends[numpy(self._addend[run])[ends] > -np.inf]
-            places = np.union1d(ends, rivals)
-            exact = self.nearest.exact(run, places)
-            at_ends = exact[np.searchsorted(places, ends)]
-            low, high = at_ends.min(), at_ends.max()
+            # The ends of the scale may be off by the error. That moves all scores, but mostly alike.
+            values = factor * (addend * (high - low) + weight * (distance - low))
+            ahead, moved = values.max() - values, np.stack([factor * addend, factor * (addend + weight)])
+            best = int(values.argmax())
+            ahead -= error * np.abs(moved - moved[:, [best]]).sum(axis=0) + TIE * high
+            ahead[best] = np.inf
+            if high - low > 4.0 * error and ahead.min() > 0.0:
+                return int(rivals[best]), float((distance[best] - low) / (high - low))
+            low, high = self._ends(run, error)
             diversity = np.zeros(len(rivals))
             if high - low > TIE * high:
-                diversity = (exact[np.searchsorted(places, rivals)] - low) / (high - low)
+                diversity = (distance - low) / (high - low)
                 scale = high / (high - low)
-        factor, addend = self._parts(run, rivals)
-        values = factor * (addend + self._weight[run] * diversity)
+        values = factor * (addend + weight * diversity)
         tied = values >= values.max() - TIE * scale
         rivals, diversity = rivals[tied], diversity[tied]
-        best = np.argmax(diversity >= diversity.max() - TIE * scale)
+        best = int(np.argmax(diversity >= diversity.max() - TIE * scale))
         return int(rivals[best]), float(diversity[best])
+
+    def _ends(self, run: int, error: float) -> tuple[float, float]:
+        """The least and the largest distance of a free point of a run in float64; the error is that of float32."""
+        numpy = self.points.backend.numpy
+        distance = numpy(self.nearest.distance[run])
+        at_end = (distance <= self._low[run] + 2.0 * error) | (distance >= self._high[run] - 2.0 * error)
+        exact = self.nearest.exact(run, (at_end & (numpy(self._addend[run]) > -np.inf)).nonzero()[0])
+        return float(exact.min()), float(exact.max())
 
     def _parts(self, run: int, places: IntArray | slice) -> tuple[FloatArray, FloatArray]:
         """Factor and addend of the score of a run at these places."""

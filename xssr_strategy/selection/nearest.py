@@ -94,8 +94,8 @@ class NearestPick:
             for begin in range(0, len(places), self._together):
                 some = places[begin : begin + self._together]
                 rows, least = self.points.squared(some)
-                for place, row, distance in zip(some.tolist(), rows, np.sqrt(least).tolist(), strict=True):
-                    self._kept[place] = self.points.backend.xp.sqrt(row), distance  # an array of its own, to be freed
+                self.points.backend.xp.sqrt(rows, out=rows)
+                self._kept.update(zip(some.tolist(), zip(rows, np.sqrt(least).tolist(), strict=True), strict=True))
         found = [self._kept[pick] for pick in picks.tolist()]
         while len(self._kept) * self.points.size > KEPT:
             del self._kept[next(iter(self._kept))]

@@ -26,17 +26,19 @@ class Term:
         self._ascending = np.argsort(values, kind="stable")
         self._closed = np.zeros((runs, len(values)), dtype=bool)
         self._closed[:, labeled] = True
-        self._ends = np.tile([0, len(values) - 1], (runs, 1))
+        self._every = np.arange(runs)
+        self._first, self._last = np.zeros(runs, dtype=np.intp), np.full(runs, len(values) - 1)  # free, by value
+        self._ends = np.zeros((2, runs), dtype=np.intp)  # the points that are these
         self.low, self.span = np.zeros(runs), np.zeros(runs)
         for run in range(runs):
             self._rescale(run)
 
-    def close(self, picks: IntArray) -> IntArray:
+    def close(self, picks: IntArray) -> set[int]:
         """Take one pick (R,) from each run; the runs whose scale has to change."""
-        self._closed[np.arange(len(picks)), picks] = True
-        changed = np.flatnonzero((self._ascending[self._ends] == picks[:, None]).any(axis=1))
+        self._closed[self._every, picks] = True
+        changed = set((self._ends == picks).nonzero()[1].tolist())
         for run in changed:
-            self._rescale(int(run))
+            self._rescale(run)
         return changed
 
     def scaled(self, run: int, places: IntArray | slice = slice(None)) -> FloatArray:
@@ -49,12 +51,13 @@ class Term:
     def _rescale(self, run: int) -> None:
         """Find the ends of the free values again; they stay where they are if no point is free."""
         closed: NDArray[np.bool_] = self._closed[run]
-        first, last = self._ends[run]
+        first, last = self._first[run], self._last[run]
         while first < last and closed[self._ascending[first]]:
             first += 1
         while last > first and closed[self._ascending[last]]:
             last -= 1
-        self._ends[run] = first, last
-        low, high = self.values[self._ascending[first]], self.values[self._ascending[last]]
+        self._first[run], self._last[run] = first, last
+        self._ends[:, run] = self._ascending[[first, last]]
+        low, high = self.values[self._ends[:, run]]
         self.low[run] = low
         self.span[run] = high - low if high - low > TIE * max(abs(low), abs(high)) else 0.0

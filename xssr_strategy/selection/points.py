@@ -20,6 +20,7 @@ TIE = 1e-12
 """Values closer than this, relative to their scale, are ties: float64 sums round differently on every machine."""
 
 _BLOCK = 1 << 20  # elements of a temporary array
+_CACHED = 1 << 16  # elements of one that is to stay in a processor's cache
 _FEW, _SEVERAL = 3, 24  # picks up to which one product for each, or the product turned round, is fastest
 _CANCELLED = 2e-3  # share of two squared lengths below which their squared distance counts as cancelled
 
@@ -140,7 +141,8 @@ class Points:
         """Coordinates and squares in memory."""
         coordinates = np.empty(self.values.shape, dtype=np.float32)
         squares = np.empty(self.size, dtype=np.float32)
-        step = max(1, _BLOCK // self.dimensions)
+        step = max(1, _CACHED // self.dimensions)
+        square = np.empty((step, self.dimensions), dtype=np.float32)
         for begin in range(0, self.size, step):
             order, block = self.order[begin : begin + step], coordinates[begin : begin + step]
             if self.values.dtype == np.float32 and self.unit == 1.0:  # need not be converted
@@ -149,7 +151,7 @@ class Points:
             else:
                 block[:] = (self.values[order] - self.centre) / self.unit
             # Summed in pairs: equal terms, one after the other, would all be rounded the same way.
-            np.square(block).sum(axis=1, out=squares[begin : begin + step])
+            np.square(block, out=square[: len(block)]).sum(axis=1, out=squares[begin : begin + step])
         return coordinates, squares
 
 

@@ -10,7 +10,7 @@ from xssr_strategy.selection.base import Picks, Selector
 from xssr_strategy.selection.nearest import NearestPick
 from xssr_strategy.selection.points import TIE, Points
 
-_FRONT = 256  # points kept up to date pick by pick
+_FRONT = 384  # points kept up to date pick by pick
 
 
 def k_centre_greedy(points: Points, budget: int, labeled: IntArray) -> Picks:

@@ -9,6 +9,7 @@ import numpy as np
 
 from xssr_strategy.selection.backend import FloatArray, IntArray
 from xssr_strategy.selection.base import Picks
+from xssr_strategy.selection.ends import Ends
 from xssr_strategy.selection.nearest import KEPT, NearestPick
 from xssr_strategy.selection.points import TIE, Points
 from xssr_strategy.selection.term import Term
@@ -78,8 +79,9 @@ class LockStep:
 
     def __init__(self, points: Points, rule: Rule, alphas: FloatArray, labeled: IntArray) -> None:
         runs = len(alphas)
-        self.points, self.rule, self.alphas = points, rule, alphas
+        self.points, self.rule, self.alphas, self._every = points, rule, alphas, np.arange(runs)
         self.nearest = NearestPick(points, runs, labeled)
+        self._ends = Ends(self.nearest)
         constant = np.zeros(points.size)
         self._density = Term(constant if rule.density is None else rule.density, runs, labeled)
         self._novelty = Term(constant if rule.novelty is None else rule.novelty, runs, labeled)
@@ -92,8 +94,8 @@ class LockStep:
         full, shape = points.backend.full, (runs, points.size)
         self._factor, self._addend = full(shape, 1.0), full(shape, 0.0)
         self._offset, self._score = full(shape, 0.0), full(shape, 0.0)
-        self._low, self._high = np.full(runs, np.inf), np.full(runs, np.inf)  # least and largest distance
-        self._near, self._far = np.zeros(runs, dtype=np.intp), np.zeros(runs, dtype=np.intp)  # and where they are
+        self._used, self._divisor = self._weight > 0.0, np.ones(runs)  # whether distances count, and 1 / scale
+        self._tolerance = np.full(runs, _ROUNDING)  # how far off the difference of two scores can be
         self._stale = np.ones(runs, dtype=bool)  # runs whose offset does not hold any more
         self._addend[:, labeled] = -np.inf
         for run in range(runs):
@@ -112,14 +114,15 @@ class LockStep:
 
     def find(self) -> tuple[IntArray, FloatArray]:
         """The best point of every run: (R,) places, and (3, 3, R) facts from which :func:`terms_of` has its terms."""
-        xp, numpy, runs = self.points.backend.xp, self.points.backend.numpy, len(self.alphas)
-        every = np.arange(runs)
+        xp, numpy, every = self.points.backend.xp, self.points.backend.numpy, self._every
         tolerance = self._update_scores()
         best = numpy(xp.argmax(self._score, 1)).copy()
         top = numpy(self._score[every, best])
         self._score[every, best] = -np.inf
         lead = top - numpy(xp.amax(self._score, 1))
-        low, span = (self._low.copy(), self._high - self._low) if self._begun else (np.zeros(runs), np.ones(runs))
+        low, span = np.zeros(len(every)), np.ones(len(every))
+        if self._begun:
+            low, span = self._ends.low.copy(), self._ends.high - self._ends.low
         exact = {}
         for run in (lead <= tolerance).nonzero()[0]:
             self._score[run, best[run]] = float(top[run])
@@ -133,10 +136,10 @@ class LockStep:
 
     def take(self, places: IntArray) -> None:
         """One more pick (R,) for every run."""
-        every = np.arange(len(places))
+        every = self._every
         self._factor[every, places] = 1.0
         self._addend[every, places] = self._offset[every, places] = -np.inf
-        self._low[self._near == places] = np.inf
+        self._ends.close(places)
         for run in self._density.close(places) | self._novelty.close(places):
             self._scale_terms(run)
         self.nearest.add(places[:, None])
@@ -162,37 +165,39 @@ class LockStep:
         if not self._begun:  # diversity is 1 for all
             xp.add(self._addend, backend.array(self._weight.astype(np.float32))[:, None], out=score)
             xp.multiply(score, self._factor, out=score)
-            return np.full(len(self.alphas), _ROUNDING)
+            return self._tolerance
         self.nearest.catch_up(self._likely if self._ahead else None)
-        self._update_ends()
-        span, error = self._high - self._low, self.points.error(self._low, self._high)
-        used = (span > 0.0) & (self._weight > 0.0)
-        divisor = np.where(used, span, 1.0) / np.where(used, self._weight, 1.0)
+        self._update_scale()
         for run in self._stale.nonzero()[0]:
-            xp.multiply(self._addend[run], float(divisor[run]), out=self._offset[run])
-            if used[run]:
-                self._offset[run] -= float(self._low[run])
-        self._stale[:] = False
-        if used.all():
+            xp.multiply(self._addend[run], float(self._divisor[run]), out=self._offset[run])
+            if self._used[run]:
+                self._offset[run] -= float(self._ends.low[run])
+        self._stale.fill(False)
+        if self._used.all():
             xp.add(self._offset, distance, out=score)
         else:
-            xp.multiply(distance, backend.array(used.astype(np.float32))[:, None], out=score)
+            xp.multiply(distance, backend.array(self._used.astype(np.float32))[:, None], out=score)
             xp.add(score, self._offset, out=score)
         xp.multiply(score, self._factor, out=score)
-        # A score errs by its distance and, weighted to 1 in all, by the ends of the scale; two scores are compared.
-        tolerance = np.where(span > 4.0 * error, 4.0 * error, np.inf)
-        return np.where(self._weight > 0.0, tolerance + _ROUNDING * self._high, 0.0) + _ROUNDING * divisor
+        return self._tolerance
 
-    def _update_ends(self) -> None:
-        """Renew the least distance of a free point and the largest of all, where they may have changed."""
-        xp, numpy, distance = self.points.backend.xp, self.points.backend.numpy, self.nearest.distance
-        far = numpy(distance[np.arange(len(self._far)), self._far])
-        fell = self.nearest.fell()
-        for run in ((fell < self._low) | (far < self._high) | np.isinf(self._low)).nonzero()[0]:
-            free = xp.where(self._addend[run] > -np.inf, distance[run], np.inf)
-            self._near[run], self._far[run] = int(xp.argmin(free)), int(xp.argmax(distance[run]))
-            self._low[run], self._high[run] = float(free[self._near[run]]), float(distance[run, self._far[run]])
-            self._stale[run] = True
+    def _update_scale(self) -> None:
+        """Renew the scale of diversity, and what follows, if an end of it has moved."""
+        moved = self._ends.update(self._addend)
+        if not len(moved):
+            return
+        self._stale[moved] = True
+        high, span, error = self._ends.high, self._ends.high - self._ends.low, self._error()
+        self._used = (span > 0.0) & (self._weight > 0.0)
+        self._divisor = np.where(self._used, span, 1.0) / np.where(self._used, self._weight, 1.0)
+        # A score errs by its distance and, weighted to 1 in all, by the ends of the scale; two scores are compared.
+        tolerance = np.where(span > 4.0 * error, 4.0 * error, np.inf) + _ROUNDING * high
+        self._tolerance = np.where(self._weight > 0.0, tolerance, 0.0) + _ROUNDING * self._divisor
+
+    def _error(self) -> FloatArray:
+        """(R,) bound on the error of the distances."""
+        error: FloatArray = self.points.error(self._ends.low, self._ends.high)
+        return error
 
     def _likely(self) -> IntArray:
         """Places with the largest scores of the last step: the next picks are mostly among them."""
@@ -207,8 +212,8 @@ class LockStep:
         factor, addend = self._parts(run, rivals)
         weight, diversity, scale = self._weight[run], np.ones(len(rivals)), 1.0
         if self._begun:
-            distance, low, high = self.nearest.exact(run, rivals), self._low[run], self._high[run]
-            error = float(self.points.error(low, high))
+            distance, low, high = self.nearest.exact(run, rivals), self._ends.low[run], self._ends.high[run]
+            error = float(self._error()[run])
             # The ends of the scale may be off by the error. That moves all scores, but mostly alike.
             values = factor * (addend * (high - low) + weight * (distance - low))
             ahead, moved = values.max() - values, np.stack([factor * addend, factor * (addend + weight)])
@@ -217,7 +222,7 @@ class LockStep:
             ahead[best] = np.inf
             if high - low > 4.0 * error and ahead.min() > 0.0:
                 return int(rivals[best]), float((distance[best] - low) / (high - low))
-            low, high = self._ends(run, error)
+            low, high = self._ends.exact(run, self._addend)
             diversity = np.zeros(len(rivals))
             if high - low > TIE * high:
                 diversity = (distance - low) / (high - low)
@@ -227,14 +232,6 @@ class LockStep:
         rivals, diversity = rivals[tied], diversity[tied]
         best = int(np.argmax(diversity >= diversity.max() - TIE * scale))
         return int(rivals[best]), float(diversity[best])
-
-    def _ends(self, run: int, error: float) -> tuple[float, float]:
-        """The least and the largest distance of a free point of a run in float64; the error is that of float32."""
-        numpy = self.points.backend.numpy
-        distance = numpy(self.nearest.distance[run])
-        at_end = (distance <= self._low[run] + 2.0 * error) | (distance >= self._high[run] - 2.0 * error)
-        exact = self.nearest.exact(run, (at_end & (numpy(self._addend[run]) > -np.inf)).nonzero()[0])
-        return float(exact.min()), float(exact.max())
 
     def _parts(self, run: int, places: IntArray | slice) -> tuple[FloatArray, FloatArray]:
         """Factor and addend of the score of a run at these places."""

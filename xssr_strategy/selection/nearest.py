@@ -16,7 +16,7 @@ KEPT = 1 << 23
 
 _PAIRS = 1 << 16  # distances between points and picks looked at together
 _NUMBERS = 1 << 22  # float64 numbers held at once where float64 decides (32 MB)
-_TOGETHER = 64  # rows of distances computed at once, at most
+_TOGETHER = 128  # rows of distances computed at once, at most
 _ROWS = 1 << 22  # elements of these rows, at most (16 MB)
 
 
@@ -75,17 +75,18 @@ class NearestPick:
                 self._fell[0] = min(self._fell[0], np.sqrt(least.min()))
         else:
             for picks in behind.T:
-                for run, (row, least) in enumerate(self._rows(picks, likely)):
+                for run, (row, other) in enumerate(self._rows(picks, likely)):
                     self._lower(run, row)
-                    self._fell[run] = min(self._fell[run], least)
+                    self._fell[run] = min(self._fell[run], other)
 
     def fell(self) -> NDArray[np.float64]:
         """(R,) no point that is no pick came nearer than this since the last call."""
-        fell, self._fell = self._fell, np.full_like(self._fell, np.inf)
+        fell = self._fell.copy()
+        self._fell.fill(np.inf)
         return fell
 
     def _rows(self, picks: IntArray, likely: Callable[[], IntArray] | None) -> list[tuple[Any, float]]:
-        """The distances of each pick (R,) to all, and the least to another; they are kept for a while for other runs."""
+        """Distances of each pick (R,) to all, and the least to another; kept for a while, for other runs."""
         missing = set(picks.tolist()) - self._kept.keys()
         if missing:
             if likely is not None:

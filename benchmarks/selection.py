@@ -26,7 +26,7 @@ from xssr_strategy.ranking import RankedImage, Ranking, reason
 from xssr_strategy.selection import XSSR, CoreSet, Rule
 
 _THREADS = 2
-_REPEATS = 5
+_REPEATS = 9
 _LARGE = 100_000
 
 

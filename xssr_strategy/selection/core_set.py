@@ -26,7 +26,7 @@ def k_centre_greedy(points: Points, budget: int, labeled: IntArray) -> Picks:
     others catch up with many picks in one matrix product.
     """
     nearest = NearestPick(points, 1, labeled)
-    tolerance = 4.0 * points.rounding * points.largest
+    tolerance = np.float32(4.0 * points.rounding * points.largest)
     closed = np.zeros(points.size, dtype=bool)
     closed[labeled] = True
     indices: list[int] = []
@@ -53,7 +53,7 @@ def k_centre_greedy(points: Points, budget: int, labeled: IntArray) -> Picks:
         begin = len(indices)
         while len(indices) < budget:
             position = int(front.squared.argmax())
-            place, top = int(front.places[position]), float(front.squared[position])
+            place, top = int(front.places[position]), front.squared[position]
             if top - tolerance > front.others:
                 rivals = front.places[front.squared >= top - tolerance]
             elif len(indices) == begin:
@@ -65,8 +65,8 @@ def k_centre_greedy(points: Points, budget: int, labeled: IntArray) -> Picks:
                 catch_up()
                 distance = nearest.exact(0, rivals)
                 rivals = rivals[distance >= distance.max() * (1.0 - TIE)]
-                place, top = int(rivals[0]), float(distance.max() ** 2)
-            pick(place, top)
+                place, top = int(rivals[0]), distance.max() ** 2
+            pick(place, float(top))
             front.take(place)
     catch_up()
     nearest.catch_up()
@@ -96,15 +96,15 @@ class _Front:
         self.squared = squared[self.places]
         self.others = float(self.squared.min()) if points.size > _FRONT else -np.inf
         self.squared[closed[self.places]] = -np.inf
-        numpy = points.backend.numpy
-        self._coordinates, self._squares = numpy(points.coordinates[self.places]), numpy(points.squares[self.places])
+        coordinates, squares = points.coordinates[self.places], points.squares[self.places]
+        self._factors, self._squares = points.backend.numpy(-2.0 * coordinates), points.backend.numpy(squares)
 
     def take(self, place: int) -> None:
         """One more pick."""
-        numpy, points = self._points.backend.numpy, self._points
-        row = self._coordinates @ (-2.0 * numpy(points.coordinates[place]))
+        points = self._points
+        row = self._factors @ points.backend.numpy(points.coordinates[place])
         row += self._squares
-        row += float(points.squares[place])
+        row += points.backend.numpy(points.squares[place])
         np.minimum(self.squared, row, out=self.squared)
         position = int(self.places.searchsorted(place))
         if position < len(self.places) and self.places[position] == place:

@@ -103,7 +103,7 @@ class LockStep:
 
     def run(self, budget: int) -> None:
         """Pick ``budget`` points in every run."""
-        room, runs = min(self.points.size, KEPT // (2 * self.points.size)), len(self.alphas)
+        room, runs = min(self.points.size, KEPT // (8 * self.points.size)), len(self.alphas)
         for step in range(budget):
             self._ahead = min(room, runs * min(_AHEAD, budget - step))
             best, facts = self.find()

@@ -17,7 +17,7 @@ KEPT = 1 << 23
 _PAIRS = 1 << 16  # distances between points and picks looked at together
 _NUMBERS = 1 << 22  # float64 numbers held at once where float64 decides (32 MB)
 _TOGETHER = 128  # rows of distances computed at once, at most
-_ROWS = 1 << 22  # elements of these rows, at most (16 MB)
+_ROWS = 1 << 20  # elements of these rows, at most (4 MB)
 
 
 class NearestPick:
@@ -87,20 +87,20 @@ class NearestPick:
 
     def _rows(self, picks: IntArray, likely: Callable[[], IntArray] | None) -> list[tuple[Any, float]]:
         """Distances of each pick (R,) to all, and the least to another; kept for a while, for other runs."""
-        missing = set(picks.tolist()) - self._kept.keys()
-        if missing:
-            if likely is not None:
-                missing |= set(likely().tolist()) - self._kept.keys()
-            places = np.array(sorted(missing), dtype=np.intp)
-            for begin in range(0, len(places), self._together):
-                some = places[begin : begin + self._together]
-                rows, least = self.points.squared(some)
-                self.points.backend.xp.sqrt(rows, out=rows)
-                self._kept.update(zip(some.tolist(), zip(rows, np.sqrt(least).tolist(), strict=True), strict=True))
-        found = [self._kept[pick] for pick in picks.tolist()]
-        while len(self._kept) * self.points.size > KEPT:
-            del self._kept[next(iter(self._kept))]
-        return found
+        found = {pick: self._kept[pick] for pick in picks.tolist() if pick in self._kept}
+        missing = sorted(set(picks.tolist()) - found.keys())
+        if missing and likely is not None:
+            missing += sorted(set(likely().tolist()) - self._kept.keys() - set(missing))
+        for begin in range(0, len(missing), self._together):
+            some = missing[begin : begin + self._together]
+            rows, least = self.points.squared(np.array(some, dtype=np.intp))
+            self.points.backend.xp.sqrt(rows, out=rows)
+            more = dict(zip(some, zip(rows, np.sqrt(least).tolist(), strict=True), strict=True))
+            self._kept |= more
+            found |= {pick: more[pick] for pick in more.keys() & set(picks.tolist())}
+            while len(self._kept) * self.points.size > KEPT:
+                del self._kept[next(iter(self._kept))]
+        return [found[pick] for pick in picks.tolist()]
 
     def exact(self, run: int, places: IntArray) -> FloatArray:
         """(P,) float64 distances, in units, from these places to the nearest pick of a run; at least one pick."""

@@ -22,6 +22,7 @@ TIE = 1e-12
 _BLOCK = 1 << 20  # elements of a temporary array
 _CACHED = 1 << 16  # elements of one that is to stay in a processor's cache
 _FEW, _SEVERAL = 3, 24  # picks up to which one product for each, or the product turned round, is fastest
+_PANEL = 1 << 14  # points multiplied at once: the matrix product needs working memory for them
 _CANCELLED = 2e-3  # share of two squared lengths below which their squared distance counts as cancelled
 
 
@@ -98,12 +99,17 @@ class Points:
             for row, factor in zip(rows, factors, strict=True):
                 xp.matmul(self.coordinates, factor, out=row)
             rows += self.squares
-        elif len(places) <= _SEVERAL:
-            # A few columns are multiplied fastest from this side; the result is turned while the rest is added.
-            xp.add((self.coordinates @ self.backend.columns(factors)).T, self.squares, out=rows)
         else:
-            xp.matmul(factors, self.coordinates.T, out=rows)
-            rows += self.squares
+            columns = self.backend.columns(factors)
+            for begin in range(0, self.size, _PANEL):
+                coordinates, squares = self.coordinates[begin : begin + _PANEL], self.squares[begin : begin + _PANEL]
+                block = rows[:, begin : begin + _PANEL]
+                if len(places) <= _SEVERAL:
+                    # A few columns are multiplied fastest from this side; the result is turned while the rest is added.
+                    xp.add((coordinates @ columns).T, squares, out=block)
+                else:
+                    xp.matmul(factors, coordinates.T, out=block)
+                    block += squares
         rows += self.squares[places][:, None]
         rows[np.arange(len(places)), places] = np.inf
         least = xp.amin(rows, 1)

@@ -17,7 +17,7 @@ KEPT = 1 << 23
 _PAIRS = 1 << 16  # distances between points and picks looked at together
 _NUMBERS = 1 << 22  # float64 numbers held at once where float64 decides (32 MB)
 _TOGETHER = 128  # rows of distances computed at once, at most
-_ROWS = 1 << 20  # elements of these rows, at most (4 MB)
+_ROWS = 1 << 19  # elements of these rows, at most (2 MB)
 
 
 class NearestPick:

@@ -22,7 +22,7 @@ TIE = 1e-12
 _BLOCK = 1 << 20  # elements of a temporary array
 _CACHED = 1 << 16  # elements of one that is to stay in a processor's cache
 _FEW, _SEVERAL = 3, 24  # picks up to which one product for each, or the product turned round, is fastest
-_PANEL = 1 << 14  # points multiplied at once: the matrix product needs working memory for them
+_PANEL = 1 << 13  # points multiplied at once: the matrix product needs working memory for them
 _CANCELLED = 2e-3  # share of two squared lengths below which their squared distance counts as cancelled
 
 

@@ -146,6 +146,9 @@ class Settings:
         ", ".join(f"`{n}`" for n in (*STRATEGIES, "off")),
         "What answers a viewer that can only ask for `random` (OHIF); `off` leaves it random.",
     )
+    lease_minutes: int = _key(
+        60, _whole(1, 10**6), "1 or more", "How long an image handed out goes to nobody else; then it comes back."
+    )
     workspace: Path | None = _key(
         None, _path, "folder", "Where vectors, networks and logs are kept; `.xssr` in the studies folder by default."
     )

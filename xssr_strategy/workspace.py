@@ -25,6 +25,11 @@ class Workspace:
         return self.root / "embeddings.sqlite"
 
     @property
+    def leases(self) -> Path:
+        """Who annotates which image, and which are skipped."""
+        return self.root / "leases.sqlite"
+
+    @property
     def lock(self) -> Path:
         """Held by the one process that trains the encoder and embeds."""
         return self.root / "scoring.lock"

@@ -14,7 +14,6 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask
 from monailabel.interfaces.tasks.scoring import ScoringMethod
 from monailabel.interfaces.tasks.strategy import Strategy
 from monailabel.interfaces.tasks.train import TrainTask
-from monailabel.tasks.activelearning.random import Random
 from monailabel.utils.async_tasks.utils import tasks
 
 import xssr_strategy
@@ -26,7 +25,7 @@ from xssr_strategy.tasks.scoring import XSSRScoring
 from xssr_strategy.tasks.segmentation_infer import SegmentationInfer
 from xssr_strategy.tasks.segmentation_trainer import SegmentationTrainer
 from xssr_strategy.tasks.startup import in_background_process, report_refusals_in_one_line
-from xssr_strategy.tasks.strategy import SelectorStrategy, XSSRStrategy
+from xssr_strategy.tasks.strategy import RandomStrategy, SelectorStrategy, XSSRStrategy
 
 
 class XSSRApp(MONAILabelApp):
@@ -73,7 +72,7 @@ class XSSRApp(MONAILabelApp):
         return {
             "xssr": XSSRStrategy(self.project),
             "coreset": SelectorStrategy("CoreSet: k-centre greedy", self.project, CoreSet()),
-            "random": Random(),
+            "random": RandomStrategy(self.project),
         }
 
     def init_scoring_methods(self) -> dict[str, ScoringMethod]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from tests.data import MONTGOMERY, SHENZHEN, need
 from tests.e2e.harness import copy_pool, start_server
 from xssr_strategy.demo.annotator import Annotator
 from xssr_strategy.demo.server import Server
+from xssr_strategy.leases import Leases
 
 pytestmark = pytest.mark.e2e
 
@@ -50,6 +53,14 @@ def ready(tmp_path_factory) -> Iterator[Ready]:
         early_state, early = annotator.state(), annotator.next_sample()
         annotator.wait_until_ready(300)
         yield Ready(server, annotator, studies, early, early_state, ids)
+
+
+@pytest.fixture(autouse=True)
+def nobody_annotates(ready: Ready) -> Leases:
+    """Each test starts with all images at hand."""
+    leases = Leases(ready.studies / ".xssr" / "leases.sqlite")
+    leases.end(leases.out())
+    return leases
 
 
 def post(ready: Ready, path: str, body: str = "") -> dict:
@@ -95,10 +106,13 @@ def test_xssr_answers_with_terms_and_one_sentence(ready: Ready) -> None:
     assert Path(answer["path"]).exists()
 
 
-def test_ohif_asks_for_random_with_an_empty_body_and_gets_the_default_strategy(ready: Ready) -> None:
+def test_ohif_asks_for_random_with_an_empty_body_and_gets_the_default_strategy(
+    ready: Ready, nobody_annotates: Leases
+) -> None:
     first = ready.annotator.next_sample()["id"]
-    assert post(ready, "/activelearning/random")["id"] == first
-    assert post(ready, "/activelearning/random", "{}")["id"] == first
+    for body in ("", "{}"):
+        nobody_annotates.end([first])
+        assert post(ready, "/activelearning/random", body)["id"] == first
     slicer = {ready.annotator.next_sample("random")["id"] for _ in range(12)}
     assert len(slicer) > 1  # a client that names itself gets what it asks for
 
@@ -107,6 +121,33 @@ def test_coreset_is_there_too(ready: Ready) -> None:
     answer = ready.annotator.next_sample("coreset")
     assert answer["id"] in ready.ids
     assert "CoreSet" in answer["reason"]
+
+
+def test_twenty_annotators_at_once_hold_twenty_images(ready: Ready, nobody_annotates: Leases) -> None:
+    def ask(number: int) -> dict:
+        return post(ready, "/activelearning/xssr", json.dumps({"client_id": f"client {number}"}))
+
+    with ThreadPoolExecutor(20) as threads:
+        answers = list(threads.map(ask, range(20)))
+    assert len({answer["id"] for answer in answers}) == 20
+    assert sorted(answer["rank"] for answer in answers) == list(range(1, 21))
+    assert len(nobody_annotates.out()) == 20
+    assert ready.annotator.state()["leased"] == 20
+
+
+def test_a_skipped_scan_stays_out(ready: Ready, nobody_annotates: Leases) -> None:
+    first = ready.annotator.next_sample()["id"]
+    body = json.dumps({"client_id": "ann", "skip": first, "skip_reason": "motion"})
+    assert post(ready, "/activelearning/xssr", body)["id"] != first
+    assert ready.annotator.state()["skipped"] == 1
+    nobody_annotates.end(nobody_annotates.out())
+    assert ready.annotator.next_sample()["id"] != first
+    nobody_annotates.restore([first])
+    with pytest.raises(urllib.error.HTTPError) as refusal:
+        post(ready, "/activelearning/xssr", json.dumps({"skip": "nothing"}))
+    assert refusal.value.code == 404
+    assert "skip 'nothing': there is no such image" in json.load(refusal.value)["detail"]
+    ready.annotator.wait_until_ready(120)
 
 
 def test_segmentation_before_training_says_what_to_do(ready: Ready) -> None:

@@ -42,8 +42,14 @@ class App:
     def score(self) -> dict:
         return self.scoring({}, self.datastore)
 
+    def ask(self, client: str = "", **more: str) -> dict | None:
+        return self.strategy({"strategy": "xssr", "client_id": client, **more}, self.datastore)
+
     def next(self) -> dict | None:
-        return self.strategy({"strategy": "xssr"}, self.datastore)
+        """The next sample, given back at once."""
+        answer = self.ask()
+        self.project.leases.end(self.project.leases.out())
+        return answer
 
     def label(self, image: str) -> None:
         file = self.studies.parent / "label.png"

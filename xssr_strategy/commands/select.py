@@ -17,9 +17,10 @@ from xssr_strategy.console import StageProgress
 from xssr_strategy.embedding.store import EmbeddingStore
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import find_images, image_extension
+from xssr_strategy.leases import Leases
 from xssr_strategy.ranking import Ranking, rank, reason, standardised_vectors
 from xssr_strategy.settings import parse_settings
-from xssr_strategy.workspace import for_reading
+from xssr_strategy.workspace import beside, for_reading
 
 _CONF = ("source", "budget", "alpha", "combination", "encoder", "encoder_steps", "preset", "seed", "workspace")
 _COLUMNS = ("rank", "image", "path", "score", "density", "novelty", "diversity", "reason")
@@ -56,7 +57,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     excluded = _excluded(arguments.exclude)
     if excluded and not excluded & images.keys():
         raise UserError(f"--exclude {arguments.exclude}: not one of its {len(excluded)} lines names an image.")
-    pool = {image: path for image, path in images.items() if image not in excluded}
+    leases = beside(arguments.studies, settings).leases
+    skipped = Leases(leases).skipped() if leases.exists() else {}
+    pool = {image: path for image, path in images.items() if image not in excluded and image not in skipped}
     if not pool:
         raise UserError(f"--studies {arguments.studies}: no image is left to pick from; name a folder with images.")
     if settings.budget.count is not None and settings.budget.count > len(pool):

@@ -160,6 +160,13 @@ class EmbeddingStore:
                 "DELETE FROM failures WHERE domain = ? AND image = ?", [(domain, image) for image in images]
             )
 
+    def forget_failures(self, domain: str, images: Collection[str]) -> None:
+        """Have these images read again, although they could not be read before."""
+        with _Transaction(self._db):
+            self._db.executemany(
+                "DELETE FROM failures WHERE domain = ? AND image = ?", [(domain, image) for image in images]
+            )
+
     def forget_encoder(self, encoder: str) -> None:
         """Remove all vectors of an encoder that has been replaced."""
         with _Transaction(self._db):

@@ -75,9 +75,10 @@ class NearestPick:
                 self._fell[0] = min(self._fell[0], np.sqrt(least.min()))
         else:
             for picks in behind.T:
-                for run, (row, other) in enumerate(self._rows(picks, likely)):
-                    self._lower(run, row)
-                    self._fell[run] = min(self._fell[run], other)
+                rows, others = zip(*self._rows(picks, likely), strict=True)
+                for distance, row in zip(self.distance, rows, strict=True):
+                    xp.minimum(distance, row, out=distance)
+                np.minimum(self._fell, others, out=self._fell)
 
     def fell(self) -> NDArray[np.float64]:
         """(R,) no point that is no pick came nearer than this since the last call."""

@@ -18,6 +18,7 @@ from xssr_strategy.embedding.store import SOURCE, TARGET, EmbeddingStore
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import find_images
 from xssr_strategy.images.preset import Preset
+from xssr_strategy.leases import Leases
 from xssr_strategy.ranking import Ranking, follows, ranking_key, read_ranking
 from xssr_strategy.settings import Settings, parse_settings
 from xssr_strategy.tasks.startup import StartupError
@@ -40,6 +41,8 @@ class State:
         embedded: images of the pool that have a vector of the present encoder.
         pool: images in the datastore.
         failed: images set aside because they cannot be read.
+        skipped: images that annotators left out.
+        leased: images that are out with annotators.
         encoder: id of the encoder checkpoint, or None.
         progress: steps or images done of the stage that is running, as "done/total".
         error: why the last scoring run could not end; empty if it could.
@@ -49,6 +52,8 @@ class State:
     embedded: int
     pool: int
     failed: int
+    skipped: int
+    leased: int
     encoder: str | None
     progress: str
     error: str
@@ -85,6 +90,7 @@ class Project:
                     )
             source_images(self.settings)
             self.store = EmbeddingStore(self.workspace.store)
+            self.leases = Leases(self.workspace.leases, self.settings.lease_minutes)
             self.preset: Preset = choose_preset(images, self.settings, self.store)
         except UserError as error:
             raise StartupError(str(error)) from None
@@ -95,8 +101,8 @@ class Project:
         self._valid: tuple[frozenset[str], bool] | None = None
 
     def pool(self, datastore: Datastore) -> dict[str, Path]:
-        """id -> path of every image of the datastore, sorted by id."""
-        return {image: Path(datastore.get_image_uri(image)) for image in sorted(datastore.list_images())}
+        """id -> path of every image of the datastore that is not skipped, sorted by id."""
+        return {image: Path(datastore.get_image_uri(image)) for image in sorted(self._images(datastore))}
 
     def labelled(self, datastore: Datastore) -> set[str]:
         """Images with a final label."""
@@ -139,13 +145,14 @@ class Project:
 
     def state(self, datastore: Datastore) -> State:
         """How far the work is."""
-        images = frozenset(datastore.list_images())
+        images = self._images(datastore)
         embedded, failed = self.embedded & images, self._failed.keys() & images
         stage, progress = self._running()
         if stage is None:
             stage = READY if embedded | failed == images and self._ranking_is_valid(images) else WAITING
         error = self.store.read_note(_ERROR) or ""
-        return State(stage, len(embedded), len(images), len(failed), self.encoder, progress, error)
+        skipped, leased = len(set(datastore.list_images()) - images), len(self.leases.out().keys() & images)
+        return State(stage, len(embedded), len(images), len(failed), skipped, leased, self.encoder, progress, error)
 
     def scoring_is_due(self, datastore: Datastore, look_at_files: bool = False) -> bool:
         """Whether a scoring run would find something to do.
@@ -154,7 +161,7 @@ class Project:
             look_at_files: also notice readable images that were replaced on disk (one ``stat`` per image);
                 images that could not be read are looked at in any case, for they may have been half copied.
         """
-        images = frozenset(datastore.list_images())
+        images = self._images(datastore)
         encoder, retrained = self._encoder()
         if encoder is None or retrained or not self.embedded | self._failed.keys() >= images:
             return True
@@ -170,6 +177,10 @@ class Project:
             return bool(todo)
         new, _ = outstanding(source_images(self.settings), SOURCE, encoder, self.preset, self.store)
         return bool(new)
+
+    def _images(self, datastore: Datastore) -> frozenset[str]:
+        """The pool: what the datastore has and nobody skipped."""
+        return frozenset(datastore.list_images()) - self.leases.skipped().keys()
 
     def _look(self) -> None:
         """Read again what another process has written since the last look."""

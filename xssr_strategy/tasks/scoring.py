@@ -44,7 +44,7 @@ class XSSRScoring(ScoringMethod):
         pool = project.pool(datastore)
         try:
             if project.encoder is not None:
-                gone = (project.embedded | project.failed.keys()) - pool.keys()
+                gone = (project.embedded | project.failed.keys()) - set(datastore.list_images())
                 project.store.forget(TARGET, project.encoder, gone)
             ranking = worklist.update(
                 pool,

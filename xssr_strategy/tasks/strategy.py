@@ -7,6 +7,7 @@ import random
 from typing import Any
 
 import numpy as np
+from fastapi import HTTPException
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.strategy import Strategy
 
@@ -23,23 +24,74 @@ _CURVE = 50  # points of the coverage curve in an answer, at most
 
 
 class _PoolStrategy(Strategy):
-    """What the strategies share: the images that may be handed out, and the answer while none is ranked."""
+    """What the strategies share: who may get which image, and the answer while none is ranked."""
 
     def __init__(self, description: str, project: Project) -> None:
         super().__init__(description)
         self._project = project
 
-    def _waiting(self, request: dict[str, Any], datastore: Datastore) -> list[str]:
-        """Unlabelled images that can be read, sorted: an archive lists them in an order of its own."""
-        unlabelled = datastore.get_unlabeled_images(request.get("label_tag"), request.get("labels"))
-        failed = self._project.failed
-        waiting = sorted(image for image in unlabelled if image not in failed)
-        if not waiting:
-            aside = f"; {len(failed)} cannot be read and are set aside" if failed else ""
-            logger.info("Nothing left to annotate: all images are labelled%s.", aside)
-        return waiting
+    def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any] | None:
+        """The next image for the client that asks, leased to it; None if nothing is left for it.
 
-    def _at_random(self, waiting: list[str], datastore: Datastore, why: str) -> dict[str, Any]:
+        Args:
+            request: ``client_id`` says who asks. ``skip`` names an image to leave out from now on, for
+                ``skip_reason``.
+            datastore: MONAI Label's.
+
+        Returns:
+            ``id``, ``score``, ``reason``, ``embedded``, ``pool``, ``leased_until`` (seconds since the epoch), and what
+            else the strategy says. An image goes to one client until it is labelled or skipped or its lease ends. A
+            client that has passed over images gets these again once nothing else is left.
+
+        Raises:
+            HTTPException: there is no image of the name to skip.
+        """
+        leases, client = self._project.leases, str(request.get("client_id") or "")
+        if request.get("skip"):
+            self._skip(str(request["skip"]), client, str(request.get("skip_reason") or "no reason given"), datastore)
+        candidates = self._candidates(request, datastore)
+        out = leases.out()
+        done = out.keys() - set(candidates)
+        leases.end(done)
+        free = [image for image in candidates if image not in out]
+        while free:
+            answer = self._choose(free, datastore)
+            if leases.take(answer["id"], client):
+                return {**answer, "leased_until": leases.out()[answer["id"]].ends}
+            free.remove(answer["id"])  # another server on this folder was faster
+        mine = [image for image, lease in out.items() if lease.client == client and image not in done]
+        for image in mine:
+            if leases.take(image, client):
+                return {**self._choose([image], datastore), "leased_until": leases.out()[image].ends}
+        self._tell_why_nothing_is_left(len(out.keys() - done))
+        return None
+
+    def _choose(self, waiting: list[str], datastore: Datastore) -> dict[str, Any]:
+        """The answer about one of these images, of which there is at least one."""
+        raise NotImplementedError
+
+    def _skip(self, image: str, client: str, reason: str, datastore: Datastore) -> None:
+        if image not in set(datastore.list_images()):
+            raise HTTPException(404, f"skip '{image}': there is no such image; name the id of one that was handed out.")
+        self._project.leases.skip(image, client, reason)
+        logger.info("Skipped: %s: %s", image, reason)
+
+    def _candidates(self, request: dict[str, Any], datastore: Datastore) -> list[str]:
+        """Unlabelled images that can be read and are not skipped, sorted: an archive lists them in its own order."""
+        unlabelled = datastore.get_unlabeled_images(request.get("label_tag"), request.get("labels"))
+        closed = self._project.failed.keys() | self._project.leases.skipped().keys()
+        return sorted(image for image in unlabelled if image not in closed)
+
+    def _tell_why_nothing_is_left(self, leased: int) -> None:
+        if leased:
+            logger.info("Nothing left to hand out: the last %d images are with other annotators.", leased)
+            return
+        failed, skipped = len(self._project.failed), len(self._project.leases.skipped())
+        aside = [f"{failed} cannot be read and are set aside"] if failed else []
+        aside += [f"{skipped} were skipped"] if skipped else []
+        logger.info("Nothing left to annotate: all images are labelled%s.", "".join(f"; {part}" for part in aside))
+
+    def _at_random(self, waiting: list[str], datastore: Datastore, why: str = "") -> dict[str, Any]:
         state = self._project.state(datastore)
         image = random.choice(waiting)  # noqa: S311 - no secret
         return {
@@ -50,7 +102,7 @@ class _PoolStrategy(Strategy):
             "novelty": None,
             "diversity": None,
             "alpha": None,
-            "reason": f"Picked at random, because {why}.",
+            "reason": f"Picked at random, because {why}." if why else "Picked at random.",
             "coverage": None,
             "advice": None,
             "embedded": state.embedded,
@@ -75,15 +127,12 @@ class XSSRStrategy(_PoolStrategy):
         super().__init__("XSSR: representative images by density, novelty and diversity", project)
         self._live = LiveSelection(project.store)
 
-    def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any] | None:
+    def _choose(self, waiting: list[str], datastore: Datastore) -> dict[str, Any]:
         """``id``, ``score``, ``rank``, terms, ``alpha``, ``reason``, ``coverage``, ``advice``, ``embedded``, ``pool``.
 
-        None if everything is labelled. ``coverage`` has ``mean`` and ``max`` by the images that are not waiting (None
-        while all are), and ``curve``: pairs of number of labelled images and mean coverage if the worklist is followed.
+        ``coverage`` has ``mean`` and ``max`` by the images that are not waiting (None while all are), and ``curve``:
+        pairs of number of labelled images and mean coverage if the worklist is followed.
         """
-        waiting = self._waiting(request, datastore)
-        if not waiting:
-            return None
         ranking = self._project.ranking
         if ranking is None:
             return self._at_random(waiting, datastore, self._not_ranked_yet(datastore))
@@ -126,11 +175,8 @@ class SelectorStrategy(_PoolStrategy):
         super().__init__(description, project)
         self._selector = selector
 
-    def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any] | None:
-        """``id``, ``score``, ``reason``, ``embedded``, ``pool``; None if everything is labelled."""
-        waiting = self._waiting(request, datastore)
-        if not waiting:
-            return None
+    def _choose(self, waiting: list[str], datastore: Datastore) -> dict[str, Any]:
+        """``id``, ``score``, ``reason``, ``embedded``, ``pool``."""
         encoder = self._project.encoder
         images, vectors = ([], None) if encoder is None else self._project.store.vectors(TARGET, encoder)
         left = set(waiting)
@@ -149,3 +195,14 @@ class SelectorStrategy(_PoolStrategy):
             "embedded": state.embedded,
             "pool": state.pool,
         }
+
+
+class RandomStrategy(_PoolStrategy):
+    """Any image."""
+
+    def __init__(self, project: Project) -> None:
+        super().__init__("Random image", project)
+
+    def _choose(self, waiting: list[str], datastore: Datastore) -> dict[str, Any]:
+        """``id``, ``score``, ``reason``, ``embedded``, ``pool``."""
+        return self._at_random(waiting, datastore)

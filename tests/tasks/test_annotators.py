@@ -1,0 +1,104 @@
+"""Several annotators at one server: nobody gets what another has, nothing is lost, and skipped scans stay out."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from fastapi import HTTPException
+
+from tests.tasks.test_project import App
+from xssr_strategy.leases import Leases
+from xssr_strategy.selection import CoreSet
+from xssr_strategy.tasks.strategy import RandomStrategy, SelectorStrategy
+
+
+@pytest.fixture
+def app(tmp_path, monkeypatch) -> App:
+    monkeypatch.setattr("xssr_strategy.tasks.datastore.settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD", False)
+    app = App(tmp_path)
+    app.score()
+    return app
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_two_annotators_follow_one_worklist(app: App) -> None:
+    picks = [pick.image for pick in app.project.ranking.picks]
+    assert [app.ask(client)["id"] for client in ("ann", "bob", "ann", "")] == picks[:4]
+    assert app.ask("cy")["rank"] == 5
+    assert app.scoring.info()["leased"] == 5
+    app.label(picks[1])
+    assert app.ask("bob")["id"] == picks[5]
+    assert app.scoring.info()["leased"] == 5  # a labelled image is out with nobody
+
+
+def test_an_image_comes_back_when_its_lease_ends(app: App) -> None:
+    clock = Clock()
+    app.project.leases = Leases(app.project.workspace.leases, 60, clock)
+    first = app.ask("ann")
+    assert first["leased_until"] == 4600.0
+    assert app.ask("bob")["id"] != first["id"]
+    clock.now += 3600.0
+    assert app.ask("bob")["id"] == first["id"]
+
+
+def test_what_was_passed_over_comes_back_once_nothing_else_is_left(app: App) -> None:
+    images = [app.ask("ann")["id"] for _ in range(16)]
+    assert len(set(images)) == 16
+    assert app.ask("bob") is None  # all are with ann
+    for image in images[2:]:
+        app.label(image)
+    assert [app.ask("ann")["id"] for _ in range(3)] == [images[0], images[1], images[0]]
+    assert app.ask("bob") is None
+
+
+def test_a_restart_keeps_the_leases(app: App) -> None:
+    first = app.ask("ann")["id"]
+    app.reopen()
+    assert app.ask("bob")["id"] != first
+    assert app.project.leases.out()[first].client == "ann"
+
+
+def test_no_two_of_twenty_clients_hold_one_image_whatever_they_ask_for(app: App) -> None:
+    others = [RandomStrategy(app.project), SelectorStrategy("CoreSet", app.project, CoreSet())]
+
+    def ask(number: int) -> str | None:
+        strategy = [app.strategy, *others][number % 3]
+        answer = strategy({"client_id": f"client {number}"}, app.datastore)
+        return None if answer is None else answer["id"]
+
+    with ThreadPoolExecutor(20) as threads:
+        answers = list(threads.map(ask, range(20)))
+    images = [image for image in answers if image is not None]
+    assert len(images) == len(set(images)) == 16  # the pool; four come too late
+
+
+def test_a_skipped_image_stays_out_until_it_is_put_back(app: App) -> None:
+    first = app.ask("ann")["id"]
+    second = app.ask("ann", skip=first, skip_reason="motion")["id"]
+    assert second != first
+    assert app.project.leases.skipped() == {first: "motion"}
+    assert app.scoring.info()["skipped"] == 1
+    assert app.due()  # the others are ranked as if it were not there
+    assert app.score()["pool"] == 15
+    assert first not in [pick.image for pick in app.project.ranking.picks]
+    seen = {second, *(app.ask("ann")["id"] for _ in range(14))}
+    assert len(seen) == 15
+    assert first not in seen
+    app.project.leases.restore([first])
+    assert app.due()
+    assert app.score()["embedded"] == 16  # its vector was kept
+    assert app.ask("bob")["id"] == first
+
+
+def test_skipping_what_is_not_there_is_refused_in_one_sentence(app: App) -> None:
+    with pytest.raises(HTTPException, match="no such image") as refusal:
+        app.ask("ann", skip="nothing")
+    assert refusal.value.status_code == 404
+    assert app.project.leases.skipped() == {}

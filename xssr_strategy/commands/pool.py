@@ -1,0 +1,84 @@
+"""``xssr pool``: what is labelled, out with annotators, skipped or unreadable, and how to put it back."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from xssr_strategy.embedding.store import TARGET, EmbeddingStore
+from xssr_strategy.errors import UserError
+from xssr_strategy.images.listing import find_images
+from xssr_strategy.leases import Leases
+from xssr_strategy.settings import parse_settings
+from xssr_strategy.workspace import beside
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the subcommand."""
+    parser = commands.add_parser("pool", help="list labelled, leased, skipped and failed images; put them back")
+    parser.add_argument("--studies", type=Path, required=True, help="studies folder of a server")
+    parser.add_argument("--skip", metavar="IMAGE", nargs="+", default=[], help="ids to leave out from now on")
+    parser.add_argument("--reason", default="", help="why they are left out, such as 'motion'")
+    parser.add_argument(
+        "--back", metavar="IMAGE", nargs="+", default=[], help="ids of leased, skipped or failed images to put back"
+    )
+    parser.add_argument("--workspace", help="where the server keeps its vectors (default: .xssr in the studies folder)")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Do what is asked, then list."""
+    conf = {} if arguments.workspace is None else {"workspace": arguments.workspace}
+    images = find_images(arguments.studies)
+    workspace = beside(arguments.studies, parse_settings(conf, prefix="--"))
+    if not workspace.store.exists():
+        raise UserError(
+            f"{workspace.root}: no server has worked on this folder yet; start one with xssr serve, "
+            "or name its workspace with --workspace."
+        )
+    store, leases = EmbeddingStore(workspace.store), Leases(workspace.leases)
+    labels = arguments.studies / "labels" / "final"
+    labelled = find_images(labels) if labels.is_dir() else {}
+
+    if arguments.skip and not arguments.reason.strip():
+        raise UserError("--skip needs --reason TEXT: the next person will ask why the image was left out.")
+    for image in arguments.skip:
+        if image not in images:
+            raise UserError(f"--skip {image}: no image of {arguments.studies} has this id; nothing was changed.")
+    for image in arguments.back:
+        if image in labelled and image not in leases.skipped():
+            raise UserError(f"--back {image}: it is labelled; to have it annotated again delete {labelled[image]}.")
+        if image not in {*leases.out(), *leases.skipped(), *store.failures(TARGET)}:
+            raise UserError(f"--back {image}: it is not leased, skipped or failed; nothing was changed.")
+    for image in arguments.skip:
+        leases.skip(image, "xssr pool", arguments.reason.strip())
+    leases.end(arguments.back)
+    leases.restore(arguments.back)
+    store.forget_failures(TARGET, arguments.back)
+    if arguments.skip or arguments.back:
+        console.print(f"{len(arguments.skip)} skipped, {len(arguments.back)} put back.", highlight=False)
+
+    skipped, out = leases.skipped(), leases.out()
+    failed = {image: reason for image, (_, reason) in store.failures(TARGET).items()}
+    rows = [(image, "labelled", str(path)) for image, path in labelled.items() if image in images]
+    rows += [(image, "skipped", reason) for image, reason in skipped.items() if image in images]
+    rows += [(image, "failed", reason) for image, reason in failed.items() if image in images]
+    for image, lease in out.items():
+        if image in images and image not in labelled:
+            until = time.strftime("%Y-%m-%d %H:%M", time.localtime(lease.ends))
+            rows.append((image, "leased", f"to {lease.client or 'a viewer that gave no name'} until {until}"))
+    table = Table(title=f"Pool of {len(images)} images", title_justify="left")
+    for column in ("image", "state", "why"):
+        table.add_column(column, overflow="fold")
+    for image, state, why in rows:
+        table.add_row(escape(image), state, escape(why))
+    if rows:
+        console.print(table)
+    waiting = len(images.keys() - {image for image, _, _ in rows})
+    console.print(f"{waiting} of {len(images)} images are waiting.", highlight=False)
+    return 0

@@ -40,14 +40,14 @@ def neighbour_distances(points: Points, others: Points, count: int) -> FloatArra
     found = min(count + _SPARE, others.size - (others is points))
     distances = np.empty((points.size, count))
     index = _Lists(others) if others.size > EXACT and isinstance(others.backend, NumpyBackend) else None
-    tile = _tile(points, others)
+    tile, refinement = _tile(points, others), _Refinement(points, others, found, count)
     for begin in range(0, points.size, len(tile)):
         end = min(begin + len(tile), points.size)
         if index is None:
             candidates = _candidates(points, begin, end, others, found, tile)
         else:
             candidates = index.candidates(points, begin, end, found)
-        distances[begin:end] = _refined(points, begin, others, candidates, count)
+        distances[begin:end] = refinement.distances(begin, candidates)
     return distances
 
 
@@ -131,20 +131,35 @@ class _Lists:
         return torch.from_numpy(places)
 
 
-def _refined(points: Points, begin: int, others: Points, found: torch.Tensor, count: int) -> FloatArray:
-    """(P, count) smallest float64 distances among the candidates ``found`` (P, F) of the points from ``begin`` on."""
-    distances = np.empty((len(found), count))
-    step = max(1, _REFINED // (found.shape[1] * points.dimensions))
-    pool, queries = torch.from_numpy(others.values), torch.from_numpy(points.values)
-    rows = torch.from_numpy(others.order)[found]
-    for start in range(0, len(found), step):
-        candidates = rows[start : start + step]
-        vectors = pool.index_select(0, candidates.ravel()).double()
-        ours = points.order[begin + start : begin + start + len(candidates)]
-        difference = vectors.view(*candidates.shape, -1).sub_(queries[torch.from_numpy(ours)][:, None])
-        if points.unit != 1.0:
-            difference /= points.unit
-        squared = difference.square_().sum(2).numpy()
-        squared.sort(axis=1)
-        distances[start : start + step] = np.sqrt(squared[:, :count])
-    return distances
+class _Refinement:
+    """float64 distances from points to their candidates; its working memory is used again and again.
+
+    Args:
+        points, others: as of :func:`neighbour_distances`.
+        found: candidates of each point.
+        count: distances wanted of each.
+    """
+
+    def __init__(self, points: Points, others: Points, found: int, count: int) -> None:
+        self._points, self._others, self._count = points, others, count
+        self._step = min(points.size, max(1, _REFINED // (found * points.dimensions)))
+        self._pool, self._queries = torch.from_numpy(others.values), torch.from_numpy(points.values)
+        self._gathered = torch.empty(self._step * found, points.dimensions, dtype=self._pool.dtype)
+        self._difference = torch.empty(self._step, found, points.dimensions, dtype=torch.float64)
+
+    def distances(self, begin: int, found: torch.Tensor) -> FloatArray:
+        """(P, count) smallest distances among the candidates (P, F) of the points from ``begin`` on."""
+        distances = np.empty((len(found), self._count))
+        rows, order = torch.from_numpy(self._others.order)[found], torch.from_numpy(self._points.order)[begin:]
+        for start in range(0, len(found), self._step):
+            candidates = rows[start : start + self._step]
+            gathered, difference = self._gathered[: candidates.numel()], self._difference[: len(candidates)]
+            torch.index_select(self._pool, 0, candidates.ravel(), out=gathered)
+            difference.copy_(gathered.view_as(difference))
+            difference -= self._queries.index_select(0, order[start : start + len(candidates)])[:, None]
+            if self._points.unit != 1.0:
+                difference /= self._points.unit
+            squared = difference.square_().sum(2).numpy()
+            squared.sort(axis=1)
+            distances[start : start + len(candidates)] = np.sqrt(squared[:, : self._count])
+        return distances

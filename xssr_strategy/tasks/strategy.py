@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+from abc import abstractmethod
 from typing import Any
 
 import numpy as np
@@ -66,9 +67,9 @@ class _PoolStrategy(Strategy):
         self._tell_why_nothing_is_left(len(out.keys() - done))
         return None
 
+    @abstractmethod
     def _choose(self, waiting: list[str], datastore: Datastore) -> dict[str, Any]:
         """The answer about one of these images, of which there is at least one."""
-        raise NotImplementedError
 
     def _skip(self, image: str, client: str, reason: str, datastore: Datastore) -> None:
         if image not in set(datastore.list_images()):

@@ -5,13 +5,12 @@ It is a file of its own, so that handing out an image does not count as a change
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from xssr_strategy.errors import UserError
+from xssr_strategy.database import open_database
 
 _VERSION = 1
 _SCHEMA = """
@@ -52,25 +51,13 @@ class Leases:
 
     def __init__(self, path: Path, minutes: float = 60, clock: Callable[[], float] = time.time) -> None:
         self.path, self._seconds, self._clock = path, 60.0 * minutes, clock
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # One connection may serve several threads: SQLite is built in its serialised mode.
-            self._db = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = NORMAL")
-            version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
-                self._db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
-        except (sqlite3.Error, OSError) as error:
-            raise UserError(
-                f"{path} cannot be opened as a list of leases ({error}): make its folder writable, or delete the file; "
-                "images now with annotators may then be handed out twice, and skipped ones come back."
-            ) from error
-        if version not in (0, _VERSION):
-            raise UserError(
-                f"{path} was written by another version of this software (format {version}, here {_VERSION}): "
-                "install that version, or delete the file."
-            )
+        self._db = open_database(
+            path,
+            _SCHEMA,
+            _VERSION,
+            "a list of leases",
+            "images now with annotators may be handed out twice, skipped ones come back",
+        )
 
     def close(self) -> None:
         """Close the connection."""

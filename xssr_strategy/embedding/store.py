@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xssr_strategy.errors import UserError
+from xssr_strategy.database import open_database
 
 _VERSION = 1
 _SCHEMA = """
@@ -58,25 +58,7 @@ class EmbeddingStore:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # One connection may serve several threads: SQLite is built in its serialised mode.
-            self._db = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = NORMAL")
-            version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
-                self._db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
-        except (sqlite3.Error, OSError) as error:
-            raise UserError(
-                f"{path} cannot be opened as an embedding store ({error}): make its folder writable, or delete the "
-                "file and the images are embedded again."
-            ) from error
-        if version not in (0, _VERSION):
-            raise UserError(
-                f"{path} was written by another version of this software (format {version}, here {_VERSION}): "
-                "install that version, or delete the file and the images are embedded again."
-            )
+        self._db = open_database(path, _SCHEMA, _VERSION, "an embedding store", "the images are embedded again")
 
     def close(self) -> None:
         """Close the connection."""

@@ -13,6 +13,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, Literal
 
+from xssr_strategy.archive.query import Query, is_remote
 from xssr_strategy.embedding.catalogue import encoder_names
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import PRESETS
@@ -98,6 +99,20 @@ def _folder(text: str) -> Path:
     raise ValueError("a folder that exists")
 
 
+def _source(text: str) -> Path | Query:
+    if is_remote(text) or text.startswith("?"):
+        try:
+            return Query.parse(text)
+        except ValueError:
+            pass
+    elif text and Path(text).expanduser().is_dir():
+        return _folder(text)
+    raise ValueError(
+        "a folder that exists, or series of an archive: http://HOST/dicom-web?Modality=CT, "
+        "or ?StationName=OLD for some of the archive of the studies"
+    )
+
+
 def _path(text: str) -> Path:
     if text:
         return Path(text).expanduser().resolve()
@@ -112,8 +127,11 @@ def _key(default: Any, parse: Callable[[str], Any], allowed: str, meaning: str) 
 class Settings:
     """The app's settings; each attribute is a ``--conf`` key of the same name."""
 
-    source: Path | None = _key(
-        None, _folder, "folder", "Unlabelled images of the domain you know. Without it novelty is off."
+    source: Path | Query | None = _key(
+        None,
+        _source,
+        "folder, DICOMweb URL, `?KEYWORD=VALUE`",
+        "Unlabelled images of the domain you know. Without it novelty is off.",
     )
     labels: tuple[str, ...] = _key(
         ("foreground",), _labels, "comma list", "Names of the labels 1, 2, ... that annotators draw."

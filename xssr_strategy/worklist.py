@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
+from xssr_strategy.archive.pool import SeriesOf
+from xssr_strategy.archive.query import Query
 from xssr_strategy.embedding.catalogue import build_encoder
 from xssr_strategy.embedding.checkpoint import EncoderCheckpoint, load_encoder, save_encoder
 from xssr_strategy.embedding.encoder import MaskedAutoencoder
@@ -37,6 +39,7 @@ logger = logging.getLogger(__name__)
 Progress = Callable[[str, int, int], None]
 """Called with (stage, done, total); the stages are the constants below."""
 
+FETCHING = "fetching"
 TRAINING = "training encoder"
 EMBEDDING = "embedding"
 RANKING = "ranking"
@@ -45,17 +48,34 @@ _PRESET = "preset"
 _TRAINING_IMAGES = 2000  # at most, drawn with the seed: more would only fill the disk (our choice)
 
 
-def source_images(settings: Settings) -> dict[str, Path]:
+def source_images(settings: Settings, progress: Progress | None = None) -> dict[str, Path]:
     """The images of ``--conf source``; none without one.
 
+    Args:
+        progress: given, series of an archive are fetched first, and those that cannot be are left out.
+
     Raises:
-        UserError: the folder holds no image.
+        UserError: there is no image, or the archive does not answer.
     """
     if settings.source is None:
         return {}
-    images = find_images(settings.source, recursive=True)
+    if isinstance(settings.source, Query):
+        images = _source_series(settings.source, progress)
+    else:
+        images = find_images(settings.source, recursive=True)
     if not images:
-        raise UserError(f"--conf source {settings.source}: no image is there; name a folder of unlabelled images.")
+        raise UserError(f"--conf source {settings.source}: no image is there; name unlabelled images.")
+    return images
+
+
+def _source_series(query: Query, progress: Progress | None) -> dict[str, Path]:
+    series = SeriesOf(query, "--conf source")
+    images = series.files()
+    if progress is None:
+        return images
+    for uid, reason in series.fetch(lambda done, total: progress(FETCHING, done, total)).items():
+        logger.warning("Source series %s is left out: %s", uid, reason)
+        del images[uid]
     return images
 
 
@@ -77,7 +97,7 @@ def prepare(
     Raises:
         UserError: no image can be read, or the source folder is empty.
     """
-    source = source_images(settings)
+    source = source_images(settings, progress)
     path = workspace.encoder(settings, preset)
     workspace.root.mkdir(parents=True, exist_ok=True)
     with FileLock(workspace.lock):
@@ -179,8 +199,13 @@ def images_digest(images: Mapping[str, Path]) -> str:
     return hashlib.sha256("\n".join(sizes).encode()).hexdigest()
 
 
-def choose_preset(images: Mapping[str, Path], settings: Settings, store: EmbeddingStore) -> Preset:
+def choose_preset(
+    images: Mapping[str, Path], settings: Settings, store: EmbeddingStore, detected: str | None = None
+) -> Preset:
     """The preset asked for, or the one detected at first and kept: later images must not change what was trained.
+
+    Args:
+        detected: name of the preset that suits, if that is known without a look at the images.
 
     Raises:
         UserError: not one image can be read.
@@ -189,7 +214,7 @@ def choose_preset(images: Mapping[str, Path], settings: Settings, store: Embeddi
         return preset_by_name(settings.preset)
     name = store.read_note(_PRESET)
     if name is None:
-        name = detect_preset(list(images.values())).name
+        name = detected or detect_preset(list(images.values())).name
         store.note(_PRESET, name)
     return preset_by_name(name)
 

@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from xssr_strategy.archive.query import is_remote
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.settings import Settings
 
@@ -45,9 +46,17 @@ class Workspace:
         return self.models / f"encoder-{settings.encoder}-{preset.name}-{_digest(repr(asked))}.safetensors"
 
 
-def beside(studies: Path, settings: Settings) -> Workspace:
-    """The workspace of a server: ``--conf workspace``, or ``.xssr`` in the studies folder."""
-    return Workspace(settings.workspace or studies / FOLDER)
+def beside(studies: str | Path, settings: Settings) -> Workspace:
+    """The workspace of a server: ``--conf workspace``, or ``.xssr`` in the studies folder.
+
+    An archive's is in the user's data folder, the same for whoever names its URL.
+    """
+    if settings.workspace:
+        return Workspace(settings.workspace)
+    if is_remote(str(studies)):
+        home = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+        return Workspace(home / "xssr" / f"archive-{_digest(str(studies).rstrip('/'))}")
+    return Workspace(Path(studies) / FOLDER)
 
 
 def for_reading(studies: Path, settings: Settings, learned_from: str) -> Workspace:

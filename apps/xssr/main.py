@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from fastapi import HTTPException
 from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.infer_v2 import InferTask
@@ -18,6 +19,7 @@ from monailabel.utils.async_tasks.utils import tasks
 
 import xssr_strategy
 from xssr_strategy.selection import CoreSet
+from xssr_strategy.tasks.archive import ArchiveDatastore
 from xssr_strategy.tasks.datastore import StudiesDatastore
 from xssr_strategy.tasks.encoder_trainer import EncoderTrainer
 from xssr_strategy.tasks.project import Project
@@ -36,7 +38,7 @@ class XSSRApp(MONAILabelApp):
         # Inherited by the background processes: scoring and training may run at the same time, and
         # threads that wait actively would take the processor from each other and from the server.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-        self.project = Project(studies, app_dir, conf)
+        self.project = Project(studies, conf)
         self._starting = False
         self.model_path = self.project.workspace.models / "segmentation.pt"
         super().__init__(
@@ -50,8 +52,8 @@ class XSSRApp(MONAILabelApp):
         )
 
     def init_datastore(self) -> Datastore:
-        if self.studies.startswith(("http://", "https://")):
-            return super().init_datastore()
+        if self.project.archive is not None:
+            return ArchiveDatastore(self.project.archive, self.project.settings.labels)
         # The server alone watches the folder: two watchers would write the datastore's file against each other.
         return StudiesDatastore(self.studies, watch=not in_background_process())
 
@@ -86,14 +88,32 @@ class XSSRApp(MONAILabelApp):
             self._starting = False
 
     def next_sample(self, request: dict[str, Any]) -> dict[str, Any]:
-        """As the base class; a viewer that can only ask for ``random`` gets the default strategy.
+        """As the base class, but an archive's series is converted meanwhile, and a viewer gets the default strategy.
 
         OHIF always asks for ``random`` and sends no ``client_id``; 3D Slicer always sends one.
+
+        Raises:
+            HTTPException: there is no such strategy.
         """
         viewer = self.project.settings.viewer_strategy
-        if viewer != "off" and request.get("strategy") == "random" and not request.get("client_id"):
-            request = {**request, "strategy": viewer}
-        answer: dict[str, Any] = super().next_sample(request)
+        name = request.get("strategy") or "random"
+        if viewer != "off" and name == "random" and not request.get("client_id"):
+            name = viewer
+        if name not in self._strategies:
+            raise HTTPException(
+                404, f"strategy '{name}' does not exist; the strategies are {', '.join(self._strategies)}."
+            )
+        datastore = self.datastore()
+        answer: dict[str, Any] | None = self._strategies[name]({**request, "strategy": name}, datastore)
+        if not answer:
+            return {}
+        if isinstance(datastore, ArchiveDatastore):
+            datastore.make_ready(answer["id"])
+            answer["path"] = datastore.image_path(answer["id"])
+        else:
+            answer["path"] = datastore.get_image_uri(answer["id"])
+        if self._auto_update_scoring:
+            self.async_scoring(None)
         return answer
 
     def async_scoring(self, method: str | None, params: dict[str, Any] | None = None) -> Any:

@@ -15,7 +15,7 @@ class SelectionOnly(MONAILabelApp):
     """Your app: keep its infers and trainers, add the two methods below."""
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
-        self.project = Project(studies, app_dir, conf)
+        self.project = Project(studies, conf)
         super().__init__(app_dir, studies, conf, name="Selection only", labels=list(self.project.settings.labels))
 
     def init_strategies(self) -> dict[str, Strategy]:

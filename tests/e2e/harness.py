@@ -33,14 +33,21 @@ def environment() -> dict[str, str]:
     }
 
 
-def start_server(studies: Path, conf: Mapping[str, object], log: Path, app: Path = APP, wait: float = 240) -> Server:
-    """``monailabel start_server --app apps/xssr``, not yet entered."""
+def start_server(
+    studies: Path | str,
+    conf: Mapping[str, object],
+    log: Path,
+    app: Path = APP,
+    wait: float = 240,
+    more: Mapping[str, str] | None = None,
+) -> Server:
+    """``monailabel start_server --app apps/xssr``, not yet entered; ``more`` is added to its environment."""
     port = free_port()
     command = ["monailabel", "start_server", "--app", str(app), "--studies", str(studies)]
     command += ["--host", "127.0.0.1", "--port", str(port)]
     for key, value in conf.items():
         command += ["--conf", key, str(value)]
-    return Server(command, port, environment(), log, wait)
+    return Server(command, port, {**environment(), **(more or {})}, log, wait)
 
 
 def copy_pool(images: Path, ids: Sequence[str], studies: Path) -> Path:

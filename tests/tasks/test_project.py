@@ -6,14 +6,15 @@ import json
 import shutil
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
+from fastapi import HTTPException
 from filelock import FileLock
 from PIL import Image
 
 from tests.data import DICOM, need
 from tests.test_worklist import write
-from xssr_strategy.errors import UserError
 from xssr_strategy.ranking import standardised_vectors
 from xssr_strategy.selection import XSSR, CoreSet
 from xssr_strategy.tasks.datastore import StudiesDatastore
@@ -34,7 +35,7 @@ class App:
         self.reopen(conf)
 
     def reopen(self, conf: dict[str, str] = CONF) -> None:
-        self.project = Project(str(self.studies), str(self.studies.parent / "app"), conf)
+        self.project = Project(str(self.studies), conf)
         self.datastore = StudiesDatastore(str(self.studies))
         self.scoring = XSSRScoring(self.project, self.datastore)
         self.strategy = XSSRStrategy(self.project)
@@ -207,9 +208,9 @@ def test_another_rule_is_ready_only_when_it_has_ranked(app: App) -> None:
 
 def test_ids_and_tags_cannot_lead_out_of_the_folder(app: App, tmp_path) -> None:
     image = app.studies / "i00.png"
-    with pytest.raises(UserError, match="must be a plain name"):
+    with pytest.raises(HTTPException, match="must be a plain name"):
         app.datastore.add_image("../../escaped", str(image), {})
-    with pytest.raises(UserError, match="must be a plain name"):
+    with pytest.raises(HTTPException, match="must be a plain name"):
         app.datastore.save_label("i00", str(image), "../../escaped", {})
     assert not list(tmp_path.rglob("escaped*"))
 
@@ -270,18 +271,18 @@ def test_preset_is_kept_from_the_first_start(app: App) -> None:
 def test_a_wrong_setting_refuses_the_start(tmp_path, conf, message) -> None:
     studies = write(tmp_path / "studies", 2, 1)
     with pytest.raises(StartupError, match=message):
-        Project(str(studies), str(tmp_path), conf)
+        Project(str(studies), conf)
 
 
-def test_empty_folders_and_archives_without_a_preset_refuse_the_start(tmp_path) -> None:
+def test_empty_folders_and_silent_archives_refuse_the_start(tmp_path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(StartupError, match="no image is there; put images"):
-        Project(str(empty), str(tmp_path), {})
+        Project(str(empty), {})
     with pytest.raises(StartupError, match=r"--conf source .*empty: no image is there"):
-        Project(str(write(tmp_path / "studies", 2, 1)), str(tmp_path), {"source": str(empty)})
-    with pytest.raises(StartupError, match="add --conf preset"):
-        Project("http://127.0.0.1:1/dicom-web", str(tmp_path), {})
+        Project(str(write(tmp_path / "studies", 2, 1)), {"source": str(empty)})
+    with pytest.raises(StartupError, match=r"dicom-web does not answer .*: start the archive or correct its address"):
+        Project("http://127.0.0.1:1/dicom-web", {})
 
 
 def test_datastore_lists_dicom_series_and_all_extensions(tmp_path) -> None:
@@ -297,6 +298,11 @@ def test_datastore_lists_dicom_series_and_all_extensions(tmp_path) -> None:
     assert Path(datastore.get_image_uri("1.2.840.1")) == tmp_path / "1.2.840.1"
     label = tmp_path / "mask.nii.gz"
     label.write_bytes(b"x")
+    with pytest.raises(HTTPException, match=r"damaged or cut off; submit it again"):
+        datastore.save_label("1.2.840.1", str(label), "final", {})
+    nib.save(nib.Nifti1Image(np.zeros((4, 4, 4), np.uint8), np.eye(4)), label)
+    with pytest.raises(HTTPException, match="image 'nobody' does not exist"):
+        datastore.save_label("nobody", str(label), "final", {})
     datastore.save_label("1.2.840.1", str(label), "final", {})
     assert datastore.get_labeled_images() == ["1.2.840.1"]
     assert Path(datastore.get_label_uri("1.2.840.1", "final")).exists()

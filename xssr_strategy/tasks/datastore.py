@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from fastapi import HTTPException
 from monailabel.config import settings
 from monailabel.datastore.local import LocalDatastore
 
-from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import EXTENSIONS, find_images, image_extension
+from xssr_strategy.images.reading import UnreadableImage, read_image
 
 
 class StudiesDatastore(LocalDatastore):
@@ -35,18 +36,25 @@ class StudiesDatastore(LocalDatastore):
         """As the base class, for an id that is a plain name.
 
         Raises:
-            UserError: the id would lead out of the folder.
+            HTTPException: the id would lead out of the folder (422).
         """
-        added: str = super().add_image(_plain("image", image_id or ""), image_filename, image_info)
+        added: str = super().add_image(plain_name("image", image_id or ""), image_filename, image_info)
         return added
 
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
-        """As the base class, for a tag that is a plain name.
+        """As the base class, for a tag that is a plain name and a label that can be read.
 
         Raises:
-            UserError: the tag would lead out of the folder of labels.
+            HTTPException: there is no such image (404), the label is damaged, or the tag would lead out of the folder
+                of labels (422); nothing is kept then.
         """
-        saved: str = super().save_label(image_id, label_filename, _plain("tag", label_tag), label_info)
+        if image_id not in self._datastore.objects:
+            raise HTTPException(404, f"image '{image_id}' does not exist; name the id of an image of the studies.")
+        try:
+            read_image(label_filename)
+        except UnreadableImage:
+            raise HTTPException(422, "The label cannot be read: it is damaged or cut off; submit it again.") from None
+        saved: str = super().save_label(image_id, label_filename, plain_name("tag", label_tag), label_info)
         return saved
 
     def _list_files(self, path: str, patterns: list[str]) -> dict[str, str]:
@@ -65,7 +73,12 @@ class StudiesDatastore(LocalDatastore):
         return file[: -len(extension)], file[-len(extension) :]
 
 
-def _plain(what: str, name: str) -> str:
+def plain_name(what: str, name: str) -> str:
+    """The name, if it leads out of no folder.
+
+    Raises:
+        HTTPException: it might (422).
+    """
     if Path(name).name != name:
-        raise UserError(f"{what} '{name}': must be a plain name, without folders.")
+        raise HTTPException(422, f"{what} '{name}': must be a plain name, without folders.")
     return name

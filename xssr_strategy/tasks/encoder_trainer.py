@@ -43,14 +43,15 @@ class EncoderTrainer(TrainTask):
         """Train, or say that there is nothing to do."""
         project = self._project
         project.workspace.root.mkdir(parents=True, exist_ok=True)
+        progress = Heartbeat(project, logger)
         try:
-            images = worklist.source_images(project.settings) or project.pool(datastore)
+            images = worklist.source_images(project.settings, progress) or project.pool(datastore)
             # Never waits: training is one queue, and the segmentation stands behind this.
             with FileLock(project.workspace.lock, timeout=0):
                 if self._is_current(images):
                     logger.info("The encoder is up to date: nothing to train.")
                     return {"status": "up to date"}
-                worklist.train(images, project.settings, project.preset, project.workspace, Heartbeat(project, logger))
+                worklist.train(images, project.settings, project.preset, project.workspace, progress)
                 project.report_end()
         except Timeout:
             logger.info("The scoring is at work with the encoder: nothing to train.")

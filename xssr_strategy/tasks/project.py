@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import psutil
+from monailabel.config import settings as monailabel_settings
 from monailabel.interfaces.datastore import Datastore
 
+from xssr_strategy import worklist
+from xssr_strategy.archive.pool import ArchivePool, SeriesOf
+from xssr_strategy.archive.query import Query, is_remote
 from xssr_strategy.embedding.pool import failure_state, outstanding
 from xssr_strategy.embedding.store import SOURCE, TARGET, EmbeddingStore
 from xssr_strategy.errors import UserError
@@ -22,14 +25,14 @@ from xssr_strategy.leases import Leases
 from xssr_strategy.ranking import Ranking, follows, ranking_key, read_ranking
 from xssr_strategy.settings import Settings, parse_settings
 from xssr_strategy.tasks.startup import StartupError
-from xssr_strategy.worklist import EMBEDDING, RANKING, choose_preset, encoder_note, source_images
-from xssr_strategy.workspace import Workspace, beside
+from xssr_strategy.workspace import beside
 
 WAITING = "waiting"
 READY = "ready"
 
 _PROGRESS = "progress"
 _ERROR = "error"
+_NOT_FETCHED = "not fetched"
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class State:
     """How far the work on the pool is, as ``/info/`` shows it.
 
     Attributes:
-        state: ``waiting``, ``training encoder``, ``embedding`` or ``ready``.
+        state: ``waiting``, ``fetching``, ``training encoder``, ``embedding`` or ``ready``.
         embedded: images of the pool that have a vector of the present encoder.
         pool: images in the datastore.
         failed: images set aside because they cannot be read.
@@ -60,38 +63,44 @@ class State:
 
 
 class Project:
-    """One studies folder with its settings.
+    """One studies folder or archive with its settings.
 
     Args:
         studies: folder, or DICOMweb URL.
-        app_dir: the app's folder; holds the workspace of a remote archive.
         conf: the ``--conf`` keys.
+
+    Attributes:
+        settings: of the server.
+        workspace: where its files are.
+        archive: the pool, if it is in an archive.
+        store, leases: vectors; who has which image.
+        preset: kind of image.
 
     Raises:
         StartupError: an unknown key, a bad value, or no image; one sentence that says what is allowed.
     """
 
-    def __init__(self, studies: str, app_dir: str, conf: Mapping[str, str]) -> None:
+    def __init__(self, studies: str, conf: Mapping[str, str]) -> None:
         try:
-            self.settings: Settings = parse_settings(conf)
+            self.settings: Settings = _resolved(parse_settings(conf), studies)
+            self.workspace = beside(studies, self.settings)
             images: dict[str, Path] = {}
-            if studies.startswith(("http://", "https://")):
-                name = hashlib.sha256(studies.encode()).hexdigest()[:10]
-                self.workspace = Workspace(self.settings.workspace or Path(app_dir) / "model" / name)
-                if self.settings.preset == "auto":
-                    raise UserError(f"--studies {studies}: add --conf preset ct (or mri, xray, fundus) for an archive.")
+            detected: str | None = None
+            self.archive: ArchivePool | None = None
+            if is_remote(studies):
+                self.archive = open_archive(studies, self.settings)
+                detected = self.archive.preset_name()
             else:
-                self.workspace = beside(Path(studies), self.settings)
                 images = find_images(Path(studies))
                 if not images:
                     raise UserError(
                         f"--studies {studies}: no image is there; put images (NIfTI, NRRD, MHA, PNG, JPEG, TIFF, "
                         "DICOM) into that folder itself."
                     )
-            source_images(self.settings)
+            worklist.source_images(self.settings)
             self.store = EmbeddingStore(self.workspace.store)
             self.leases = Leases(self.workspace.leases, self.settings.lease_minutes)
-            self.preset: Preset = choose_preset(images, self.settings, self.store)
+            self.preset: Preset = worklist.choose_preset(images, self.settings, self.store, detected)
         except UserError as error:
             raise StartupError(str(error)) from None
         self._seen: tuple[int, int] | None = None
@@ -101,8 +110,24 @@ class Project:
         self._valid: tuple[frozenset[str], bool] | None = None
 
     def pool(self, datastore: Datastore) -> dict[str, Path]:
-        """id -> path of every image of the datastore that is not skipped, sorted by id."""
-        return {image: Path(datastore.get_image_uri(image)) for image in sorted(self._images(datastore))}
+        """id -> path of every image of the datastore that is not skipped, sorted; a series may not be there yet."""
+        return {image: self._path(image, datastore) for image in sorted(self._images(datastore))}
+
+    def fetch(self, progress: worklist.Progress) -> None:
+        """Bring the series of the archive here, if the pool is in one; those that it cannot give are set aside.
+
+        Raises:
+            UserError: the archive does not answer; what was fetched stays.
+        """
+        if self.archive is None:
+            return
+        failed = self.archive.fetch(lambda done, total: progress(worklist.FETCHING, done, total))
+        for uid, reason in failed.items():
+            self.store.set_aside(TARGET, uid, failure_state(self.preset, _NOT_FETCHED), reason)
+
+    def still_waits(self, image: str) -> bool:
+        """Whether an image may still be annotated, by a look at the archive if it is in one."""
+        return self.archive is None or self.archive.still_waits(image)
 
     def labelled(self, datastore: Datastore) -> set[str]:
         """Images with a final label."""
@@ -171,12 +196,17 @@ class Project:
         if not follows(ranking, self._embedded & images, self.labelled(datastore)):
             return True
         looked_at = images if look_at_files else self._failed.keys() & images
-        suspects = {image: Path(datastore.get_image_uri(image)) for image in looked_at}
-        todo, _ = outstanding(suspects, TARGET, encoder, self.preset, self.store)
+        suspects = {image: self._path(image, datastore) for image in looked_at}
+        todo, present = outstanding(suspects, TARGET, encoder, self.preset, self.store)
         if todo or not look_at_files:
             return bool(todo)
-        new, _ = outstanding(source_images(self.settings), SOURCE, encoder, self.preset, self.store)
+        if present.keys() != suspects.keys():
+            return True  # the archive did not give some of them
+        new, _ = outstanding(worklist.source_images(self.settings), SOURCE, encoder, self.preset, self.store)
         return bool(new)
+
+    def _path(self, image: str, datastore: Datastore) -> Path:
+        return Path(datastore.get_image_uri(image)) if self.archive is None else self.archive.cache.folder(image)
 
     def _images(self, datastore: Datastore) -> frozenset[str]:
         """The pool: what the datastore has and nobody skipped."""
@@ -224,10 +254,38 @@ class Project:
     def _encoder(self) -> tuple[str | None, bool]:
         """Id of the encoder of the vectors, and whether its checkpoint has been replaced since."""
         path = self.workspace.encoder(self.settings, self.preset)
-        note = self.store.read_note(encoder_note(path))
+        note = self.store.read_note(worklist.encoder_note(path))
         if note is None or not path.exists():
             return None, False
         return note["id"], path.stat().st_mtime_ns != note["written"]
+
+
+def open_archive(studies: str, settings: Settings) -> ArchivePool:
+    """The pool of a DICOMweb URL: MONAI Label's filter, less the series of the source.
+
+    Raises:
+        UserError: no series, or no usable answer.
+    """
+    query = settings.source
+    source = None
+    if isinstance(query, Query) and query.url == studies.rstrip("/"):
+        source = SeriesOf(query, "--conf source")
+        source.files()
+    return ArchivePool(studies, series_filter(), source)
+
+
+def series_filter() -> dict[str, str]:
+    """``MONAI_LABEL_DICOMWEB_SEARCH_FILTER``: MONAI Label's own setting, by default computed tomography."""
+    return {str(key): str(value) for key, value in monailabel_settings.MONAI_LABEL_DICOMWEB_SEARCH_FILTER.items()}
+
+
+def _resolved(settings: Settings, studies: str) -> Settings:
+    query = settings.source
+    if not isinstance(query, Query) or query.url:
+        return settings
+    if not is_remote(studies):
+        raise UserError(f"--conf source {query}: is a filter on an archive, but --studies is a folder; name a folder.")
+    return replace(settings, source=query.at(studies))
 
 
 class Heartbeat:
@@ -243,7 +301,8 @@ class Heartbeat:
         self._logged: tuple[str, int] = ("", -1)
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        stage = EMBEDDING if stage == RANKING else stage  # ranking takes seconds: for the server it is the same work
+        if stage == worklist.RANKING:  # takes seconds: for the server it is the same work
+            stage = worklist.EMBEDDING
         tenth = (stage, 10 * done // max(1, total))
         now = time.monotonic()
         if tenth[0] != self._logged[0] or now - self._reported >= 1.0:

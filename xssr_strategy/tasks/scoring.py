@@ -41,8 +41,10 @@ class XSSRScoring(ScoringMethod):
     def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any]:
         """One run; the answer is the state after it, or the sentence that says why it could not end."""
         project = self._project
-        pool = project.pool(datastore)
+        progress = Heartbeat(project, logger)
         try:
+            project.fetch(progress)
+            pool = project.pool(datastore)
             if project.encoder is not None:
                 gone = (project.embedded | project.failed.keys()) - set(datastore.list_images())
                 project.store.forget(TARGET, project.encoder, gone)
@@ -53,7 +55,7 @@ class XSSRScoring(ScoringMethod):
                 project.preset,
                 project.workspace,
                 project.store,
-                Heartbeat(project, logger),
+                progress,
             )
         except UserError as error:
             logger.error("Scoring stopped: %s", error)

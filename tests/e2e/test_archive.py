@@ -1,0 +1,298 @@
+"""The app on a real DICOM archive: phantoms as CT series beside the real series, a real Orthanc, a real server."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+
+from tests.data import DICOM, need
+from tests.e2e.dicom_series import WrittenSeries, write_phantom
+from tests.e2e.harness import start_server
+from tests.e2e.orthanc import Orthanc
+from xssr_strategy.archive.dicom_seg import read_segmentation, series_image
+from xssr_strategy.demo.annotator import Annotator
+from xssr_strategy.demo.server import Server
+
+pytestmark = pytest.mark.e2e
+
+POOL, SOURCE = 8, 4
+LABELS = "liver,tumour"
+
+
+@dataclass
+class Site:
+    """An archive with a server on it."""
+
+    archive: Orthanc
+    server: Server
+    annotator: Annotator
+    pool: dict[str, WrittenSeries]
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Iterator[Site]:
+    need(DICOM)
+    folder = tmp_path_factory.mktemp("archive")
+    pool = [write_phantom(folder / "new", number, labels=2) for number in range(POOL)]
+    source = [write_phantom(folder / "old", number, labels=2, station="OLD") for number in range(SOURCE)]
+    with Orthanc(folder / "orthanc") as archive:
+        # In the reverse of the order of their uids: no answer may depend on the archive's order.
+        for series in sorted([*pool, *source], key=lambda one: one.uid, reverse=True):
+            archive.load(series.files)
+        archive.load(sorted(DICOM.glob("ct_3slice_seg/*/*.dcm")))  # a labelled CT series
+        archive.load(sorted(DICOM.glob("mr_hcrop_1/*.dcm")))  # not of the filter
+        conf = {"source": "?Modality=CT&StationName=OLD", "labels": LABELS, "encoder_steps": 20, "budget": 4}
+        with start_archive_server(archive, folder, conf) as server:
+            annotator = Annotator(server.url, "reader-1")
+            annotator.wait_until_ready(300)
+            yield Site(archive, server, annotator, {one.uid: one for one in pool}, folder)
+
+
+def start_archive_server(archive: Orthanc, folder: Path, conf: dict[str, object], **environment: str) -> Server:
+    """A server on an archive, whose files are all in this folder."""
+    own = {"MONAI_LABEL_DICOMWEB_CACHE_PATH": str(folder / "cache"), "XDG_DATA_HOME": str(folder / "data")}
+    return start_server(archive.url, conf, folder / "server.log", more={**own, **environment})
+
+
+def saved(label: sitk.Image, folder: Path, name: str = "label.nii.gz") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    sitk.WriteImage(label, str(folder / name))
+    return folder / name
+
+
+def put_label(server: Server, image: str, file: Path) -> tuple[int, str]:
+    """Submit a final label; status and body of the answer."""
+    boundary = "part"
+    body = (
+        (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="label"; filename="{file.name}"\r\n'
+            "Content-Type: application/octet-stream\r\n\r\n"
+        ).encode()
+        + file.read_bytes()
+        + f"\r\n--{boundary}--\r\n".encode()
+    )
+    request = urllib.request.Request(
+        f"{server.url}/datastore/label?image={image}&tag=final",
+        body,
+        {"Content-Type": f"multipart/form-data; boundary={boundary}"},
+        method="PUT",
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def segmentations_of(site: Site, uid: str) -> list[pydicom.Dataset]:
+    """DICOM SEG objects of the archive that refer to the series."""
+    found = []
+    for one in site.archive.find("Instance", Modality="SEG"):
+        with tempfile.NamedTemporaryFile(suffix=".dcm") as file:
+            Path(file.name).write_bytes(site.archive.ask(f"/instances/{one}/file"))
+            dataset = pydicom.dcmread(file.name)
+        if dataset.ReferencedSeriesSequence[0].SeriesInstanceUID == uid:
+            found.append(dataset)
+    return found
+
+
+def test_the_pool_is_what_the_filter_names_without_source_and_labelled_series(site: Site) -> None:
+    info = site.annotator.client.info()
+    state = info["scoring"]["xssr"]
+    assert (state["embedded"], state["pool"], state["failed"]) == (POOL + 1, POOL + 1, 0)
+    assert info["datastore"]["total"] == POOL + 1
+    assert info["datastore"]["completed"] == 1  # the real series has segmentations from elsewhere
+    cache = next((site.folder / "cache").iterdir())
+    fetched = {path.name for path in cache.iterdir() if path.is_dir()}
+    assert fetched >= site.pool.keys()
+    assert len(list(cache.glob(".part-*"))) == 0
+
+
+def test_next_sample_tells_viewers_what_to_open(site: Site) -> None:
+    answer = site.annotator.next_sample()
+    series = site.pool[answer["id"]]
+    assert answer["rank"] == 2  # one series was labelled already
+    assert (answer["PatientID"], answer["StudyInstanceUID"]) == (series.patient, series.study)
+    assert answer["SeriesInstanceUID"] == series.uid
+    assert answer["reason"].startswith(f"Pick 2 of {POOL + 1}: ")
+    assert answer["coverage"]["curve"]
+    assert answer["advice"]
+
+
+def test_a_label_goes_to_the_archive_and_comes_back_voxel_by_voxel(site: Site, tmp_path) -> None:
+    answer = site.annotator.next_sample()
+    series = site.pool[answer["id"]]
+    only_tumour = sitk.Cast(series.label == 2, sitk.sitkUInt8) * 2  # segment 1 of the object, but label 2
+    site.annotator.submit(series.uid, saved(only_tumour, tmp_path))
+    (found,) = segmentations_of(site, series.uid)
+    assert [segment.SegmentLabel for segment in found.SegmentSequence] == ["tumour"]
+    found.save_as(tmp_path / "seg.dcm")
+    back = read_segmentation(tmp_path / "seg.dcm", _downloaded(site, series, tmp_path), LABELS.split(","))
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(back), sitk.GetArrayFromImage(only_tumour))
+    # In patient coordinates: every labelled voxel of the phantom lies where the object says.
+    frames = found.pixel_array.reshape(-1, found.Rows, found.Columns)
+    places = set()
+    for frame, groups in zip(frames, found.PerFrameFunctionalGroupsSequence, strict=True):
+        position = np.array(groups.PlanePositionSequence[0].ImagePositionPatient, dtype=float)
+        shared = found.SharedFunctionalGroupsSequence[0]
+        orientation = np.array(shared.PlaneOrientationSequence[0].ImageOrientationPatient, dtype=float)
+        down, right = (float(v) for v in shared.PixelMeasuresSequence[0].PixelSpacing)
+        for row, column in np.argwhere(frame):
+            place = position + column * right * orientation[:3] + row * down * orientation[3:]
+            places.add(tuple(np.round(place, 1)))
+    values = sitk.GetArrayFromImage(only_tumour)
+    expected = [series.label.TransformIndexToPhysicalPoint((int(x), int(y), int(z))) for z, y, x in np.argwhere(values)]
+    assert len(places) == len(expected)
+    found_places = np.array(sorted(places))
+    distances = np.linalg.norm(found_places[None] - np.array(expected)[:, None], axis=2).min(axis=1)
+    assert distances.max() < 0.2  # mm, of voxels of 1.5 mm
+
+
+def _downloaded(site: Site, series: WrittenSeries, tmp_path: Path) -> sitk.Image:
+    folder = tmp_path / "series"
+    folder.mkdir(exist_ok=True)
+    for number, content in enumerate(site.archive.instances(series.uid)):
+        (folder / f"{number}.dcm").write_bytes(content)
+    return series_image(folder)
+
+
+def test_a_labelled_series_counts_at_once_and_is_never_handed_out_again(site: Site, tmp_path) -> None:
+    before = site.annotator.client.info()["datastore"]["completed"]
+    answer = site.annotator.next_sample()
+    site.annotator.submit(answer["id"], saved(site.pool[answer["id"]].label, tmp_path))
+    assert site.annotator.client.info()["datastore"]["completed"] == before + 1
+    seen = {Annotator(site.server.url, f"other-{n}").next_sample().get("id") for n in range(POOL)}
+    assert answer["id"] not in seen
+
+
+def test_a_segmentation_from_elsewhere_is_noticed_before_the_series_is_handed_out(site: Site, tmp_path) -> None:
+    from xssr_strategy.archive.dicom_seg import read_label_file, write_segmentation
+
+    end_leases(site)
+    asking = Annotator(site.server.url, "late")
+    first = asking.next_sample()["id"]
+    end_leases(site)
+    series = site.pool[first]
+    folder = series.files[0].parent
+    own = tmp_path / "own"
+    own.mkdir()
+    for file in folder.glob(f"{series.patient}-*.dcm"):
+        (own / file.name).write_bytes(file.read_bytes())
+    label = read_label_file(saved(series.label, tmp_path), series_image(own), LABELS.split(","))
+    write_segmentation(label, own, LABELS.split(","), tmp_path / "foreign.dcm")
+    site.archive.load([tmp_path / "foreign.dcm"])
+    assert asking.next_sample()["id"] != first
+
+
+def end_leases(site: Site) -> None:
+    from xssr_strategy.leases import Leases
+
+    (file,) = (site.folder / "data").rglob("leases.sqlite")
+    leases = Leases(file)
+    leases.end(leases.out())
+    leases.close()
+
+
+def test_training_on_labels_of_the_archive_and_inference_in_every_form(site: Site, tmp_path) -> None:
+    end_leases(site)
+    while (answer := site.annotator.next_sample()).get("id") and len(completed(site)) < 5:
+        site.annotator.submit(answer["id"], saved(site.pool[answer["id"]].label, tmp_path))
+    site.annotator.train(300, max_epochs=8, steps_per_epoch=8)
+    client = site.annotator.client
+    assert "segmentation" in client.info()["models"]
+    end_leases(site)
+    uid = next(iter(site.pool))
+    series = site.pool[uid]
+    mask, _ = client.infer("segmentation", uid, {})
+    found = sitk.ReadImage(mask)
+    assert found.GetSize() == series.label.GetSize()
+    np.testing.assert_allclose(found.GetOrigin(), series.label.GetOrigin(), atol=1e-3)
+    truth = sitk.GetArrayFromImage(series.label) > 0
+    drawn = sitk.GetArrayFromImage(found) > 0
+    assert 2 * (truth & drawn).sum() / (truth.sum() + drawn.sum()) > 0.5
+    request = urllib.request.Request(
+        f"{site.server.url}/infer/segmentation?image={uid}&output=dicom_seg",
+        json_form({"params": json.dumps({"label_info": [{"name": "liver"}, {"name": "tumour"}]})}),
+        {"Content-Type": "application/x-www-form-urlencoded"},
+    )
+    with urllib.request.urlopen(request, timeout=120) as reply:
+        (tmp_path / "mask.dcm").write_bytes(reply.read())
+    assert pydicom.dcmread(tmp_path / "mask.dcm").Modality == "SEG"
+
+
+def json_form(fields: dict[str, str]) -> bytes:
+    from urllib.parse import urlencode
+
+    return urlencode(fields).encode()
+
+
+def completed(site: Site) -> list[str]:
+    return [uid for uid in site.pool if segmentations_of(site, uid)]
+
+
+def test_bad_labels_are_refused_with_a_sentence(site: Site, tmp_path) -> None:
+    uid, series = next(iter(site.pool.items()))
+    good = saved(series.label, tmp_path)
+    before = len(site.archive.find("Series", Modality="SEG"))
+    status, text = put_label(site.server, "1.2.3", good)
+    assert (status, "no such series" in text) == (404, True)
+    cut = tmp_path / "cut.nii.gz"
+    cut.write_bytes(good.read_bytes()[: good.stat().st_size // 2])
+    status, text = put_label(site.server, uid, cut)
+    assert (status, "damaged or cut off; submit it again" in text) == (422, True), text
+    status, text = put_label(site.server, uid, saved(series.label * 3, tmp_path, "three.nii.gz"))
+    assert (status, "holds the value 3" in text) == (422, True), text
+    far = sitk.Image(series.label)
+    far.SetOrigin([1000.0, 1000.0, 1000.0])
+    status, text = put_label(site.server, uid, saved(far, tmp_path, "far.nii.gz"))
+    assert (status, "elsewhere in space" in text) == (422, True), text
+    short = tmp_path / "voxels.bin"
+    short.write_bytes(b"\x00\x01")
+    status, text = put_label(site.server, uid, short)
+    assert (status, "The label has 2 voxels" in text) == (422, True), text
+    assert len(site.archive.find("Series", Modality="SEG")) == before
+
+
+def test_an_archive_that_is_down_loses_nothing(site: Site, tmp_path) -> None:
+    end_leases(site)
+    waiting = [uid for uid in site.pool if uid not in completed(site)]
+    assert waiting
+    site.archive.stop()
+    try:
+        begin = time.monotonic()
+        answer = site.annotator.next_sample()
+        assert time.monotonic() - begin < 5
+        assert answer["id"] in waiting  # what is here is handed out
+        status, text = put_label(site.server, answer["id"], saved(site.pool[answer["id"]].label, tmp_path))
+        assert (status, "submit it again later" in text, "start the archive" in text) == (503, True, True), text
+    finally:
+        site.archive.start()
+    status, text = put_label(site.server, answer["id"], saved(site.pool[answer["id"]].label, tmp_path))
+    assert status == 200, text
+    assert answer["id"] in completed(site)
+
+
+def test_a_deleted_study_is_not_handed_out_and_everything_labelled_is_no_error(site: Site, tmp_path) -> None:
+    end_leases(site)
+    waiting = [uid for uid in site.pool if uid not in completed(site)]
+    gone = site.annotator.next_sample()["id"]
+    end_leases(site)
+    site.archive.delete("Study", StudyInstanceUID=site.pool[gone].study)
+    given = []
+    while (answer := site.annotator.next_sample()).get("id"):
+        given.append(answer["id"])
+        site.annotator.submit(answer["id"], saved(site.pool[answer["id"]].label, tmp_path))
+    assert sorted(given) == sorted(set(waiting) - {gone})
+    assert answer == {}

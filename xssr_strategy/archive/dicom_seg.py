@@ -1,0 +1,220 @@
+"""Labels as DICOM SEG objects and back, on the voxels of the series that they segment."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pydicom_seg
+import SimpleITK as sitk
+from pydicom import dcmread
+
+from xssr_strategy.errors import UserError
+
+_SAME = 0.1  # voxels that corners may differ by on one and the same grid (our choice)
+_LOST = 0.5  # share of a label's volume that must lie on the image (our choice)
+_COLOURS = ((221, 84, 84), (84, 150, 221), (96, 190, 120), (230, 180, 60), (160, 110, 200), (90, 200, 200))
+
+
+def series_image(folder: Path) -> Any:
+    """The volume of a series as a SimpleITK image, slices sorted by position.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        names = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder))
+        if len(names) > 1:
+            return sitk.ReadImage(names)
+        (name,) = names or [str(next(folder.glob("*.dcm")))]
+        return sitk.ReadImage(name, imageIO="GDCMImageIO")
+    except (RuntimeError, StopIteration) as error:
+        raise UserError(f"{folder.name}: the series cannot be decoded; export it again to the archive.") from error
+
+
+def read_label_file(path: Path, reference: Any, names: Sequence[str]) -> Any:
+    """A label file on the grid of its image.
+
+    A file on another grid of the same space is resampled by nearest neighbour.
+
+    Args:
+        path: NIfTI, NRRD or whatever else SimpleITK reads.
+        reference: image of :func:`series_image`.
+        names: of the labels. With one, any value but zero is that label.
+
+    Returns:
+        SimpleITK image of bytes, value i being ``names[i - 1]``.
+
+    Raises:
+        UserError: unreadable, outside the image, or with values that are no label.
+    """
+    try:
+        if path.name.endswith((".nii", ".nii.gz")):
+            np.asarray(nib.Nifti1Image.from_filename(path).dataobj)  # SimpleITK reads a file that was cut off as well
+        label = sitk.ReadImage(str(path))
+        values = sitk.GetArrayViewFromImage(label)
+    except (RuntimeError, OSError, EOFError, nib.filebasedimages.ImageFileError) as error:
+        raise UserError("The label cannot be read: the file is damaged or cut off; submit it again.") from error
+    if label.GetNumberOfComponentsPerPixel() != 1 or label.GetDimension() != 3:
+        raise UserError("The label is not one volume of numbers; submit a label map such as label.nii.gz.")
+    present = np.unique(values)
+    if len(names) > 1 and not np.isin(present, np.arange(len(names) + 1)).all():
+        wrong = next(value for value in present if value not in range(len(names) + 1))
+        raise UserError(
+            f"The label holds the value {wrong:g}, but {','.join(names)} are the numbers 1 to {len(names)} on "
+            "background 0; submit it with these numbers or start the server with other --conf labels."
+        )
+    numbers = (values != 0) if len(names) == 1 else values
+    plain = sitk.GetImageFromArray(np.ascontiguousarray(numbers, dtype=np.uint8))
+    plain.CopyInformation(label)
+    return _onto(plain, reference)
+
+
+def write_segmentation(label: Any, folder: Path, names: Sequence[str], file: Path) -> str:
+    """Write a label as DICOM SEG with dcmqi.
+
+    Args:
+        label: image of :func:`read_label_file`; something must be drawn.
+        folder: the DICOM files of the series.
+        names: of the labels; SegmentLabel of the segments, however many of them are drawn.
+        file: to write.
+
+    Returns:
+        SeriesInstanceUID of the new object.
+
+    Raises:
+        UserError: dcmqi is not installed, or failed.
+    """
+    drawn = [int(value) for value in np.unique(sitk.GetArrayViewFromImage(label)) if value]
+    with tempfile.TemporaryDirectory() as temporary:
+        volume, description = Path(temporary) / "label.nrrd", Path(temporary) / "segments.json"
+        sitk.WriteImage(label, str(volume), useCompression=True)
+        description.write_text(json.dumps(_description(drawn, names)))
+        command = [_dcmqi(), "--inputImageList", str(volume), "--inputDICOMDirectory", str(folder)]
+        command += ["--inputMetadata", str(description), "--outputDICOM", str(file)]
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
+    if done.returncode or not file.is_file():
+        last = ((done.stdout + done.stderr).strip().splitlines() or ["no output"])[-1]
+        raise UserError(f"dcmqi could not write the label as DICOM SEG: {last}.")
+    return str(dcmread(file, stop_before_pixels=True).SeriesInstanceUID)
+
+
+def read_segmentation(file: Path, reference: Any, names: Sequence[str]) -> Any:
+    """A DICOM SEG on the grid of its image.
+
+    A segment is the label of the same SegmentLabel, in any case, else the one of its number. Where segments overlap
+    the higher label wins.
+
+    Args:
+        file: DICOM SEG, with whatever slices it stores.
+        reference: image of :func:`series_image`.
+        names: of the labels. With one, every segment is that label.
+
+    Returns:
+        SimpleITK image of bytes.
+
+    Raises:
+        UserError: unreadable, outside the image, or with segments that are no label.
+    """
+    try:
+        result = pydicom_seg.SegmentReader().read(dcmread(file))
+        segments = {number: _label_of(number, info, names) for number, info in result.segment_infos.items()}
+        images = {number: result.segment_image(number) for number in segments}
+    except UserError:
+        raise
+    except Exception as error:  # pydicom and pydicom_seg have many
+        raise UserError(f"the DICOM SEG {file.stem} cannot be read ({error}); submit the label again.") from error
+    whole = np.zeros(reference.GetSize()[::-1], dtype=np.uint8)
+    for number, value in sorted(segments.items(), key=lambda item: item[1]):
+        placed = _onto(sitk.Cast(images[number] > 0, sitk.sitkUInt8), reference)
+        whole[sitk.GetArrayViewFromImage(placed) > 0] = value
+    label = sitk.GetImageFromArray(whole)
+    label.CopyInformation(reference)
+    return label
+
+
+def _dcmqi() -> str:
+    """The program of this environment, activated or not, or of PATH."""
+    places = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    program = shutil.which("itkimage2segimage", path=places)
+    if program is None:
+        raise UserError("itkimage2segimage is not on PATH: pip install dcmqi.")
+    return program
+
+
+def _label_of(number: int, info: Any, names: Sequence[str]) -> int:
+    if len(names) == 1:
+        return 1
+    lowered = [name.lower() for name in names]
+    called = str(info.get("SegmentLabel", "")).strip().lower()
+    if called in lowered:
+        return lowered.index(called) + 1
+    if 1 <= number <= len(names):
+        return int(number)
+    raise UserError(f"its segment {number} '{called}' is none of the labels {','.join(names)}; change --conf labels.")
+
+
+def _description(drawn: Sequence[int], names: Sequence[str]) -> dict[str, Any]:
+    segments = [
+        {
+            "labelID": value,
+            "SegmentLabel": names[value - 1],
+            "SegmentDescription": names[value - 1],
+            "SegmentAlgorithmType": "SEMIAUTOMATIC",
+            "SegmentAlgorithmName": "MONAI Label",
+            "SegmentedPropertyCategoryCodeSequence": {
+                "CodeValue": "123037004",
+                "CodingSchemeDesignator": "SCT",
+                "CodeMeaning": "Anatomical Structure",
+            },
+            "SegmentedPropertyTypeCodeSequence": {
+                "CodeValue": "123037004",
+                "CodingSchemeDesignator": "SCT",
+                "CodeMeaning": "Anatomical Structure",
+            },
+            "recommendedDisplayRGBValue": list(_COLOURS[(value - 1) % len(_COLOURS)]),
+        }
+        for value in drawn
+    ]
+    return {
+        "ContentCreatorName": "MONAI Label",
+        "SeriesDescription": "MONAI Label segmentation",
+        "SeriesNumber": "300",
+        "InstanceNumber": "1",
+        "segmentAttributes": [segments],
+        "ContentLabel": "SEGMENTATION",
+        "ContentDescription": "Label submitted to MONAI Label",
+        "BodyPartExamined": "",
+    }
+
+
+def _onto(label: Any, reference: Any) -> Any:
+    """The label on the reference's grid; its voxels are taken as they are if they lie there already."""
+    if label.GetSize() == reference.GetSize() and _corner_shift(label, reference) < _SAME:
+        label.CopyInformation(reference)
+        return label
+    placed = sitk.Resample(label, reference, sitk.Transform(), sitk.sitkNearestNeighbor, 0, sitk.sitkUInt8)
+    if _volume(placed) < _LOST * _volume(label):
+        raise UserError("The label lies elsewhere in space than its image; draw it on the image itself.")
+    return placed
+
+
+def _corner_shift(label: Any, reference: Any) -> float:
+    """Largest distance between corresponding corners, in voxels of the finest axis."""
+    far = [side - 1 for side in reference.GetSize()]
+    corners = [tuple(side if bit >> axis & 1 else 0 for axis, side in enumerate(far)) for bit in range(8)]
+    places = (np.subtract(*(i.TransformIndexToPhysicalPoint(c) for i in (label, reference))) for c in corners)
+    return max(float(np.linalg.norm(place)) for place in places) / min(reference.GetSpacing())
+
+
+def _volume(label: Any) -> float:
+    return float(np.count_nonzero(sitk.GetArrayViewFromImage(label)) * np.prod(label.GetSpacing()))

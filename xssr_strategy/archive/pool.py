@@ -1,0 +1,221 @@
+"""The pool of an archive: series to annotate, those annotated already, and their files."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from xssr_strategy.archive import labels, listing
+from xssr_strategy.archive.cache import SeriesCache, cache_root
+from xssr_strategy.archive.client import Archive, ArchiveError, Series
+from xssr_strategy.archive.labels import LabelledSeries
+from xssr_strategy.archive.listing import Listing
+from xssr_strategy.archive.query import Query
+from xssr_strategy.database import open_database
+from xssr_strategy.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+MAX_AGE = 60.0
+"""Seconds after which the list of series is renewed (our choice)."""
+
+_LOOK_PATIENCE = 2.0  # seconds that a click may wait for an archive that hangs (our choice)
+_LOOK_PAUSE = 30.0  # seconds without another look after one that failed (our choice)
+_PRESETS = {"CT": "ct", "MR": "mri", "PT": "mri", "NM": "mri"}  # what is no volume counts as an X-ray
+_VERSION = 1
+_NOTES = "CREATE TABLE IF NOT EXISTS notes (image TEXT PRIMARY KEY, content TEXT NOT NULL);"
+
+
+class SeriesOf:
+    """The series that a query names, and their files.
+
+    Args:
+        query: with the URL of an archive.
+        asked_by: the option that holds the query, for messages.
+
+    Raises:
+        UserError: an unknown keyword, or DICOMweb support is not installed.
+    """
+
+    def __init__(self, query: Query, asked_by: str) -> None:
+        _check_keywords(query, asked_by)
+        self.archive = Archive(query.url)
+        self.cache = SeriesCache(self.archive, cache_root(query.url))
+        schema = listing.SCHEMA + labels.SCHEMA + _NOTES
+        self.db = open_database(
+            self.cache.root / "catalogue.sqlite", schema, _VERSION, "a catalogue of an archive", "it is asked for again"
+        )
+        self.listing = Listing(self.archive, query.matching(), self.db)
+
+    def files(self) -> dict[str, Path]:
+        """uid -> folder of every series, be it fetched or not; the archive is asked if its list is old.
+
+        Raises:
+            ArchiveError: the archive gave no usable answer and has never given one.
+        """
+        if self.listing.age > MAX_AGE:
+            self.renew_or_keep(self.listing.renew)
+        return {uid: self.cache.folder(uid) for uid in self.listing.series()}
+
+    def renew_or_keep(self, renew: Callable[[], None]) -> None:
+        """Ask the archive; what it said before holds if it gives no usable answer now.
+
+        Raises:
+            ArchiveError: it has never given one.
+        """
+        try:
+            renew()
+        except ArchiveError as error:
+            if not self.listing.series():
+                raise
+            logger.warning("The list of series is as it was: %s", error)
+            self.listing.postpone()
+
+    def fetch(self, progress: Callable[[int, int], None]) -> dict[str, str]:
+        """As :meth:`SeriesCache.fetch_all`, of all series."""
+        return self.cache.fetch_all(list(self.listing.series().values()), progress)
+
+
+class ArchivePool:
+    """The series of an archive that may be annotated; no answer of it waits for the archive but where it says so.
+
+    Args:
+        url: of the DICOMweb service.
+        filters: which series; DICOM keyword -> value.
+        source: the source domain, if it is in the same archive: its series are not in the pool.
+
+    Raises:
+        UserError: an unknown keyword, or DICOMweb support is not installed.
+        ArchiveError: the archive gave no usable answer and has never given one.
+    """
+
+    def __init__(self, url: str, filters: Mapping[str, str], source: SeriesOf | None = None) -> None:
+        query = Query(url.rstrip("/"), tuple(sorted(filters.items())))
+        self._of = SeriesOf(query, "MONAI_LABEL_DICOMWEB_SEARCH_FILTER")
+        self._source = source
+        self.archive, self.cache, self.query = self._of.archive, self._of.cache, query
+        self._labels = LabelledSeries(self.archive, self._of.db)
+        self._quick = Archive(query.url, _LOOK_PATIENCE)
+        self._no_look_until = 0.0
+        self._renewing = threading.Lock()
+        if self._of.listing.age > MAX_AGE:
+            self._of.renew_or_keep(self.renew)
+
+    def series(self) -> Mapping[str, Series]:
+        """uid -> series, sorted by uid; an old list is renewed in a thread meanwhile."""
+        if self._of.listing.age > MAX_AGE and self._renewing.acquire(blocking=False):
+            threading.Thread(target=self._renew_in_thread, name="archive listing", daemon=True).start()
+        source = self._source.listing.series() if self._source else {}
+        return {uid: one for uid, one in self._of.listing.series().items() if uid not in source}
+
+    def labelled(self) -> set[str]:
+        """uids of the series of the pool that have a segmentation in the archive."""
+        return set(self._labels.images()) & self.series().keys()
+
+    @property
+    def labels(self) -> LabelledSeries:
+        """What segments what."""
+        return self._labels
+
+    def renew(self) -> None:
+        """Ask the archive for all series and segmentations.
+
+        Raises:
+            ArchiveError: no usable answer.
+        """
+        self._of.listing.renew()
+        self._labels.renew()
+
+    def still_waits(self, uid: str) -> bool:
+        """Whether a series is in the archive and without a segmentation, by a look at its study.
+
+        An archive that does not answer within two seconds is not asked: the series is taken as it was listed.
+        """
+        series = self.series().get(uid)
+        if series is None:
+            return False
+        if time.monotonic() < self._no_look_until:
+            return uid not in self._labels.images()
+        try:
+            study = self._quick.search({}, series.study)
+            self._labels.learn(one for one in study if one.modality == "SEG")
+        except ArchiveError as error:
+            self._no_look_until = time.monotonic() + _LOOK_PAUSE
+            logger.warning("Series %s is handed out without a look at the archive: %s", uid, error)
+            return uid not in self._labels.images()
+        if uid not in {one.uid for one in study}:
+            logger.warning("Series %s is not in the archive any more.", uid)
+            self._of.listing.drop(uid)
+            return False
+        return uid not in self._labels.images()
+
+    def submit(self, uid: str, segmentation: str, file: Path, made: str) -> None:
+        """Store a DICOM SEG; its series counts as labelled as soon as the archive has acknowledged it.
+
+        Args:
+            uid: of the series.
+            segmentation: uid of the SEG's own series.
+            file: the SEG.
+            made: as :attr:`Segmentation.made`.
+
+        Raises:
+            ArchiveError: the archive did not take it.
+        """
+        self.archive.store(file)
+        self._no_look_until = 0.0
+        self._labels.submitted(uid, segmentation, self.series()[uid].study, made)
+
+    def fetch(self, progress: Callable[[int, int], None] = lambda done, total: None) -> dict[str, str]:
+        """As :meth:`SeriesCache.fetch_all`, of the whole pool."""
+        return self.cache.fetch_all(list(self.series().values()), progress)
+
+    def note(self, uid: str) -> dict[str, Any]:
+        """What was noted about a series."""
+        row = self._of.db.execute("SELECT content FROM notes WHERE image = ?", (uid,)).fetchone()
+        return {} if row is None else json.loads(row[0])
+
+    def add_note(self, uid: str, content: Mapping[str, Any]) -> None:
+        """Note something about a series, beside what was noted before."""
+        whole = json.dumps({**self.note(uid), **content}, default=str)
+        self._of.db.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (uid, whole))
+
+    def preset_name(self) -> str:
+        """The preset that suits most series, by their modality.
+
+        Raises:
+            UserError: there is no series.
+        """
+        modalities = Counter(one.modality for one in self.series().values())
+        if not modalities:
+            wanted = " and ".join(f"{key} {value}" for key, value in self.query.filters) or "any filter"
+            raise UserError(
+                f"--studies {self.query.url}: no series with {wanted} is there; name others with "
+                'MONAI_LABEL_DICOMWEB_SEARCH_FILTER, such as {"Modality":"MR"}.'
+            )
+        presets = Counter[str]()
+        for modality, count in modalities.items():
+            presets[_PRESETS.get(modality, "xray")] += count
+        return max(sorted(presets), key=lambda name: presets[name])
+
+    def _renew_in_thread(self) -> None:
+        try:
+            self._of.renew_or_keep(self.renew)
+        finally:
+            self._renewing.release()
+
+
+def _check_keywords(query: Query, asked_by: str) -> None:
+    from pydicom.datadict import tag_for_keyword
+
+    for keyword, _ in query.filters:
+        if tag_for_keyword(keyword) is None:
+            raise UserError(
+                f"{asked_by} {query}: DICOM knows no {keyword}, and an archive would pass over it; "
+                "use keywords such as Modality, StationName, StudyDate."
+            )

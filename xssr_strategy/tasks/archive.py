@@ -1,0 +1,255 @@
+"""MONAI Label's DICOMweb datastore, made right: labels count at once and come back as they were drawn."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+from fastapi import HTTPException
+from monailabel.datastore.dicom import DICOMWebDatastore
+from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore
+from monailabel.datastore.utils.convert import dicom_to_nifti
+from monailabel.interfaces.datastore import DefaultLabelTag
+
+from xssr_strategy.archive.client import ArchiveError, Series
+from xssr_strategy.archive.dicom_seg import read_label_file, read_segmentation, series_image, write_segmentation
+from xssr_strategy.archive.pool import ArchivePool
+from xssr_strategy.errors import UserError
+from xssr_strategy.tasks.datastore import plain_name
+
+logger = logging.getLogger(__name__)
+
+_NIFTI = ".nii.gz"
+_FINAL = DefaultLabelTag.FINAL
+
+
+class ArchiveDatastore(DICOMWebDatastore):
+    """The series of an archive as MONAI Label's images; a series is labelled once a DICOM SEG refers to it.
+
+    It is a ``DICOMWebDatastore`` because MONAI Label asks for that type before it answers with a DICOM SEG. The stock
+    class forgets for hours what was labelled, asks the archive for every segmentation anew, numbers the segments by
+    what happens to be drawn, and reads back a smaller volume than was submitted.
+
+    Args:
+        pool: of the archive.
+        labels: names of the labels 1, 2, ...
+    """
+
+    def __init__(self, pool: ArchivePool, labels: Sequence[str]) -> None:
+        self._pool, self._names = pool, tuple(labels)
+        self._client = pool.archive.client
+        self._search_filter = dict(pool.query.filters)
+        self._fetch_by_frame, self._convert_to_nifti = False, True
+        self._converting: dict[str, threading.Lock] = {}
+        self._ahead = ThreadPoolExecutor(1, thread_name_prefix="convert")
+        # The stock constructor would watch the folder, into which thousands of files are fetched.
+        LocalDatastore.__init__(self, str(pool.cache.root), extensions=(f"*{_NIFTI}",), auto_reload=False)
+
+    def name(self) -> str:
+        """URL of the archive."""
+        return self._pool.archive.url
+
+    def list_images(self) -> list[str]:
+        """uids of the series of the pool, sorted."""
+        return list(self._pool.series())
+
+    def get_labeled_images(self, label_tag: str | None = None, labels: list[str] | None = None) -> list[str]:
+        """uids of the series with a segmentation in the archive, sorted."""
+        return sorted(self._pool.labelled())
+
+    def get_unlabeled_images(self, label_tag: str | None = None, labels: list[str] | None = None) -> list[str]:
+        """uids of the other series, sorted."""
+        return sorted(self._pool.series().keys() - self._pool.labelled())
+
+    def get_image_uri(self, image_id: str) -> str:
+        """NIfTI file of a series, fetched and converted if it is not here yet.
+
+        Raises:
+            HTTPException: there is no such series (404), the archive does not give it (503), or it cannot be
+                decoded (422).
+        """
+        series = self._series(image_id)
+        file = Path(self.image_path(image_id))
+        with self._converting.setdefault(image_id, threading.Lock()):
+            try:
+                stale = not self._pool.cache.has(series)
+                folder = self._pool.cache.fetch(series)
+                if stale or not file.exists():
+                    self._convert(folder, file)
+            except ArchiveError as error:
+                raise HTTPException(503, str(error)) from None
+            except (RuntimeError, OSError) as error:
+                logger.warning("Series %s cannot be converted: %s", image_id, error)
+                raise HTTPException(422, f"{image_id}: the series cannot be decoded; skip it.") from None
+        return str(file)
+
+    def image_path(self, image_id: str) -> str:
+        """Where the NIfTI file of a series is, or will be."""
+        return str(self._pool.cache.root / f"{image_id}{_NIFTI}")
+
+    def make_ready(self, image_id: str) -> None:
+        """Convert a series in the background: whoever was given it asks for the file next."""
+        self._ahead.submit(self.get_image_uri, image_id)
+
+    def get_image_info(self, image_id: str) -> dict[str, Any]:
+        """What the archive says of the series, and what viewers noted."""
+        series = self._pool.series().get(image_id)
+        if series is None:
+            return {}
+        facts = {"SeriesInstanceUID": series.uid, "StudyInstanceUID": series.study, "Modality": series.modality}
+        return {
+            **series.info,
+            **facts,
+            "name": image_id,
+            "path": self.image_path(image_id),
+            **self._pool.note(image_id),
+        }
+
+    def update_image_info(self, image_id: str, info: dict[str, Any]) -> None:
+        """Note something about a series."""
+        self._series(image_id)
+        self._pool.add_note(image_id, info)
+
+    def save_label(
+        self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any], label_id: str = ""
+    ) -> str:
+        """Keep a label; a final one becomes a DICOM SEG in the archive first.
+
+        A label on which nothing is drawn cannot be a DICOM SEG: it is kept here alone.
+
+        Raises:
+            HTTPException: no such series (404), a label that does not fit it (422), or no answer from the archive
+                (503); nothing is kept then.
+        """
+        plain_name("tag", label_tag)
+        series = self._series(image_id)
+        with tempfile.TemporaryDirectory() as temporary:
+            try:
+                folder = self._pool.cache.fetch(series)
+                reference = series_image(folder)
+                given = Path(label_filename)
+                if given.name.endswith(".bin"):  # OHIF sends the voxels alone
+                    given = _from_voxels(given, reference, Path(temporary))
+                label = read_label_file(given, reference, self._names)
+                info = dict(label_info or {})
+                if label_tag == _FINAL:
+                    info |= self._submit(series, label, folder, Path(temporary))
+                self._keep(image_id, label, label_tag, info, Path(temporary))
+            except ArchiveError as error:
+                raise HTTPException(503, f"The label is not stored, submit it again later: {error}") from None
+            except UserError as error:
+                raise HTTPException(422, str(error)) from None
+        return image_id
+
+    def get_label_uri(self, label_id: str, label_tag: str, image_id: str = "") -> str:
+        """NIfTI file of a label on the voxels of its image; empty if there is none.
+
+        Raises:
+            HTTPException: the segmentation cannot be had (503) or not be read (422).
+        """
+        image = image_id or label_id
+        segmentation = self._pool.labels.segmentation(image) if label_tag == _FINAL else None
+        kept = self._datastore.label(image, label_tag)
+        if segmentation is None or (kept is not None and kept.info.get("SeriesInstanceUID") == segmentation.uid):
+            return str(LocalDatastore.get_label_uri(self, image, label_tag))
+        with tempfile.TemporaryDirectory() as temporary:
+            try:
+                found = Series(segmentation.uid, segmentation.study, "SEG")
+                self._pool.archive.download(found, Path(temporary))
+                file = next(Path(temporary).glob("*.dcm"))
+                reference = series_image(self._pool.cache.fetch(self._series(image)))
+                label = read_segmentation(file, reference, self._names)
+                self._keep(image, label, _FINAL, {"SeriesInstanceUID": segmentation.uid}, Path(temporary))
+            except (ArchiveError, StopIteration) as error:
+                raise HTTPException(503, f"The label of {image} cannot be fetched: {error}") from None
+            except UserError as error:
+                raise HTTPException(422, f"{image}: {error}") from None
+        return str(LocalDatastore.get_label_uri(self, image, _FINAL))
+
+    def datalist(self, full_path: bool = True) -> list[dict[str, Any]]:
+        """Images and final labels to train on; a label that cannot be had is left out with a warning."""
+        pairs = []
+        for image in self.get_labeled_images():
+            try:
+                pairs.append({"image": self.get_image_uri(image), "label": self.get_label_uri(image, _FINAL)})
+            except HTTPException as error:
+                logger.warning("left out of the training: %s", error.detail)
+        if full_path:
+            return pairs
+        root = self._pool.cache.root
+        return [{kind: os.path.relpath(path, root) for kind, path in pair.items()} for pair in pairs]
+
+    def status(self) -> dict[str, Any]:
+        """How many series and labels there are."""
+        completed = len(self.get_labeled_images())
+        others = LocalDatastore.status(self)["label_tags"]
+        return {"total": len(self.list_images()), "completed": completed, "label_tags": {**others, _FINAL: completed}}
+
+    def _series(self, image_id: str) -> Series:
+        series = self._pool.series().get(image_id)
+        if series is None:
+            raise HTTPException(404, f"{image_id}: the archive has no such series among those to annotate.")
+        return series
+
+    def _convert(self, folder: Path, file: Path) -> None:
+        converted = Path(dicom_to_nifti(str(folder)))
+        _move(converted, file)
+
+    def _submit(self, series: Series, label: Any, folder: Path, temporary: Path) -> dict[str, Any]:
+        made = time.strftime("%Y%m%d%H%M%S")
+        if not _drawn(label):
+            logger.warning("Nothing is drawn on %s: the label is kept here, a DICOM SEG cannot be empty.", series.uid)
+            self._pool.labels.submitted_empty(series.uid, made)
+            return {"SeriesInstanceUID": f"empty {series.uid}"}
+        file = temporary / "segmentation.dcm"
+        uid = write_segmentation(label, folder, self._names, file)
+        self._pool.submit(series.uid, uid, file, made)
+        return {"SeriesInstanceUID": uid, "StudyInstanceUID": series.study, "Modality": "SEG"}
+
+    def _keep(self, image_id: str, label: Any, tag: str, info: dict[str, Any], temporary: Path) -> None:
+        self.get_image_uri(image_id)  # the base class forgets labels without an image
+        file = temporary / f"label{_NIFTI}"
+        sitk.WriteImage(label, str(file), useCompression=True)
+        if image_id not in self._datastore.objects:
+            self._datastore.objects[image_id] = ImageLabelModel(image=DataModel(ext=_NIFTI))
+        LocalDatastore.save_label(self, image_id, str(file), tag, info)
+
+
+def _from_voxels(file: Path, reference: Any, temporary: Path) -> Path:
+    """Bytes in the order x, y, z -> a label file.
+
+    Raises:
+        UserError: there are not as many as the image has voxels.
+    """
+    values = np.fromfile(file, dtype=np.uint8)
+    size = reference.GetSize()
+    if values.size != int(np.prod(size)):
+        raise UserError(
+            f"The label has {values.size} voxels, but its image {' x '.join(map(str, size))}; submit it again."
+        )
+    label = sitk.GetImageFromArray(values.reshape(size[::-1]))
+    label.CopyInformation(reference)
+    whole = temporary / f"voxels{_NIFTI}"
+    sitk.WriteImage(label, str(whole))
+    return whole
+
+
+def _drawn(label: Any) -> bool:
+    return bool(np.any(sitk.GetArrayViewFromImage(label)))
+
+
+def _move(made: Path, file: Path) -> None:
+    """To its place in one step, from whatever disk."""
+    beside = file.with_name(f".{file.name}.{os.getpid()}")
+    shutil.move(made, beside)
+    beside.replace(file)

@@ -168,7 +168,11 @@ class Settings:
         60, _whole(1, 10**6), "1 or more", "How long an image handed out goes to nobody else; then it comes back."
     )
     workspace: Path | None = _key(
-        None, _path, "folder", "Where vectors, networks and logs are kept; `.xssr` in the studies folder by default."
+        None,
+        _path,
+        "folder",
+        "Where vectors and networks are kept; `.xssr` in the studies folder by default, below `~/.local/share/xssr` "
+        "for an archive.",
     )
     seed: int = _key(0, _whole(0, 2**32 - 1), "0 or more", "Of everything that draws random numbers.")
 

@@ -80,7 +80,7 @@ def test_a_labelled_image_comes_back_by_its_label(app: App, capsys) -> None:
 def test_a_folder_without_a_server(tmp_path: Path, capsys) -> None:
     studies = write(tmp_path / "studies", 2, 1)
     assert main(["pool", "--studies", str(studies)]) == 2
-    assert "no server has worked on this folder yet" in capsys.readouterr().out
+    assert "no server has worked on these studies yet" in capsys.readouterr().out
     assert not (studies / ".xssr").exists()
 
 

@@ -17,9 +17,9 @@ import pytest
 import SimpleITK as sitk
 
 from tests.data import DICOM, need
-from tests.e2e.dicom_series import WrittenSeries, write_phantom
+from tests.dicom_series import WrittenSeries, write_phantom
 from tests.e2e.harness import start_server
-from tests.e2e.orthanc import Orthanc
+from tests.orthanc import Orthanc
 from xssr_strategy.archive.dicom_seg import read_segmentation, series_image
 from xssr_strategy.demo.annotator import Annotator
 from xssr_strategy.demo.server import Server

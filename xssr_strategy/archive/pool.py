@@ -186,21 +186,8 @@ class ArchivePool:
         self._of.db.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (uid, whole))
 
     def preset_name(self) -> str:
-        """The preset that suits most series, by their modality.
-
-        Raises:
-            UserError: there is no series.
-        """
-        modalities = Counter(one.modality for one in self.series().values())
-        if not modalities:
-            wanted = " and ".join(f"{key} {value}" for key, value in self.query.filters) or "any filter"
-            raise UserError(
-                f"--studies {self.query.url}: no series with {wanted} is there; name others with "
-                'MONAI_LABEL_DICOMWEB_SEARCH_FILTER, such as {"Modality":"MR"}.'
-            )
-        presets = Counter[str]()
-        for modality, count in modalities.items():
-            presets[_PRESETS.get(modality, "xray")] += count
+        """The preset that suits most series, by their modality; there must be one."""
+        presets = Counter(_PRESETS.get(one.modality, "xray") for one in self.series().values())
         return max(sorted(presets), key=lambda name: presets[name])
 
     def _renew_in_thread(self) -> None:

@@ -34,9 +34,10 @@ class Query:
             ValueError: it is none of these.
         """
         url, _, filters = text.partition("?")
-        pairs = tuple(sorted(parse_qsl(filters, strict_parsing=True))) if filters else ()
-        if (url and not is_remote(url)) or not (url or pairs) or not all(key.isalnum() for key, _ in pairs):
-            raise ValueError(text)
+        pairs = tuple(sorted(parse_qsl(filters)))
+        whole = len(pairs) == len([part for part in filters.split("&") if part])
+        if (url and not is_remote(url)) or not (url or pairs) or not whole or not all(k.isalnum() for k, _ in pairs):
+            raise ValueError(f"no query: {text}")
         return cls(url.rstrip("/"), pairs)
 
     def at(self, url: str) -> Query:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import time
-from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -12,38 +11,39 @@ from rich.table import Table
 
 from xssr_strategy.embedding.store import TARGET, EmbeddingStore
 from xssr_strategy.errors import UserError
-from xssr_strategy.images.listing import find_images
 from xssr_strategy.leases import Leases
 from xssr_strategy.settings import parse_settings
+from xssr_strategy.studies import open_studies, resolved
 from xssr_strategy.workspace import beside
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the subcommand."""
     parser = commands.add_parser("pool", help="list labelled, leased, skipped and failed images; put them back")
-    parser.add_argument("--studies", type=Path, required=True, help="studies folder of a server")
+    parser.add_argument("--studies", required=True, help="studies folder or DICOMweb URL of a server")
     parser.add_argument("--skip", metavar="IMAGE", nargs="+", default=[], help="ids to leave out from now on")
     parser.add_argument("--reason", default="", help="why they are left out, such as 'motion'")
     parser.add_argument(
         "--back", metavar="IMAGE", nargs="+", default=[], help="ids of leased, skipped or failed images to put back"
     )
+    parser.add_argument("--source", help="as the server's, if it is in the same archive: its series are not listed")
     parser.add_argument("--workspace", help="where the server keeps its vectors (default: .xssr in the studies folder)")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Do what is asked, then list."""
-    conf = {} if arguments.workspace is None else {"workspace": arguments.workspace}
-    images = find_images(arguments.studies)
-    workspace = beside(arguments.studies, parse_settings(conf, prefix="--"))
+    conf = {name: value for name in ("source", "workspace") if (value := getattr(arguments, name)) is not None}
+    settings = resolved(parse_settings(conf, prefix="--"), arguments.studies)
+    workspace = beside(arguments.studies, settings)
+    studies = open_studies(arguments.studies, settings)
+    images, labelled = studies.images, studies.labelled
     if not workspace.store.exists():
         raise UserError(
-            f"{workspace.root}: no server has worked on this folder yet; start one with xssr serve, "
+            f"{workspace.root}: no server has worked on these studies yet; start one with xssr serve, "
             "or name its workspace with --workspace."
         )
     store, leases = EmbeddingStore(workspace.store), Leases(workspace.leases)
-    labels = arguments.studies / "labels" / "final"
-    labelled = find_images(labels) if labels.is_dir() else {}
 
     if arguments.skip and not arguments.reason.strip():
         raise UserError("--skip needs --reason TEXT: the next person will ask why the image was left out.")
@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
     skipped, out = leases.skipped(), leases.out()
     failed = {image: reason for image, (_, reason) in store.failures(TARGET).items()}
-    rows = [(image, "labelled", str(path)) for image, path in labelled.items() if image in images]
+    rows = [(image, "labelled", where) for image, where in labelled.items()]
     rows += [(image, "skipped", reason) for image, reason in skipped.items() if image in images]
     rows += [(image, "failed", reason) for image, reason in failed.items() if image in images]
     for image, lease in out.items():

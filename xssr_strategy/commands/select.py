@@ -13,13 +13,15 @@ from rich.table import Table
 
 from xssr_strategy import worklist
 from xssr_strategy.commands.plot import check_plot, draw_selection
+from xssr_strategy.commands.worklist_files import VIEWER, write_worklist
 from xssr_strategy.console import StageProgress
 from xssr_strategy.embedding.store import EmbeddingStore
 from xssr_strategy.errors import UserError
-from xssr_strategy.images.listing import find_images, image_extension
+from xssr_strategy.images.listing import image_extension
 from xssr_strategy.leases import Leases
 from xssr_strategy.ranking import Ranking, rank, reason, standardised_vectors
 from xssr_strategy.settings import parse_settings
+from xssr_strategy.studies import open_studies, resolved
 from xssr_strategy.workspace import beside, for_reading
 
 _CONF = ("source", "budget", "alpha", "combination", "encoder", "encoder_steps", "preset", "seed", "workspace")
@@ -29,11 +31,13 @@ _COLUMNS = ("rank", "image", "path", "score", "density", "novelty", "diversity",
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the subcommand."""
     parser = commands.add_parser("select", help="write the worklist: which images to annotate, in which order")
-    parser.add_argument("--studies", type=Path, required=True, help="folder of unlabelled target images")
+    parser.add_argument("--studies", required=True, help="folder of unlabelled target images, or DICOMweb URL")
     parser.add_argument("--source", help="folder of unlabelled images of the domain you know")
     parser.add_argument("--exclude", type=Path, help="text file of image ids, one a line, that are not in the pool")
     parser.add_argument("--budget", help="number of images, or a percentage of the pool (default 5%%)")
     parser.add_argument("--out", type=Path, default=Path("picks.csv"), help="CSV file to write (default picks.csv)")
+    parser.add_argument("--worklist", type=Path, help="CSV file for annotators; of an archive also a page of links")
+    parser.add_argument("--viewer", default=VIEWER, help=f"server that the links open (default {VIEWER})")
     parser.add_argument("--plot", type=Path, help="picture of the picks and the calibration (.png, .pdf or .svg)")
     parser.add_argument("--alpha", help="auto, or 0 to 1")
     parser.add_argument("--combination", help="product or sum")
@@ -48,10 +52,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Rank the pool, print why, and write the CSV file."""
     conf = {name: value for name in _CONF if (value := getattr(arguments, name)) is not None}
-    settings = parse_settings(conf, prefix="--")
-    images = find_images(arguments.studies)
-    if not arguments.out.parent.is_dir():
-        raise UserError(f"--out {arguments.out}: its folder does not exist; make it or name another.")
+    settings = resolved(parse_settings(conf, prefix="--"), arguments.studies)
+    for option in ("out", "worklist"):
+        file = getattr(arguments, option)
+        if file is not None and not file.parent.is_dir():
+            raise UserError(f"--{option} {file}: its folder does not exist; make it or name another.")
+    studies = open_studies(arguments.studies, settings)
+    images = studies.images
     if arguments.plot is not None:
         check_plot(arguments.plot)
     excluded = _excluded(arguments.exclude)
@@ -66,8 +73,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         raise UserError(
             f"--budget {settings.budget}: the pool has only {len(pool)} images; ask for that many or fewer."
         )
-    labels = arguments.studies / "labels" / "final"
-    labelled = set(find_images(labels)) & set(pool) if labels.is_dir() else set()
+    labelled = studies.labelled.keys() & pool.keys()
     wanted = settings.budget.of(len(pool))
     if len(pool) == len(labelled):
         raise UserError(f"--studies {arguments.studies}: all {len(pool)} images are labelled; nothing is left to pick.")
@@ -75,7 +81,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     learned_from = worklist.source_images(settings) or pool
     workspace = for_reading(arguments.studies, settings, worklist.images_digest(learned_from))
     store = EmbeddingStore(workspace.store)
-    preset = worklist.choose_preset(pool, settings, store)
+    detected = None if studies.archive is None else studies.archive.preset_name()
+    preset = worklist.choose_preset(pool, settings, store, detected)
     console.print(
         f"{len(pool)} images in the pool, {len(labelled)} labelled, preset {preset.name}, vectors in {workspace.root}",
         highlight=False,
@@ -83,6 +90,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         soft_wrap=True,
     )
     with StageProgress(console) as progress:
+        for why in studies.fetch(lambda done, total: progress(worklist.FETCHING, done, total)).values():
+            console.print(f"set aside: {why}", style="yellow", highlight=False, markup=False, soft_wrap=True)
         checkpoint, report = worklist.prepare(pool, settings, preset, workspace, store, progress)
         ranking = rank(checkpoint.id, pool, labelled, settings, store, picks_wanted=wanted)
     console.print(f"{report.embedded} images embedded now, {report.unchanged} found embedded.", highlight=False)
@@ -98,6 +107,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             terms = [f"{value:.6f}" for value in (pick.score, pick.density, pick.novelty, pick.diversity)]
             writer.writerow([pick.rank, pick.image, pool[pick.image], *terms, reason(pick, ranking)])
     console.print(f"{len(picks)} picks written to {arguments.out}", highlight=False, markup=False, soft_wrap=True)
+    if arguments.worklist is not None:
+        for file in write_worklist(arguments.worklist, ranking, studies, arguments.viewer):
+            console.print(f"Worklist written to {file}", highlight=False, markup=False, soft_wrap=True)
     if arguments.plot is not None:
         _plot(arguments.plot, checkpoint.id, pool, ranking, store)
         console.print(f"Picture written to {arguments.plot}", highlight=False, markup=False, soft_wrap=True)

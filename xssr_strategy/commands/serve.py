@@ -11,9 +11,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from xssr_strategy.archive.query import is_remote
 from xssr_strategy.errors import UserError
 from xssr_strategy.settings import parse_settings
-from xssr_strategy.workspace import FOLDER
+from xssr_strategy.workspace import beside
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -24,7 +25,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         epilog="Everything after -- goes to `monailabel start_server` as it is.",
     )
     parser.add_argument("--studies", required=True, help="folder of images, or DICOMweb URL")
-    parser.add_argument("--source", help="folder of unlabelled images of the domain you know")
+    parser.add_argument("--source", help="folder or series of an archive: unlabelled images of the domain you know")
     parser.add_argument("--labels", help="names of the labels, separated by commas")
     parser.add_argument("--conf", nargs=2, action="append", default=[], metavar=("KEY", "VALUE"), help="any setting")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1: this machine)")
@@ -57,11 +58,9 @@ def server_command(
             f"MONAI Label cannot be imported ({error}): install it with pip install 'xssr-strategy[server]'."
         ) from None
     settings = parse_settings(dict(conf))
-    remote = studies.startswith(("http://", "https://"))
-    if not remote and not Path(studies).is_dir():
+    if not is_remote(studies) and not Path(studies).is_dir():
         raise UserError(f"--studies {studies}: no such folder; name the folder that holds the images.")
-    home = settings.workspace or (Path.cwd() if remote else Path(studies).resolve()) / FOLDER
-    app = _app_folder(home / "app")
+    app = _app_folder(beside(studies, settings).root.resolve() / "app")
     command = [sys.executable, "-m", "monailabel.main", "start_server", "--app", str(app), "--studies", studies]
     command += ["--host", host, "--port", port]
     for key, value in conf:

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import HTTPException
 from monailabel.config import settings
 from monailabel.datastore.local import LocalDatastore
+from monailabel.interfaces.datastore import DefaultLabelTag
 
 from xssr_strategy.images.listing import EXTENSIONS, find_images, image_extension
 from xssr_strategy.images.reading import UnreadableImage, read_image
@@ -56,6 +57,11 @@ class StudiesDatastore(LocalDatastore):
             raise HTTPException(422, "The label cannot be read: it is damaged or cut off; submit it again.") from None
         saved: str = super().save_label(image_id, label_filename, plain_name("tag", label_tag), label_info)
         return saved
+
+    def is_labelled_on_disk(self, image_id: str) -> bool:
+        """Whether a final label lies in the folder, be it one of another server that this one has not noticed yet."""
+        final = Path(self._datastore.label_path(DefaultLabelTag.FINAL))
+        return any((final / f"{image_id}{extension}").exists() for extension in EXTENSIONS)
 
     def _list_files(self, path: str, patterns: list[str]) -> dict[str, str]:
         if Path(path) == Path(self._datastore.image_path()):

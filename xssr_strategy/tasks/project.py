@@ -5,25 +5,23 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
-from monailabel.config import settings as monailabel_settings
 from monailabel.interfaces.datastore import Datastore
 
 from xssr_strategy import worklist
-from xssr_strategy.archive.pool import ArchivePool, SeriesOf
-from xssr_strategy.archive.query import Query, is_remote
 from xssr_strategy.embedding.pool import failure_state, outstanding
 from xssr_strategy.embedding.store import SOURCE, TARGET, EmbeddingStore
 from xssr_strategy.errors import UserError
-from xssr_strategy.images.listing import find_images
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.leases import Leases
 from xssr_strategy.ranking import Ranking, follows, ranking_key, read_ranking
 from xssr_strategy.settings import Settings, parse_settings
+from xssr_strategy.studies import open_studies, resolved
+from xssr_strategy.tasks.datastore import StudiesDatastore
 from xssr_strategy.tasks.startup import StartupError
 from xssr_strategy.workspace import beside
 
@@ -82,25 +80,15 @@ class Project:
 
     def __init__(self, studies: str, conf: Mapping[str, str]) -> None:
         try:
-            self.settings: Settings = _resolved(parse_settings(conf), studies)
+            self.settings: Settings = resolved(parse_settings(conf), studies)
             self.workspace = beside(studies, self.settings)
-            images: dict[str, Path] = {}
-            detected: str | None = None
-            self.archive: ArchivePool | None = None
-            if is_remote(studies):
-                self.archive = open_archive(studies, self.settings)
-                detected = self.archive.preset_name()
-            else:
-                images = find_images(Path(studies))
-                if not images:
-                    raise UserError(
-                        f"--studies {studies}: no image is there; put images (NIfTI, NRRD, MHA, PNG, JPEG, TIFF, "
-                        "DICOM) into that folder itself."
-                    )
+            found = open_studies(studies, self.settings)
+            self.archive = found.archive
+            detected = None if found.archive is None else found.archive.preset_name()
             worklist.source_images(self.settings)
             self.store = EmbeddingStore(self.workspace.store)
             self.leases = Leases(self.workspace.leases, self.settings.lease_minutes)
-            self.preset: Preset = worklist.choose_preset(images, self.settings, self.store, detected)
+            self.preset: Preset = worklist.choose_preset(found.images, self.settings, self.store, detected)
         except UserError as error:
             raise StartupError(str(error)) from None
         self._seen: tuple[int, int] | None = None
@@ -125,9 +113,11 @@ class Project:
         for uid, reason in failed.items():
             self.store.set_aside(TARGET, uid, failure_state(self.preset, _NOT_FETCHED), reason)
 
-    def still_waits(self, image: str) -> bool:
-        """Whether an image may still be annotated, by a look at the archive if it is in one."""
-        return self.archive is None or self.archive.still_waits(image)
+    def still_waits(self, image: str, datastore: Datastore) -> bool:
+        """Whether an image may still be annotated, by a look at the archive or the folder itself."""
+        if self.archive is not None:
+            return self.archive.still_waits(image)
+        return not (isinstance(datastore, StudiesDatastore) and datastore.is_labelled_on_disk(image))
 
     def labelled(self, datastore: Datastore) -> set[str]:
         """Images with a final label."""
@@ -258,34 +248,6 @@ class Project:
         if note is None or not path.exists():
             return None, False
         return note["id"], path.stat().st_mtime_ns != note["written"]
-
-
-def open_archive(studies: str, settings: Settings) -> ArchivePool:
-    """The pool of a DICOMweb URL: MONAI Label's filter, less the series of the source.
-
-    Raises:
-        UserError: no series, or no usable answer.
-    """
-    query = settings.source
-    source = None
-    if isinstance(query, Query) and query.url == studies.rstrip("/"):
-        source = SeriesOf(query, "--conf source")
-        source.files()
-    return ArchivePool(studies, series_filter(), source)
-
-
-def series_filter() -> dict[str, str]:
-    """``MONAI_LABEL_DICOMWEB_SEARCH_FILTER``: MONAI Label's own setting, by default computed tomography."""
-    return {str(key): str(value) for key, value in monailabel_settings.MONAI_LABEL_DICOMWEB_SEARCH_FILTER.items()}
-
-
-def _resolved(settings: Settings, studies: str) -> Settings:
-    query = settings.source
-    if not isinstance(query, Query) or query.url:
-        return settings
-    if not is_remote(studies):
-        raise UserError(f"--conf source {query}: is a filter on an archive, but --studies is a folder; name a folder.")
-    return replace(settings, source=query.at(studies))
 
 
 class Heartbeat:

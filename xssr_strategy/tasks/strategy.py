@@ -57,8 +57,8 @@ class _PoolStrategy(Strategy):
         free = [image for image in candidates if image not in out]
         while free:
             answer = self._choose(free, datastore)
-            if not self._project.still_waits(answer["id"]):
-                free.remove(answer["id"])  # labelled or deleted in the archive a moment ago
+            if not self._project.still_waits(answer["id"], datastore):
+                free.remove(answer["id"])  # labelled or deleted by others a moment ago
                 continue
             if leases.take(answer["id"], client):
                 return {**answer, "leased_until": leases.out()[answer["id"]].ends}

@@ -1,0 +1,224 @@
+"""The pool of a real Orthanc, without a server."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from tests.dicom_series import WrittenSeries, write_phantom
+from tests.orthanc import Orthanc
+from xssr_strategy.archive.client import Archive, ArchiveDown, ArchiveError, Series
+from xssr_strategy.archive.pool import MAX_AGE, ArchivePool, SeriesOf
+from xssr_strategy.archive.query import Query
+from xssr_strategy.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory) -> Iterator[Orthanc]:
+    with Orthanc(tmp_path_factory.mktemp("orthanc")) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("MONAI_LABEL_DICOMWEB_CACHE_PATH", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def series(archive: Orthanc, tmp_path) -> list[WrittenSeries]:
+    """Four series in an otherwise empty archive, loaded in the reverse of the order of their uids."""
+    for study in archive.ask("/studies"):
+        archive.ask(f"/studies/{study}", method="DELETE")
+    made = [write_phantom(tmp_path / "made", number, shape=(16, 16, 5)) for number in range(4)]
+    for one in sorted(made, key=lambda one: one.uid, reverse=True):
+        archive.load(one.files)
+    return made
+
+
+def test_series_are_sorted_whatever_the_order_of_the_archive(archive, series) -> None:
+    pool = ArchivePool(archive.url, {"Modality": "CT"})
+    assert list(pool.series()) == sorted(one.uid for one in series)
+    first = pool.series()[series[0].uid]
+    assert (first.study, first.modality, first.instances) == (series[0].study, "CT", 5)
+    assert first.info["PatientID"] == series[0].patient
+    assert pool.preset_name() == "ct"
+    assert pool.labelled() == set()
+
+
+def test_each_series_is_fetched_once_and_a_fetch_goes_on_where_it_was(archive, series, monkeypatch) -> None:
+    pool = ArchivePool(archive.url, {"Modality": "CT"})
+    fetched: list[str] = []
+    download = Archive.download
+
+    def counted(self: Archive, one: Series, folder: Path) -> int:
+        if len(fetched) == 2:
+            raise ArchiveDown("gone")
+        fetched.append(one.uid)
+        return download(self, one, folder)
+
+    monkeypatch.setattr(Archive, "download", counted)
+    with pytest.raises(ArchiveDown):
+        pool.fetch()
+    there = {path.name for path in pool.cache.root.iterdir() if path.is_dir()}
+    assert there == set(fetched)  # whole or not at all, and nothing half done stays
+    monkeypatch.setattr(Archive, "download", download)
+    seen: list[tuple[int, int]] = []
+    assert pool.fetch(lambda done, total: seen.append((done, total))) == {}
+    assert seen[0] == (2, 4)
+    assert seen[-1] == (4, 4)
+    assert all(len(list(pool.cache.folder(one.uid).glob("*.dcm"))) == 5 for one in series)
+    seen.clear()
+    pool.fetch(lambda done, total: seen.append((done, total)))
+    assert seen == []
+
+
+def test_a_series_that_grew_in_the_archive_is_fetched_again(archive, series, tmp_path) -> None:
+    grown = write_phantom(tmp_path / "grown", 9, shape=(16, 16, 5))
+    archive.load(grown.files[:3])
+    pool = ArchivePool(archive.url, {"Modality": "CT"})
+    pool.fetch()
+    assert len(list(pool.cache.folder(grown.uid).glob("*.dcm"))) == 3
+    archive.load(grown.files[3:])
+    pool.renew()
+    pool.fetch()
+    assert len(list(pool.cache.folder(grown.uid).glob("*.dcm"))) == 5
+
+
+def test_one_series_that_cannot_be_had_does_not_stop_the_others(archive, series, monkeypatch) -> None:
+    pool = ArchivePool(archive.url, {"Modality": "CT"})
+    bad, download = series[1].uid, Archive.download
+
+    def partly(self: Archive, one: Series, folder: Path) -> int:
+        count = download(self, one, folder)
+        return count - 1 if one.uid == bad else count
+
+    monkeypatch.setattr(Archive, "download", partly)
+    failed = pool.fetch()
+    assert list(failed) == [bad]
+    assert f"sent 4 of 5 instances of series {bad}" in failed[bad]
+
+
+def test_what_was_listed_holds_while_the_archive_is_down(archive, series) -> None:
+    listed = list(ArchivePool(archive.url, {"Modality": "CT"}).series())
+    archive.stop()
+    try:
+        pool = ArchivePool(archive.url, {"Modality": "CT"})  # listed a moment ago
+        pool._of.listing._listed -= 2 * MAX_AGE
+        assert list(pool.series()) == listed  # nobody waits for the renewal
+        begin = time.monotonic()
+        assert pool.still_waits(listed[0])
+        assert time.monotonic() - begin < 4
+        with pytest.raises(ArchiveDown, match=r"does not answer .*start the archive or correct its address"):
+            pool.renew()
+        with pytest.raises(ArchiveDown):
+            ArchivePool(archive.url, {"Modality": "MR"})  # never listed
+    finally:
+        archive.start()
+
+
+def test_a_source_in_the_same_archive_is_not_in_the_pool(archive, series, tmp_path) -> None:
+    old = write_phantom(tmp_path / "old", 1, station="OLD", shape=(16, 16, 5))
+    archive.load(old.files)
+    source = SeriesOf(Query.parse("?StationName=OLD&Modality=CT").at(archive.url), "--conf source")
+    assert list(source.files()) == [old.uid]
+    pool = ArchivePool(archive.url, {"Modality": "CT"}, source)
+    assert old.uid not in pool.series()
+    assert len(pool.series()) == len(series)
+
+
+def test_an_unknown_keyword_is_refused_because_an_archive_would_pass_over_it(archive) -> None:
+    with pytest.raises(UserError, match="DICOM knows no Modalty"):
+        ArchivePool(archive.url, {"Modalty": "CT"})
+
+
+@pytest.mark.parametrize("text", ["ftp://host/x", "?", "http://host/dicom-web?Modality", "folder?Modality=CT", ""])
+def test_what_is_no_query(text) -> None:
+    with pytest.raises(ValueError, match="no query"):
+        Query.parse(text)
+
+
+def test_a_query_is_written_as_it_is_read() -> None:
+    query = Query.parse("http://host/dicom-web/?StationName=A%20B&Modality=CT")
+    assert query.matching() == {"Modality": "CT", "StationName": "A B"}
+    assert str(query) == "http://host/dicom-web?Modality=CT&StationName=A B"
+    assert query.at("http://other") is query
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "sentence"),
+    [
+        (401, b"", ArchiveDown, "refuses access .*MONAI_LABEL_DICOMWEB_USERNAME"),
+        (500, b"oops", ArchiveError, "failed at searching series .status 500"),
+        (200, b"<html>It works!</html>", ArchiveDown, "does not answer as a DICOMweb service"),
+    ],
+)
+def test_answers_that_are_none_become_a_sentence(status, body, kind, sentence) -> None:
+    class Broken(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Broken) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            with pytest.raises(kind, match=sentence) as caught:
+                Archive(f"http://127.0.0.1:{server.server_port}/dicom-web").search({"Modality": "CT"})
+        finally:
+            server.shutdown()
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_an_archive_that_hangs_is_given_up() -> None:
+    class Hanging(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            time.sleep(3)
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hanging) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            with pytest.raises(ArchiveDown, match="does not answer"):
+                Archive(f"http://127.0.0.1:{server.server_port}/dicom-web", patience=0.3).search({})
+        finally:
+            server.shutdown()
+
+
+def test_a_portioned_answer_is_read_to_its_end(archive, series, monkeypatch) -> None:
+    asked: list[int | None] = []
+    client = Archive(archive.url)
+    search = client.client.search_for_series
+
+    def two_at_a_time(study=None, offset=None, **more):
+        asked.append(offset)
+        return search(study, offset=offset, limit=2, **more)
+
+    monkeypatch.setattr(client.client, "search_for_series", two_at_a_time)
+    assert len(client.search({"Modality": "CT"})) == 4
+    assert asked == [None, 2, 4]
+
+
+def test_abandoned_downloads_are_removed(archive, series) -> None:
+    import os
+
+    pool = ArchivePool(archive.url, {"Modality": "CT"})
+    left, running = pool.cache.root / ".part-left", pool.cache.root / ".part-running"
+    for folder in (left, running):
+        folder.mkdir(parents=True)
+    os.utime(left, (1, 1))
+    pool.fetch()
+    assert not left.exists()
+    assert running.exists()
+    shutil.rmtree(running)

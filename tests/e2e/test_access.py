@@ -1,0 +1,316 @@
+"""Who gets in, with ``MONAI_LABEL_AUTH_ENABLE``: a real server and a realm that signs tokens."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+import jwt
+import psutil
+import pytest
+import requests
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from tests.e2e.harness import APP, environment
+from tests.e2e.slicer import Refused, Slicer
+from tests.test_worklist import write
+from xssr_strategy.demo.server import Server, free_port
+from xssr_strategy.tasks.access import ALGORITHMS
+
+pytestmark = pytest.mark.e2e
+
+USER, ANNOTATOR, ADMIN = "monailabel-user", "monailabel-annotator", "monailabel-admin"
+REALM = "/realms/monailabel"
+
+# What anybody may see, and why.
+OPEN = {
+    ("GET", "/"): "page that shows the interface; no data",
+    ("GET", "/docs"): "the same",
+    ("HEAD", "/docs"): "the same",
+    ("GET", "/openapi.json"): "what the page shows",
+    ("HEAD", "/openapi.json"): "the same",
+    ("GET", "/favicon.ico"): "an icon",
+    ("GET", "/static"): "files of these pages",
+    ("GET", "/auth/"): "viewers ask here whether they need a token",
+    ("POST", "/auth/token"): "here viewers get one",
+}
+
+# Run in a process of its own, because MONAI Label reads its settings once.
+_LIST_ROUTES = """
+import json, os, sys
+sys.stdout = sys.stderr
+from monailabel.app import app
+def flat(routes):
+    for route in routes:
+        included = getattr(route, "original_router", None)  # of FastAPI 0.130 and later
+        if included is not None:
+            yield from flat(included.routes)
+        else:
+            yield from ((method, route.path) for method in getattr(route, "methods", None) or ["GET"])
+print(json.dumps(sorted(set(flat(app.routes)))), file=sys.__stdout__)
+"""
+
+
+class Realm:
+    """The identity provider, as far as MONAI Label asks it: the public key, and a token for a password."""
+
+    def __init__(self) -> None:
+        self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        der = self.key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        self.public = base64.b64encode(der).decode()
+        self.users: dict[str, tuple[str, list[str]]] = {}
+        realm = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                pages = {
+                    REALM: {"realm": "monailabel", "public_key": realm.public},
+                    f"{REALM}/.well-known/openid-configuration": {"token_endpoint": f"{realm.uri}/token"},
+                }
+                self.answer(200 if self.path in pages else 404, pages.get(self.path, {}))
+
+            def do_POST(self) -> None:
+                form = parse_qs(self.rfile.read(int(self.headers["content-length"])).decode())
+                name, password = form["username"][0], form["password"][0]
+                if realm.users.get(name, ("", []))[0] != password:
+                    self.answer(401, {"error": "invalid_grant"})
+                else:
+                    self.answer(200, {"access_token": realm.token(realm.users[name][1]), "token_type": "Bearer"})
+
+            def answer(self, status: int, content: dict[str, Any]) -> None:
+                self.send_response(status)
+                self.send_header("content-type", "application/json")
+                self.end_headers()
+                self.wfile.write(json.dumps(content).encode())
+
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name of the base class
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.uri = f"http://127.0.0.1:{self._server.server_address[1]}{REALM}"
+
+    def __enter__(self) -> Realm:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def claims(self, roles: Sequence[str], lasts: float = 600) -> dict[str, Any]:
+        return {
+            "preferred_username": "ann",
+            "realm_access": {"roles": list(roles)},
+            "exp": int(time.time() + lasts),
+        }
+
+    def token(self, roles: Sequence[str], lasts: float = 600, algorithm: str = "RS256") -> str:
+        return jwt.encode(self.claims(roles, lasts), self.key, algorithm)
+
+    def pem(self) -> bytes:
+        """The public key as MONAI Label makes it of the realm's answer."""
+        return f"-----BEGIN PUBLIC KEY-----\n{self.public}\n-----END PUBLIC KEY-----".encode()
+
+
+class GuardedServer(Server):
+    """A server that shows nobody its ``/info/``."""
+
+    def _wait_for_answer(self) -> None:
+        deadline = time.monotonic() + self._wait
+        while True:
+            assert self.running(), self.log.read_text()
+            try:
+                if requests.get(f"{self.url}/auth/", timeout=10).status_code == 200:
+                    return
+            except requests.RequestException:
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """A server, its realm, and every way to it as method and path."""
+
+    server: GuardedServer
+    realm: Realm
+    routes: list[tuple[str, str]]
+
+    def ask(self, method: str, path: str, token: str | None = None, **more: Any) -> requests.Response:
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        url = self.server.url + re.sub(r"\{[^}]*\}", "x", path)
+        return requests.request(method, url, headers=headers, timeout=30, allow_redirects=False, **more)
+
+    def closed(self) -> list[tuple[str, str]]:
+        """The routes that need a token; what comes of ``/reload`` has a test of its own."""
+        return [route for route in self.routes if route not in OPEN and route != ("POST", "/reload")]
+
+    def status(self, token: str | None) -> int:
+        return self.ask("GET", "/info/", token).status_code
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    folder = tmp_path_factory.mktemp("access")
+    studies, port = write(folder / "studies", 8, 1), free_port()
+    with Realm() as realm, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MONAI_LABEL_AUTH_ENABLE", "true")
+        patch.setenv("MONAI_LABEL_AUTH_REALM_URI", realm.uri)
+        listing = subprocess.run(
+            [sys.executable, "-c", _LIST_ROUTES], env=environment(), capture_output=True, check=True, timeout=120
+        )
+        routes = [(method, path) for method, path in json.loads(listing.stdout)]
+        command = ["monailabel", "start_server", "--app", str(APP), "--studies", str(studies)]
+        command += ["--host", "127.0.0.1", "--port", str(port), "--conf", "encoder_steps", "2"]
+        with GuardedServer(command, port, environment(), folder / "server.log", 240) as server:
+            yield Guarded(server, realm, routes)
+
+
+def test_the_server_and_its_background_processes_listen_on_one_port_of_this_machine(guarded: Guarded) -> None:
+    port = int(guarded.server.url.rpartition(":")[2])
+    token = guarded.realm.token([USER, ADMIN])
+    assert guarded.ask("POST", "/train/encoder", token).status_code == 200
+    sizes = set()
+    while guarded.ask("GET", "/train/", token).json()["status"] in ("SUBMITTED", "RUNNING"):
+        server = psutil.Process(guarded.server.pid)
+        family = {server.pid, *(child.pid for child in server.children(recursive=True))}
+        sockets = [it for it in psutil.net_connections("inet") if it.pid in family]
+        listening = {(*it.laddr,) for it in sockets if it.status == psutil.CONN_LISTEN or not it.raddr}
+        assert listening == {("127.0.0.1", port)}
+        sizes.add(len(family))
+        time.sleep(0.1)
+    assert max(sizes) > 1
+
+
+def test_the_routes_are_all_there(guarded: Guarded) -> None:
+    shown = guarded.ask("GET", "/openapi.json").json()["paths"]
+    methods = {(method.upper(), path) for path, ways in shown.items() for method in ways}
+    assert methods <= set(guarded.routes)
+    assert len(guarded.routes) > len(methods)  # and the hidden ones
+    assert set(OPEN) <= set(guarded.routes)
+
+
+def test_without_a_token_every_route_is_closed_but_the_open_ones(guarded: Guarded) -> None:
+    answers = {route: guarded.ask(*route).status_code for route in guarded.closed()}
+    assert {route: status for route, status in answers.items() if status != 401} == {}
+
+
+def test_nobody_reloads_the_app(guarded: Guarded) -> None:
+    assert guarded.ask("POST", "/reload").status_code in (401, 404)
+    assert guarded.ask("POST", "/reload", guarded.realm.token([])).status_code in (403, 404)
+
+
+def test_a_token_without_a_role_opens_nothing(guarded: Guarded) -> None:
+    for token in (guarded.realm.token([]), guarded.realm.token(["someone-elses-role"])):
+        answers = {route: guarded.ask(*route, token).status_code for route in guarded.closed()}
+        assert answers.pop(("GET", "/auth/token/valid")) == 200
+        assert {route: status for route, status in answers.items() if status != 403} == {}
+
+
+def test_a_token_without_any_field_of_roles_opens_nothing(guarded: Guarded) -> None:
+    claims = guarded.realm.claims([])
+    del claims["realm_access"]
+    assert guarded.status(jwt.encode(claims, guarded.realm.key, "RS256")) == 403
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "RS384", "RS512"])
+def test_a_user_gets_the_next_sample(guarded: Guarded, algorithm: str) -> None:
+    token = guarded.realm.token([USER], algorithm=algorithm)
+    answer = guarded.ask("POST", "/activelearning/xssr", token, json={"client_id": algorithm})
+    assert answer.status_code == 200
+    image = answer.json()["id"]
+    assert guarded.ask("GET", f"/datastore/image?image={image}", token).status_code == 200
+
+
+def test_who_may_look_may_not_label_or_train(guarded: Guarded) -> None:
+    token = guarded.realm.token([USER])
+    for route in (("PUT", "/datastore/label"), ("POST", "/train/segmentation"), ("GET", "/logs/")):
+        assert guarded.ask(*route, token).status_code == 403
+    assert guarded.ask("GET", "/logs/", guarded.realm.token([ADMIN])).status_code == 200
+
+
+def test_slicer_logs_in_with_name_and_password(guarded: Guarded, tmp_path: Path) -> None:
+    guarded.realm.users["ann"] = ("secret", [USER, ANNOTATOR])
+    slicer = Slicer(guarded.server.url, tmp_path, "ann", same_machine=True, login=("ann", "secret"))
+    slicer.connect()
+    assert slicer.menu("strategies")[0] == "xssr"
+    assert slicer.next_sample()["id"]
+    assert slicer.scene is not None
+    assert slicer.scene.file.exists()
+
+
+def test_slicer_with_a_wrong_password(guarded: Guarded, tmp_path: Path) -> None:
+    guarded.realm.users["eve"] = ("secret", [USER])
+    slicer = Slicer(guarded.server.url, tmp_path, "eve", login=("eve", "guessed"))
+    with pytest.raises(Refused) as refused:
+        slicer.connect()
+    assert refused.value.status == 401
+    form = {"username": "eve", "password": "guessed", "grant_type": "password"}
+    assert guarded.ask("POST", "/auth/token", data=form).status_code == 401
+
+
+def test_expired(guarded: Guarded) -> None:
+    assert guarded.status(guarded.realm.token([USER], lasts=30)) == 200
+    assert guarded.status(guarded.realm.token([USER], lasts=-1)) == 401
+
+
+def test_of_another_realm(guarded: Guarded) -> None:
+    other = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    assert guarded.status(jwt.encode(guarded.realm.claims([USER]), other, "RS256")) == 401
+
+
+def test_changed_after_it_was_signed(guarded: Guarded) -> None:
+    head, _, signature = guarded.realm.token([USER]).split(".")
+    assert guarded.status(f"{head}.{_part(guarded.realm.claims([USER, ADMIN]))}.{signature}") == 401
+
+
+@pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
+def test_signed_with_the_public_key_as_the_secret(guarded: Guarded, algorithm: str) -> None:
+    head = f"{_part({'alg': algorithm, 'typ': 'JWT'})}.{_part(guarded.realm.claims([USER]))}"
+    digest = getattr(hashlib, algorithm.replace("HS", "sha"))
+    for secret in (guarded.realm.pem(), guarded.realm.pem() + b"\n", guarded.realm.public.encode()):
+        signature = hmac.new(secret, head.encode(), digest).digest()
+        assert guarded.status(f"{head}.{_base64(signature)}") == 401
+
+
+@pytest.mark.parametrize("algorithm", ["none", "None", "NONE", ""])
+def test_not_signed(guarded: Guarded, algorithm: str) -> None:
+    head = f"{_part({'alg': algorithm, 'typ': 'JWT'})}.{_part(guarded.realm.claims([USER]))}"
+    assert guarded.status(f"{head}.") == 401
+
+
+@pytest.mark.parametrize("token", ["", "x", "a.b.c", "null"])
+def test_no_token_at_all(guarded: Guarded, token: str) -> None:
+    assert guarded.status(token) == 401
+    assert guarded.ask("GET", f"/info/?token={token}").status_code == 401
+
+
+def test_no_traceback_and_no_token_in_the_log(guarded: Guarded) -> None:
+    log = guarded.server.log.read_text(encoding="utf-8", errors="replace")
+    assert "Traceback" not in log, log[log.index("Traceback") :][:3000]
+    assert "eyJ" not in log  # how every token begins
+
+
+def test_only_keys_that_cannot_sign_verify() -> None:
+    assert all(algorithm.startswith("RS") for algorithm in ALGORITHMS)
+
+
+def _part(content: dict[str, Any]) -> str:
+    return _base64(json.dumps(content).encode())
+
+
+def _base64(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()

@@ -1,0 +1,394 @@
+"""3D Slicer at work on volumes and on pictures: the module's requests, in the order a user causes them.
+
+What is refused is refused with a status from 400 to 499 and a sentence, and nothing that was there before is lost.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import numpy as np
+import pytest
+import SimpleITK as sitk  # noqa: N813 - its own documentation calls it so
+
+from tests.data import HIPPOCAMPUS, SHENZHEN, held_out, need
+from tests.e2e.harness import copy_pool, start_server
+from tests.e2e.slicer import Refused, Slicer, read_volume, stack
+from xssr_strategy.demo.server import Server
+from xssr_strategy.images.preset import PRESETS
+from xssr_strategy.images.reading import conform, read_image
+from xssr_strategy.segmentation.labels import read_label
+
+pytestmark = pytest.mark.e2e
+
+TRAINING = {"max_epochs": 1, "steps_per_epoch": 3}
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Real images of one kind; a pool of ``pool`` of them."""
+
+    folder: Path
+    suffix: str
+    pool: int
+    labels: tuple[str, ...]
+    preset: str
+
+    def image(self, image: str) -> Path:
+        return self.folder / "images" / f"{image}{self.suffix}"
+
+    def label(self, image: str) -> Path:
+        return self.folder / "labels" / f"{image}{self.suffix}"
+
+    def drawn(self, image: str) -> np.ndarray:
+        """What an annotator draws: the real label as numbers (Z, Y, X), of a picture one slice."""
+        label = sitk.GetArrayFromImage(sitk.ReadImage(str(self.label(image))))
+        return label if label.ndim == 3 else (label > 0)[None].astype(np.uint8)
+
+
+VOLUMES = Domain(HIPPOCAMPUS, ".nii.gz", 8, ("anterior", "posterior"), "mri")
+PICTURES = Domain(SHENZHEN, ".png", 10, ("lung",), "xray")
+
+
+@dataclass(frozen=True)
+class Room:
+    """A server and three annotators; each has a Slicer on a machine of their own."""
+
+    server: Server
+    studies: Path
+    domain: Domain
+    ids: list[str]
+    ann: Slicer
+    bob: Slicer
+    eve: Slicer
+
+    def stored(self, image: str) -> Path:
+        """The submitted label of an image, which Slicer writes as ``.nii.gz`` whatever the image is."""
+        return self.studies / "labels" / "final" / f"{image}.nii.gz"
+
+    def entry(self, image: str) -> dict[str, Any]:
+        """What the datastore knows of an image."""
+        known: dict[str, Any] = self.ann.send("GET", "/datastore/?output=all").json()["objects"][image]
+        return known
+
+    def labelled(self) -> int:
+        return int(self.ann.connect()["datastore"]["completed"])
+
+    def log(self) -> str:
+        return self.server.log.read_text(encoding="utf-8", errors="replace")
+
+
+@pytest.fixture(scope="module", params=[VOLUMES, PICTURES], ids=["volumes", "pictures"])
+def room(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
+    domain: Domain = request.param
+    need(domain.folder)
+    folder = tmp_path_factory.mktemp("slicer")
+    known = {path.name.split(".")[0] for path in (domain.folder / "images").iterdir()}
+    ids = sorted(known - set(held_out(domain.folder)))[: domain.pool]
+    studies = copy_pool(domain.folder / "images", ids, folder / "studies")
+    conf = {"labels": ",".join(domain.labels), "encoder_steps": 20, "budget": 4}
+    with start_server(studies, conf, folder / "server.log") as server:
+        people = [Slicer(server.url, folder / name, name) for name in ("ann", "bob", "eve")]
+        for slicer in people:
+            slicer.connect()
+        yield Room(server, studies, domain, ids, *people)
+
+
+def refusal(action: Callable[[], Any], status: int | None = None) -> str:
+    """The sentence with which the server refuses."""
+    with pytest.raises(Refused) as refused:
+        action()
+    assert 400 <= refused.value.status < 500, str(refused.value)
+    assert status in (None, refused.value.status), str(refused.value)
+    assert "Traceback" not in refused.value.text
+    return refused.value.sentence
+
+
+def half(file: Path) -> Path:
+    """The first half of a file, under another name."""
+    cut = file.with_name(f"half_{file.name}")
+    cut.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    return cut
+
+
+def same_place(mask: sitk.Image, volume: sitk.Image) -> bool:
+    """Whether a mask lies on the voxels of a volume; Slicer needs three axes of it, of a picture too."""
+    if mask.GetSize() != volume.GetSize():
+        return False
+    one, other = ([*image.GetOrigin(), *image.GetSpacing(), *image.GetDirection()] for image in (mask, volume))
+    return np.allclose(one, other, atol=1e-4)
+
+
+# Connect, and the first images.
+
+
+def test_the_menus_are_filled_and_xssr_is_the_first_strategy(room: Room) -> None:
+    info = room.ann.connect()
+    assert room.ann.menu("strategies")[0] == "xssr"
+    assert room.ann.menu("trainers")[0] == "segmentation"
+    assert room.ann.menu("models") == []
+    assert info["labels"] == list(room.domain.labels)
+    assert info["datastore"]["total"] == room.domain.pool
+    assert "config" not in info  # or Slicer asks for an upgrade of the server
+    assert not room.ann.training_running()
+
+
+def test_a_model_before_there_is_one(room: Room) -> None:
+    assert "train" in refusal(lambda: room.ann.infer("segmentation", room.ids[0], {}))
+
+
+def test_the_next_sample_is_downloaded_as_it_is(room: Room) -> None:
+    sample = room.ann.next_sample()
+    assert sample["id"] in room.ids
+    assert room.ann.scene is not None
+    file = room.domain.image(sample["id"])
+    assert room.ann.scene.file.name == sample["name"]
+    assert room.ann.scene.file.read_bytes() == file.read_bytes()
+    assert room.ann.scene.volume.GetDimension() == 3
+    assert room.entry(sample["id"])["image"]["info"]["strategy"]["xssr"]["client_id"] == "ann"
+
+
+def test_slicer_on_the_machine_of_the_server_opens_the_same(room: Room, tmp_path: Path) -> None:
+    near = Slicer(room.server.url, tmp_path, "ann", same_machine=True)
+    near.connect()
+    sample = near.next_sample()
+    assert near.scene is not None
+    assert near.scene.file.read_bytes() == room.domain.image(sample["id"]).read_bytes()
+
+
+def test_what_one_has_passed_over_goes_to_no_other(room: Room) -> None:
+    passed_over = {room.ann.next_sample()["id"] for _ in range(2)}
+    others = {room.bob.next_sample()["id"], room.eve.next_sample()["id"]}
+    assert len(passed_over) == 2
+    assert len(others) == 2
+    assert not passed_over & others
+
+
+@pytest.mark.parametrize("same_machine", [False, True], ids=["downloaded", "in place"])
+def test_slicer_opens_the_image_alone_and_not_as_a_stack_with_its_neighbours(
+    room: Room, tmp_path: Path, same_machine: bool
+) -> None:
+    slicer = Slicer(room.server.url, tmp_path, "bob", same_machine=same_machine)
+    slicer.connect()
+    for _ in range(2):  # the first download has no neighbours yet
+        slicer.next_sample()
+    assert slicer.scene is not None
+    assert stack(slicer.scene.file) == [slicer.scene.file.name]
+
+
+def test_a_download_of_another_study_is_not_taken_for_an_image_of_the_same_name(room: Room, tmp_path: Path) -> None:
+    slicer = Slicer(room.server.url, tmp_path, "eve")
+    slicer.connect()
+    for image, other in zip(room.ids, [*room.ids[1:], room.ids[0]], strict=True):
+        (slicer.cache / room.domain.image(image).name).write_bytes(room.domain.image(other).read_bytes())
+    sample = slicer.next_sample()
+    assert slicer.scene is not None
+    assert slicer.scene.file.read_bytes() == room.domain.image(sample["id"]).read_bytes()
+
+
+# Labels.
+
+
+def test_a_label_as_slicer_writes_it_is_what_the_trainer_reads(room: Room) -> None:
+    for _ in range(2):
+        sample = room.ann.next_sample()
+        before = room.labelled()
+        assert room.ann.submit_label(room.domain.drawn(sample["id"])) == {"image": sample["id"], "label": sample["id"]}
+        assert room.ann.info["datastore"]["completed"] == before + 1
+        info = room.entry(sample["id"])["labels"]["final"]["info"]
+        assert [entry["name"] for entry in info["label_info"]] == list(room.domain.labels)
+        image = conform(read_image(room.domain.image(sample["id"])), PRESETS[room.domain.preset])
+        sent = read_label(room.stored(sample["id"]), room.domain.labels, image)
+        real = read_label(room.domain.label(sample["id"]), room.domain.labels, image)
+        assert (sent == real).all()
+
+
+# Train, and what the model says.
+
+
+def test_the_pool_answers_while_the_model_is_trained(room: Room) -> None:
+    started = room.ann.start_training(**TRAINING)
+    assert started["request"]["model"] == "segmentation"
+    while room.ann.training_status()["status"] == "SUBMITTED":
+        time.sleep(0.1)
+    before = time.monotonic()
+    assert room.eve.next_sample()["id"] in room.ids
+    assert time.monotonic() - before < 5  # seconds
+    assert room.ann.training_running()
+    status = _wait_for_training(room.ann)
+    assert status["status"] == "DONE", status
+    assert "training on 2 labels; 0 left out" in room.log()
+    assert list(room.ann.connect()["models"]) == ["segmentation"]
+    assert room.ann.info["train_stats"]["segmentation"]["total_time"]
+
+
+def test_the_mask_of_the_image_at_hand_lies_on_its_voxels(room: Room) -> None:
+    room.ann.auto_segmentation = False
+    sample = room.ann.next_sample()
+    mask = room.ann.run_model()
+    assert room.ann.scene is not None
+    assert same_place(mask, room.ann.scene.volume), (mask.GetSize(), mask.GetDirection())
+    assert set(np.unique(sitk.GetArrayFromImage(mask))) <= set(range(len(room.domain.labels) + 1))
+    assert not room.entry(sample["id"])["labels"]
+
+
+def test_the_next_sample_comes_with_a_mask_unless_that_is_switched_off(room: Room) -> None:
+    room.bob.connect()
+    room.bob.next_sample()
+    assert room.bob.mask is not None
+
+
+def test_an_image_from_elsewhere_is_segmented_in_a_session_and_joins_the_pool(room: Room) -> None:
+    image = held_out(room.domain.folder)[0]
+    room.ann.load_volume(room.domain.image(image))
+    assert room.ann.scene is not None
+    by_session = room.ann.run_model()
+    assert same_place(by_session, room.ann.scene.volume)
+    assert room.ann.send("GET", f"/session/{room.ann.scene.sample['session_id']}").status_code == 200
+    assert room.ann.info["datastore"]["total"] == room.domain.pool
+    room.ann.submit_label(room.domain.drawn(image))
+    assert room.ann.info["datastore"]["total"] == room.domain.pool + 1
+    by_id = room.ann.run_model()
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(by_id), sitk.GetArrayFromImage(by_session))
+
+
+def test_an_image_from_elsewhere_does_not_replace_one_of_the_pool_that_has_its_name(room: Room, tmp_path: Path) -> None:
+    image = _labelled(room)
+    other = next(name for name in room.ids if name != image)
+    file = tmp_path / room.domain.image(image).name
+    file.write_bytes(room.domain.image(other).read_bytes())
+    before, good = room.entry(image), room.stored(image).read_bytes()
+    room.ann.load_volume(file)
+    assert image in refusal(lambda: room.ann.submit_label(room.domain.drawn(other)), 409)
+    assert (room.studies / file.name).read_bytes() == room.domain.image(image).read_bytes()
+    assert room.entry(image) == before
+    assert room.stored(image).read_bytes() == good
+
+
+# What goes wrong.
+
+
+def test_a_label_for_an_unknown_image(room: Room, tmp_path: Path) -> None:
+    file = _label_file(room, room.ids[0], tmp_path)
+    before = room.labelled()
+    assert "nobody" in refusal(lambda: room.ann.save_label("nobody", file, {"label_info": []}), 404)
+    assert room.labelled() == before
+    assert not room.stored("nobody").exists()
+
+
+def test_a_label_that_is_cut_in_half_is_refused_and_the_good_one_stays(room: Room, tmp_path: Path) -> None:
+    image = _labelled(room)
+    good = room.stored(image).read_bytes()
+    cut = half(_label_file(room, image, tmp_path))
+    assert "damaged" in refusal(lambda: room.ann.save_label(image, cut, {"label_info": []}))
+    assert room.stored(image).read_bytes() == good
+
+
+def test_after_a_refused_label_the_image_still_waits_for_one(room: Room, tmp_path: Path) -> None:
+    image = _unlabelled(room)
+    cut = half(_label_file(room, image, tmp_path))
+    before = room.labelled()
+    refusal(lambda: room.ann.save_label(image, cut, {"label_info": []}))
+    assert not room.entry(image)["labels"]
+    assert room.labelled() == before
+
+
+def test_a_label_of_another_shape_than_its_image(room: Room, tmp_path: Path) -> None:
+    image = _unlabelled(room)
+    drawn = room.domain.drawn(image)
+    file = tmp_path / "other.nii.gz"
+    sitk.WriteImage(sitk.GetImageFromArray(np.concatenate([drawn, drawn])), str(file))
+    assert " x " in refusal(lambda: room.ann.save_label(image, file, {"label_info": []}))
+    assert not room.entry(image)["labels"]
+
+
+@pytest.mark.parametrize("params", ["{not json", "[1]"])
+def test_a_label_with_broken_params(room: Room, tmp_path: Path, params: str) -> None:
+    image = _unlabelled(room)
+    file = _label_file(room, image, tmp_path)
+    assert "params" in refusal(lambda: room.ann.save_label(image, file, params))
+    assert not room.entry(image)["labels"]
+
+
+def test_a_connection_that_breaks_during_the_upload_changes_nothing(room: Room, tmp_path: Path) -> None:
+    image = _unlabelled(room)
+    body = _label_file(room, image, tmp_path).read_bytes()
+    address = urlparse(room.server.url)
+    with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+        part = b'--x\r\nContent-Disposition: form-data; name="label"; filename="l.nii.gz"\r\n\r\n' + body
+        head = f"PUT /datastore/label?image={image} HTTP/1.1\r\nHost: slicer\r\nContent-Length: {2 * len(part)}\r\n"
+        connection.sendall(f"{head}Content-Type: multipart/form-data; boundary=x\r\n\r\n".encode() + part)
+    time.sleep(0.5)
+    assert not room.entry(image)["labels"]
+
+
+def test_an_unknown_strategy(room: Room) -> None:
+    assert "nothing" in refusal(lambda: room.ann.next_sample("nothing"), 404)
+
+
+def test_an_unknown_model(room: Room) -> None:
+    assert "nothing" in refusal(lambda: room.ann.run_model("nothing"), 404)
+
+
+def test_an_unknown_trainer(room: Room) -> None:
+    assert "nothing" in refusal(lambda: room.ann.start_training("nothing"), 404)
+
+
+def test_a_model_with_broken_params_or_an_unknown_image(room: Room) -> None:
+    assert "params" in refusal(lambda: room.ann.infer("segmentation", room.ids[0], "{not json"))
+    assert "nobody" in refusal(lambda: room.ann.infer("segmentation", "nobody", {}), 404)
+
+
+# The end.
+
+
+def test_when_all_is_labelled_the_answer_is_empty(room: Room) -> None:
+    for slicer in (room.ann, room.bob, room.eve):  # each first gets again what they have passed over
+        slicer.auto_segmentation = False
+        while sample := slicer.next_sample():
+            slicer.submit_label(room.domain.drawn(sample["id"]))
+    for slicer in (room.ann, room.bob, room.eve):
+        answer = slicer.send("POST", "/activelearning/xssr", "{}", {"content-type": "application/json"})
+        assert (answer.status_code, answer.json()) == (200, {})
+    done = room.ann.connect()["datastore"]
+    assert done["completed"] == done["total"]
+
+
+def test_no_traceback_in_the_log(room: Room) -> None:
+    log = room.log()
+    assert "Traceback" not in log, log[log.index("Traceback") :][:3000]
+
+
+def _label_file(room: Room, image: str, folder: Path) -> Path:
+    """A good label of an image, as Slicer writes it."""
+    file = folder / "label.nii.gz"
+    label = sitk.GetImageFromArray(room.domain.drawn(image))
+    label.CopyInformation(read_volume(room.domain.image(image)))
+    sitk.WriteImage(label, str(file))
+    return file
+
+
+def _labelled(room: Room) -> str:
+    """An image with a submitted label."""
+    return next(image for image in room.ids if room.stored(image).exists())
+
+
+def _unlabelled(room: Room) -> str:
+    """An image without a label."""
+    objects = room.ann.send("GET", "/datastore/?output=all").json()["objects"]
+    return next(image for image in reversed(room.ids) if not objects[image]["labels"])
+
+
+def _wait_for_training(slicer: Slicer) -> dict[str, Any]:
+    """The state in which the last training ended."""
+    deadline = time.monotonic() + 120
+    while slicer.training_status()["status"] == "SUBMITTED" or slicer.training_running():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    return slicer.training_status()

@@ -1,0 +1,73 @@
+"""The next images as files for annotators: a CSV table, and for an archive a page of links that open in OHIF."""
+
+from __future__ import annotations
+
+import csv
+from html import escape
+from pathlib import Path
+from urllib.parse import quote
+
+from xssr_strategy.archive.client import Series
+from xssr_strategy.ranking import RankedImage, Ranking, reason
+from xssr_strategy.studies import Studies
+
+VIEWER = "http://127.0.0.1:8000"
+"""Where MONAI Label answers by default."""
+
+_PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>Worklist</title>
+<style>
+body {{ font: 16px/1.5 sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em; }}
+td, th {{ text-align: left; vertical-align: top; padding: .3em 1em .3em 0; border-bottom: 1px solid #ddd; }}
+</style>
+<h1>Worklist</h1>
+<p>{advice}</p>
+<table><tr><th>Rank</th><th>Patient</th><th>Study</th><th>Why</th></tr>
+{rows}
+</table></html>
+"""
+
+
+def write_worklist(file: Path, ranking: Ranking, studies: Studies, viewer: str = VIEWER) -> list[Path]:
+    """Write the images of the budget that are to be annotated next.
+
+    Args:
+        file: CSV file; the page stands beside it, with the ending ``.html``.
+        ranking: of the pool.
+        studies: of the pool.
+        viewer: address of the MONAI Label server that serves OHIF.
+
+    Returns:
+        The files written.
+    """
+    picks = ranking.picks[: ranking.budget]
+    series = {} if studies.archive is None else dict(studies.archive.series())
+    with file.open("w", newline="", encoding="utf-8") as table:
+        writer = csv.writer(table)
+        if not series:
+            writer.writerow(("rank", "image", "path", "reason"))
+            writer.writerows(
+                (pick.rank, pick.image, studies.images[pick.image], reason(pick, ranking)) for pick in picks
+            )
+            return [file]
+        writer.writerow(("rank", "image", "patient", "study", "link", "reason"))
+        for pick in picks:
+            one = series[pick.image]
+            patient, link = one.info.get("PatientID", ""), study_link(one, viewer)
+            writer.writerow((pick.rank, pick.image, patient, one.study, link, reason(pick, ranking)))
+    page = file.with_suffix(".html")
+    rows = "\n".join(_row(pick, series[pick.image], ranking, viewer) for pick in picks)
+    page.write_text(_PAGE.format(advice=escape(ranking.advice), rows=rows), encoding="utf-8")
+    return [file, page]
+
+
+def study_link(series: Series, viewer: str) -> str:
+    """Opens the study of a series in MONAI Label's OHIF."""
+    return f"{viewer.rstrip('/')}/ohif/monai-label?StudyInstanceUIDs={quote(series.study)}"
+
+
+def _row(pick: RankedImage, series: Series, ranking: Ranking, viewer: str) -> str:
+    patient = escape(series.info.get("PatientID", ""))
+    study = escape(series.info.get("StudyDate", "") or series.study)
+    link = f'<a href="{escape(study_link(series, viewer))}">{study}</a>'
+    return f"<tr><td>{pick.rank}</td><td>{patient}</td><td>{link}</td><td>{escape(reason(pick, ranking))}</td></tr>"

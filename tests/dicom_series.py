@@ -50,33 +50,51 @@ def write_phantom(
         direction: of rows, columns and slices, as the columns of a matrix (patient coordinates, LPS).
     """
     rng = np.random.default_rng([number, len(station)])
-    image, mask = ellipsoids(shape, labels, rng)
-    values = 1000 * image - 1000 * (station == "NEW") if modality == "CT" else 400 * np.clip(image, 0, None)
-    name = f"{station}-{modality}-{number:04}"
-    study, uid = (generate_uid(entropy_srcs=[name, kind]) for kind in ("study", "series"))
-    spacing, origin = (1.5, 1.5, 3.0), np.array([-20.0 + number % 7, -30.0, 12.5])
+    voxels, mask = ellipsoids(shape, labels, rng)
+    values = 1000 * voxels - 1000 * (station == "NEW") if modality == "CT" else 400 * np.clip(voxels, 0, None)
     axes = np.array(direction)
+    axes[:, 2] = np.cross(axes[:, 0], axes[:, 1])
+    image, label = (sitk.GetImageFromArray(array.transpose(2, 1, 0)) for array in (values, mask))
+    for one in (image, label):
+        one.SetSpacing((1.5, 1.5, 3.0))
+        one.SetOrigin((-20.0 + number % 7, -30.0, 12.5))
+        one.SetDirection(axes.flatten().tolist())
+    return write_series(folder, f"{station}-{modality}-{number:04}", image, label, modality, station)
+
+
+def write_volume(folder: Path, name: str, image: Path, label: Path, station: str = "NEW") -> WrittenSeries:
+    """Write a NIfTI volume and its label as an MR series of the patient ``name``, grey values from 0 to 1000."""
+    volume = sitk.Cast(sitk.ReadImage(str(image)), sitk.sitkFloat64)
+    brightest = float(np.percentile(sitk.GetArrayViewFromImage(volume), 99.5))
+    return write_series(
+        folder, name, volume * (1000 / brightest), sitk.ReadImage(str(label), sitk.sitkUInt8), "MR", station
+    )
+
+
+def write_series(
+    folder: Path, name: str, image: sitk.Image, label: sitk.Image, modality: str, station: str
+) -> WrittenSeries:
+    """Write a volume as one series of the patient ``name``; the same name gives the same uids."""
+    study, uid = (generate_uid(entropy_srcs=[name, kind]) for kind in ("study", "series"))
+    orientation = np.array(image.GetDirection()).reshape(3, 3)
+    values = sitk.GetArrayFromImage(image)
     folder.mkdir(parents=True, exist_ok=True)
     files = []
-    for slice_index in range(shape[2]):
-        one = _slice(values[:, :, slice_index].T, modality)
-        one.PatientID, one.PatientName = name, f"Phantom^{number:04}"
+    for number, pixels in enumerate(values):
+        one = _slice(pixels, modality)
+        one.PatientID, one.PatientName = name, f"Phantom^{name}"
         one.StudyInstanceUID, one.SeriesInstanceUID = study, uid
-        one.SOPInstanceUID = generate_uid(entropy_srcs=[name, str(slice_index)])
+        one.SOPInstanceUID = generate_uid(entropy_srcs=[name, str(number)])
         one.file_meta.MediaStorageSOPInstanceUID = one.SOPInstanceUID
         one.StationName = station
         one.FrameOfReferenceUID = generate_uid(entropy_srcs=[name, "frame"])
-        one.InstanceNumber = slice_index + 1
-        one.PixelSpacing, one.SliceThickness = list(spacing[:2]), spacing[2]
-        one.ImageOrientationPatient = [*axes[:, 0], *axes[:, 1]]
-        normal = np.cross(axes[:, 0], axes[:, 1])
-        one.ImagePositionPatient = [round(float(v), 5) for v in origin + slice_index * spacing[2] * normal]
-        files.append(folder / f"{name}-{slice_index:03}.dcm")
+        one.InstanceNumber = number + 1
+        one.PixelSpacing, one.SliceThickness = [image.GetSpacing()[1], image.GetSpacing()[0]], image.GetSpacing()[2]
+        one.ImageOrientationPatient = [*orientation[:, 0], *orientation[:, 1]]
+        place = image.TransformIndexToPhysicalPoint((0, 0, number))
+        one.ImagePositionPatient = [round(coordinate, 5) for coordinate in place]
+        files.append(folder / f"{name}-{number:03}.dcm")
         one.save_as(files[-1], write_like_original=False)
-    label = sitk.GetImageFromArray(mask.transpose(2, 1, 0))
-    label.SetSpacing(spacing)
-    label.SetOrigin(origin.tolist())
-    label.SetDirection(np.column_stack([axes[:, 0], axes[:, 1], np.cross(axes[:, 0], axes[:, 1])]).flatten().tolist())
     return WrittenSeries(uid, study, name, files, label)
 
 
@@ -100,6 +118,7 @@ def _slice(pixels: np.ndarray, modality: str) -> Dataset:
         one.KVP, one.AcquisitionNumber = 120, 1
     else:
         one.ScanningSequence, one.SequenceVariant, one.ScanOptions = "SE", "NONE", ""
+        one.WindowCenter, one.WindowWidth = 500, 1000
         one.MRAcquisitionType, one.EchoTime, one.RepetitionTime, one.EchoTrainLength = "3D", 10, 500, 1
     one.PixelData = np.clip(pixels.round(), -32768, 32767).astype("<i2").tobytes()
     return one

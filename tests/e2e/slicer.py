@@ -21,7 +21,7 @@ from urllib.parse import quote_plus
 import itk
 import numpy as np
 import requests
-import SimpleITK as sitk  # noqa: N813 - its own documentation calls it so
+import SimpleITK as sitk
 from requests_toolbelt import MultipartDecoder
 
 _BOUNDARY = "----------lImIt_of_THE_fIle_eW_$"

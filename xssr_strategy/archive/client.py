@@ -203,7 +203,6 @@ _INFO = {
     "StudyDescription": "00081030",
     "SeriesDescription": "0008103E",
     "AccessionNumber": "00080050",
-    "RetrieveURL": "00081190",
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import tempfile
 import threading
@@ -30,6 +31,7 @@ from xssr_strategy.tasks.datastore import plain_name
 logger = logging.getLogger(__name__)
 
 _NIFTI = ".nii.gz"
+_UID = re.compile(r"[0-9.]{1,64}")
 _FINAL = DefaultLabelTag.FINAL
 
 
@@ -72,13 +74,13 @@ class ArchiveDatastore(DICOMWebDatastore):
         return sorted(self._pool.series().keys() - self._pool.labelled())
 
     def get_image_uri(self, image_id: str) -> str:
-        """NIfTI file of a series, fetched and converted if it is not here yet.
+        """NIfTI file of a series, fetched and converted if it is not here yet, be it in the pool or not.
 
         Raises:
             HTTPException: there is no such series (404), the archive does not give it (503), or it cannot be
                 decoded (422).
         """
-        series = self._series(image_id)
+        series = self._pool.series().get(image_id) or self._elsewhere(image_id)
         file = Path(self.image_path(image_id))
         with self._converting.setdefault(image_id, threading.Lock()):
             try:
@@ -199,6 +201,16 @@ class ArchiveDatastore(DICOMWebDatastore):
         series = self._pool.series().get(image_id)
         if series is None:
             raise HTTPException(404, f"{image_id}: the archive has no such series among those to annotate.")
+        return series
+
+    def _elsewhere(self, image_id: str) -> Series:
+        try:
+            found = self._pool.archive.search({"SeriesInstanceUID": image_id}) if _UID.fullmatch(image_id) else []
+        except ArchiveError as error:
+            raise HTTPException(503, str(error)) from None
+        series = next((one for one in found if one.uid == image_id), None)
+        if series is None:
+            raise HTTPException(404, f"{image_id}: the archive has no such series.")
         return series
 
     def _convert(self, folder: Path, file: Path) -> None:

@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # Threads that wait actively take the processor from each other; read before torch is loaded.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: venv demo test e2e lint bench bench-selection wheel clean
+.PHONY: venv demo test e2e scenarios lint bench bench-selection wheel clean
 
 venv: $(STAMP)
 
@@ -21,9 +21,15 @@ demo: venv
 test: venv
 	$(BIN)/python -m pytest $(TEST_ARGS)
 
+# Real servers, a real DICOM archive, OHIF in a real browser; nothing is skipped.
 e2e: venv
-	$(BIN)/python -m tests.e2e.xray $(E2E_ARGS)
-	$(BIN)/python -m tests.e2e.hippocampus $(E2E_ARGS)
+	$(BIN)/python tests/e2e/requirements.py
+	CI=true $(BIN)/python -m pytest -m e2e $(TEST_ARGS)
+
+# The long way on real images: annotate, train, segment.
+scenarios: venv
+	$(BIN)/python -m tests.e2e.xray $(SCENARIO_ARGS)
+	$(BIN)/python -m tests.e2e.hippocampus $(SCENARIO_ARGS)
 
 lint: venv
 	$(BIN)/ruff check .

@@ -22,7 +22,7 @@ from xssr_strategy.demo.annotator import Annotator
 _IMAGES = 5000
 _CLICKS = 100
 
-_STOCK_APP = """
+STOCK_APP = """
 from monailabel.interfaces.app import MONAILabelApp
 
 
@@ -38,11 +38,11 @@ def run() -> list[Bound]:
         conf = {"encoder_steps": 1, "preset": "xray", "labels": "lung"}
         stock_app, stock_studies = folder / "stock", shutil.copytree(studies, folder / "stock-studies")
         stock_app.mkdir()
-        (stock_app / "main.py").write_text(_STOCK_APP)
+        (stock_app / "main.py").write_text(STOCK_APP)
         with start_server(studies, conf, folder / "server.log") as server:
             Annotator(server.url).wait_until_ready(1800)
             with start_server(stock_studies, {}, folder / "stock.log", stock_app) as other:
-                ours, stock = _clicks({"xssr": server.url, "random": other.url})
+                ours, stock = clicks({"xssr": server.url, "random": other.url})
         again = _repeated_scoring(studies, conf)
     p95 = [float(np.percentile(times, 95)) * 1000 for times in (ours, stock)]
     p50 = [float(np.percentile(times, 50)) * 1000 for times in (ours, stock)]
@@ -67,7 +67,7 @@ def _studies(folder: Path) -> Path:
     return folder
 
 
-def _clicks(servers: dict[str, str]) -> tuple[list[float], list[float]]:
+def clicks(servers: dict[str, str]) -> tuple[list[float], list[float]]:
     """Seconds per request of each strategy at its own server, asked in turn."""
     times: dict[str, list[float]] = {"xssr": [], "random": []}
     body = json.dumps({"client_id": "bench"}).encode()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import time
 import urllib.error
@@ -16,21 +15,26 @@ from typing import Any
 
 import pytest
 
+from tests.e2e import requirements
 from xssr_strategy.demo.server import free_port
-
-PLUGINS = ("/usr/share/orthanc/plugins", "/usr/lib/orthanc", "/usr/local/share/orthanc/plugins")
-INSTALL = "apt-get install orthanc orthanc-dicomweb"
 
 
 def need_orthanc() -> tuple[str, Path]:
     """Program and plugin; without them the test is skipped, but on the build server it fails."""
-    program = shutil.which("Orthanc", path=f"{os.environ['PATH']}{os.pathsep}/usr/sbin")
-    plugins = [file for folder in PLUGINS for file in Path(folder).glob("libOrthancDicomWeb.so")]
-    if program is None or not plugins:
+    program, plugin = requirements.orthanc(), requirements.dicomweb_plugin()
+    if program is None or plugin is None:
+        need(False)
+    assert program is not None
+    assert plugin is not None
+    return program, plugin
+
+
+def need(there: object) -> None:
+    """Skip the test if a program is not there; on the build server that is a failure."""
+    if not there:
         if os.environ.get("CI"):
-            pytest.fail(f"Orthanc is missing, and on the build server it must be there: {INSTALL}")
-        pytest.skip(f"Orthanc is not installed: {INSTALL}")
-    return program, plugins[0]
+            pytest.fail(f"on the build server nothing may be {requirements.sentence()}")
+        pytest.skip(requirements.sentence())
 
 
 class Orthanc:

@@ -18,6 +18,8 @@ from xssr_strategy.archive.pool import MAX_AGE, ArchivePool, SeriesOf
 from xssr_strategy.archive.query import Query
 from xssr_strategy.errors import UserError
 
+pytestmark = pytest.mark.e2e
+
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory) -> Iterator[Orthanc]:

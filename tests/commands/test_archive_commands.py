@@ -12,6 +12,8 @@ from tests.orthanc import Orthanc
 from xssr_strategy.archive.dicom_seg import write_segmentation
 from xssr_strategy.cli import main
 
+pytestmark = pytest.mark.e2e
+
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory) -> Iterator[tuple[Orthanc, dict[str, WrittenSeries]]]:

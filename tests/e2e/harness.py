@@ -14,7 +14,6 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-import pytest
 from PIL import Image
 
 from xssr_strategy.demo.annotator import Annotator, mean_dice
@@ -49,17 +48,6 @@ def start_server(
     for key, value in conf.items():
         command += ["--conf", key, str(value)]
     return Server(command, port, {**environment(), **(more or {})}, log, wait)
-
-
-def need_browser() -> None:
-    """A browser for OHIF; without one the test is skipped, but on the build server it fails."""
-    from tests.e2e.ohif import CHROMIUM
-
-    if CHROMIUM is None:
-        remedy = "apt-get install chromium"
-        if os.environ.get("CI"):
-            pytest.fail(f"Chromium is missing, and on the build server it must be there: {remedy}")
-        pytest.skip(f"Chromium is not installed: {remedy}")
 
 
 def copy_pool(images: Path, ids: Sequence[str], studies: Path) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +11,7 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Dialog, Locator, Page, Response, ViewportSize, sync_playwright
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+from tests.e2e.requirements import browser
 
 _FLAGS = (
     "--use-gl=angle",
@@ -86,7 +85,7 @@ class Ohif:
         try:
             here = urlsplit(self.url).hostname
             self._browser = self._playwright.chromium.launch(
-                executable_path=CHROMIUM,
+                executable_path=browser(),
                 args=[
                     *_FLAGS,
                     f"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE {here}",  # fonts from elsewhere: never

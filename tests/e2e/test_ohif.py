@@ -19,9 +19,10 @@ import SimpleITK as sitk
 
 from tests.data import DICOM, need
 from tests.dicom_series import WrittenSeries, write_volume
-from tests.e2e.harness import need_browser
+from tests.e2e import requirements
 from tests.e2e.test_archive import saved, start_archive_server
 from tests.orthanc import Orthanc
+from tests.orthanc import need as need_program
 from xssr_strategy.cli import main
 from xssr_strategy.demo.annotator import Annotator
 from xssr_strategy.demo.server import Server
@@ -47,7 +48,7 @@ class Ward:
 
 @pytest.fixture(scope="module")
 def ward(tmp_path_factory) -> Iterator[Ward]:
-    need_browser()
+    need_program(requirements.browser())
     need(DICOM)
     folder = tmp_path_factory.mktemp("ward")
     pictures = Path(os.environ.get("XSSR_SCREENSHOTS") or folder / "screenshots")

@@ -93,7 +93,10 @@ def room(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     ids = sorted(known - set(held_out(domain.folder)))[: domain.pool]
     studies = copy_pool(domain.folder / "images", ids, folder / "studies")
     conf = {"labels": ",".join(domain.labels), "encoder_steps": 20, "budget": 4}
-    with start_server(studies, conf, folder / "server.log") as server:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MONAI_LABEL_SESSION_PATH", str(folder / "sessions"))  # or they stay in the home folder
+        server = start_server(studies, conf, folder / "server.log")
+    with server:
         people = [Slicer(server.url, folder / name, name) for name in ("ann", "bob", "eve")]
         for slicer in people:
             slicer.connect()

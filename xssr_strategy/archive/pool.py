@@ -104,6 +104,8 @@ class ArchivePool:
         self._quick = Archive(query.url, _LOOK_PATIENCE)
         self._no_look_until = 0.0
         self._renewing = threading.Lock()
+        self._listed: tuple[Mapping[str, Series], Mapping[str, Series]] = {}, {}
+        self._series: Mapping[str, Series] = {}
         if self._of.listing.age > MAX_AGE:
             self._of.renew_or_keep(self.renew)
 
@@ -111,8 +113,11 @@ class ArchivePool:
         """uid -> series, sorted by uid; an old list is renewed in a thread meanwhile."""
         if self._of.listing.age > MAX_AGE and self._renewing.acquire(blocking=False):
             threading.Thread(target=self._renew_in_thread, name="archive listing", daemon=True).start()
-        source = self._source.listing.series() if self._source else {}
-        return {uid: one for uid, one in self._of.listing.series().items() if uid not in source}
+        listed = self._of.listing.series(), self._source.listing.series() if self._source else {}
+        if listed[0] is not self._listed[0] or listed[1] is not self._listed[1]:
+            self._listed = listed
+            self._series = {uid: one for uid, one in listed[0].items() if uid not in listed[1]}
+        return self._series
 
     def labelled(self) -> set[str]:
         """uids of the series of the pool that have a segmentation in the archive."""

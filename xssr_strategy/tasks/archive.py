@@ -112,7 +112,7 @@ class ArchiveDatastore(DICOMWebDatastore):
         return {
             **series.info,
             **facts,
-            "name": image_id,
+            "name": f"{image_id}{_NIFTI}",  # 3D Slicer saves the file under it, and goes by its ending
             "path": self.image_path(image_id),
             **self._pool.note(image_id),
         }

@@ -31,6 +31,11 @@ class Workspace:
         return self.root / "leases.sqlite"
 
     @property
+    def pictures(self) -> Path:
+        """Links to 2-D images under names that viewers do not take for slices of a stack."""
+        return self.root / "pictures"
+
+    @property
     def lock(self) -> Path:
         """Held by the one process that trains the encoder and embeds."""
         return self.root / "scoring.lock"

@@ -19,10 +19,12 @@ from monailabel.utils.async_tasks.utils import tasks
 
 import xssr_strategy
 from xssr_strategy.selection import CoreSet
+from xssr_strategy.tasks.access import accept_signed_tokens, close_reload
 from xssr_strategy.tasks.archive import ArchiveDatastore
 from xssr_strategy.tasks.datastore import StudiesDatastore
 from xssr_strategy.tasks.encoder_trainer import EncoderTrainer
 from xssr_strategy.tasks.project import Project
+from xssr_strategy.tasks.refusals import answer_refusals
 from xssr_strategy.tasks.scoring import XSSRScoring
 from xssr_strategy.tasks.segmentation_infer import SegmentationInfer
 from xssr_strategy.tasks.segmentation_trainer import SegmentationTrainer
@@ -35,6 +37,9 @@ class XSSRApp(MONAILabelApp):
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
         report_refusals_in_one_line()
+        answer_refusals()
+        accept_signed_tokens()
+        close_reload()
         # Inherited by the background processes: scoring and training may run at the same time, and
         # threads that wait actively would take the processor from each other and from the server.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -55,7 +60,14 @@ class XSSRApp(MONAILabelApp):
         if self.project.archive is not None:
             return ArchiveDatastore(self.project.archive, self.project.settings.labels)
         # The server alone watches the folder: two watchers would write the datastore's file against each other.
-        return StudiesDatastore(self.studies, watch=not in_background_process())
+        project = self.project
+        return StudiesDatastore(
+            self.studies,
+            watch=not in_background_process(),
+            preset=project.preset,
+            labels=project.settings.labels,
+            links=project.workspace.pictures if project.preset.spatial_dims == 2 else None,
+        )
 
     def init_infers(self) -> dict[str, InferTask]:
         return {
@@ -131,6 +143,27 @@ class XSSRApp(MONAILabelApp):
     def train(self, request: dict[str, Any]) -> Any:
         self._give_way()
         return super().train(request)
+
+    def infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> Any:
+        """As the base class.
+
+        Raises:
+            HTTPException: there is no such image.
+        """
+        image = request.get("image")
+        asked_by_id = isinstance(image, str) and not os.path.exists(image)
+        if asked_by_id and not self._datastore.get_image_uri(image):
+            raise HTTPException(404, f"image '{image}' does not exist; name the id of an image of the studies.")
+        return super().infer(request, datastore)
+
+    def bundle_path(self, model: str | None) -> None:
+        """As the base class, of which MONAI Label asks it before it starts a task.
+
+        Raises:
+            HTTPException: there is no such model or trainer.
+        """
+        if model and model not in self._trainers and model not in self._infers:
+            raise HTTPException(404, f"'{model}' does not exist; the trainers are {', '.join(self._trainers)}.")
 
     def _give_way(self) -> None:
         """Leave the processor to the server, so that annotators never wait for a background process."""

@@ -25,10 +25,10 @@ import requests
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from tests.e2e.harness import APP, environment
+from tests.e2e.harness import environment, start_server
 from tests.e2e.slicer import Refused, Slicer
 from tests.test_worklist import write
-from xssr_strategy.demo.server import Server, free_port
+from xssr_strategy.demo.server import Server
 from xssr_strategy.tasks.access import ALGORITHMS
 
 pytestmark = pytest.mark.e2e
@@ -126,26 +126,11 @@ class Realm:
         return f"-----BEGIN PUBLIC KEY-----\n{self.public}\n-----END PUBLIC KEY-----".encode()
 
 
-class GuardedServer(Server):
-    """A server that shows nobody its ``/info/``."""
-
-    def _wait_for_answer(self) -> None:
-        deadline = time.monotonic() + self._wait
-        while True:
-            assert self.running(), self.log.read_text()
-            try:
-                if requests.get(f"{self.url}/auth/", timeout=10).status_code == 200:
-                    return
-            except requests.RequestException:
-                assert time.monotonic() < deadline
-                time.sleep(0.2)
-
-
 @dataclass(frozen=True)
 class Guarded:
     """A server, its realm, and every way to it as method and path."""
 
-    server: GuardedServer
+    server: Server
     realm: Realm
     routes: list[tuple[str, str]]
 
@@ -165,7 +150,7 @@ class Guarded:
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     folder = tmp_path_factory.mktemp("access")
-    studies, port = write(folder / "studies", 8, 1), free_port()
+    studies = write(folder / "studies", 8, 1)
     with Realm() as realm, pytest.MonkeyPatch.context() as patch:
         patch.setenv("MONAI_LABEL_AUTH_ENABLE", "true")
         patch.setenv("MONAI_LABEL_AUTH_REALM_URI", realm.uri)
@@ -173,9 +158,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
             [sys.executable, "-c", _LIST_ROUTES], env=environment(), capture_output=True, check=True, timeout=120
         )
         routes = [(method, path) for method, path in json.loads(listing.stdout)]
-        command = ["monailabel", "start_server", "--app", str(APP), "--studies", str(studies)]
-        command += ["--host", "127.0.0.1", "--port", str(port), "--conf", "encoder_steps", "2"]
-        with GuardedServer(command, port, environment(), folder / "server.log", 240) as server:
+        with start_server(studies, {"encoder_steps": 2}, folder / "server.log") as server:
             yield Guarded(server, realm, routes)
 
 

@@ -72,17 +72,16 @@ def saved(label: sitk.Image, folder: Path, name: str = "label.nii.gz") -> Path:
     return folder / name
 
 
-def put_label(server: Server, image: str, file: Path) -> tuple[int, str]:
-    """Submit a final label; status and body of the answer."""
+def put_label(server: Server, image: str, file: Path, segments: tuple[str, ...] = ()) -> tuple[int, str]:
+    """Submit a final label as 3D Slicer does; status and body of the answer."""
     boundary = "part"
-    body = (
-        (
-            f'--{boundary}\r\nContent-Disposition: form-data; name="label"; filename="{file.name}"\r\n'
-            "Content-Type: application/octet-stream\r\n\r\n"
-        ).encode()
-        + file.read_bytes()
-        + f"\r\n--{boundary}--\r\n".encode()
+    params = json.dumps({"label_info": [{"name": name} for name in segments]})
+    head = (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="params"\r\n\r\n{params}\r\n'
+        f'--{boundary}\r\nContent-Disposition: form-data; name="label"; filename="{file.name}"\r\n'
+        "Content-Type: application/octet-stream\r\n\r\n"
     )
+    body = head.encode() + file.read_bytes() + f"\r\n--{boundary}--\r\n".encode()
     request = urllib.request.Request(
         f"{server.url}/datastore/label?image={image}&tag=final",
         body,
@@ -134,8 +133,10 @@ def test_next_sample_tells_viewers_what_to_open(site: Site) -> None:
 def test_a_label_goes_to_the_archive_and_comes_back_voxel_by_voxel(site: Site, tmp_path) -> None:
     answer = site.annotator.next_sample()
     series = site.pool[answer["id"]]
-    only_tumour = sitk.Cast(series.label == 2, sitk.sitkUInt8) * 2  # segment 1 of the object, but label 2
-    site.annotator.submit(series.uid, saved(only_tumour, tmp_path))
+    drawn = sitk.Cast(series.label == 2, sitk.sitkUInt8)  # the viewer's segment 1, and the object's, but label 2
+    status, text = put_label(site.server, series.uid, saved(drawn, tmp_path), ("tumour",))
+    assert status == 200, text
+    only_tumour = drawn * 2
     (found,) = segmentations_of(site, series.uid)
     assert [segment.SegmentLabel for segment in found.SegmentSequence] == ["tumour"]
     found.save_as(tmp_path / "seg.dcm")
@@ -254,6 +255,8 @@ def test_bad_labels_are_refused_with_a_sentence(site: Site, tmp_path) -> None:
     assert (status, "damaged or cut off; submit it again" in text) == (422, True), text
     status, text = put_label(site.server, uid, saved(series.label * 3, tmp_path, "three.nii.gz"))
     assert (status, "holds the value 3" in text) == (422, True), text
+    status, text = put_label(site.server, uid, good, ("liver", "Segment_2"))
+    assert (status, "'Segment_2' is none of the labels liver,tumour" in text) == (422, True), text
     far = sitk.Image(series.label)
     far.SetOrigin([1000.0, 1000.0, 1000.0])
     status, text = put_label(site.server, uid, saved(far, tmp_path, "far.nii.gz"))

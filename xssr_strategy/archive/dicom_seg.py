@@ -19,6 +19,7 @@ import SimpleITK as sitk
 from pydicom import dcmread
 
 from xssr_strategy.errors import UserError
+from xssr_strategy.label_names import renumbered
 
 _SAME = 0.1  # voxels that corners may differ by on one and the same grid (our choice)
 _LOST = 0.5  # share of a label's volume that must lie on the image (our choice)
@@ -41,7 +42,7 @@ def series_image(folder: Path) -> Any:
         raise UserError(f"{folder.name}: the series cannot be decoded; export it again to the archive.") from error
 
 
-def read_label_file(path: Path, reference: Any, names: Sequence[str]) -> Any:
+def read_label_file(path: Path, reference: Any, names: Sequence[str], segments: Sequence[str] = ()) -> Any:
     """A label file on the grid of its image.
 
     A file on another grid of the same space is resampled by nearest neighbour.
@@ -50,6 +51,7 @@ def read_label_file(path: Path, reference: Any, names: Sequence[str]) -> Any:
         path: NIfTI, NRRD or whatever else SimpleITK reads.
         reference: image of :func:`series_image`.
         names: of the labels. With one, any value but zero is that label.
+        segments: of the file, if it numbers them in its own way.
 
     Returns:
         SimpleITK image of bytes, value i being ``names[i - 1]``.
@@ -66,6 +68,7 @@ def read_label_file(path: Path, reference: Any, names: Sequence[str]) -> Any:
         raise UserError("The label cannot be read: the file is damaged or cut off; submit it again.") from error
     if label.GetNumberOfComponentsPerPixel() != 1 or label.GetDimension() != 3:
         raise UserError("The label is not one volume of numbers; submit a label map such as label.nii.gz.")
+    values = renumbered(values, segments, names)
     present = np.unique(values)
     if len(names) > 1 and not np.isin(present, np.arange(len(names) + 1)).all():
         wrong = next(value for value in present if value not in range(len(names) + 1))

@@ -29,6 +29,7 @@ _LOOK_PATIENCE = 2.0  # seconds that a click may wait for an archive that hangs 
 _LOOK_PAUSE = 30.0  # seconds without another look after one that failed (our choice)
 _PRESETS = {"CT": "ct", "MR": "mri", "PT": "mri", "NM": "mri"}  # what is no volume counts as an X-ray
 _VERSION = 1
+_NOTHING: Mapping[str, Series] = {}
 _NOTES = "CREATE TABLE IF NOT EXISTS notes (image TEXT PRIMARY KEY, content TEXT NOT NULL);"
 
 
@@ -104,8 +105,8 @@ class ArchivePool:
         self._quick = Archive(query.url, _LOOK_PATIENCE)
         self._no_look_until = 0.0
         self._renewing = threading.Lock()
-        self._listed: tuple[Mapping[str, Series], Mapping[str, Series]] = {}, {}
-        self._series: Mapping[str, Series] = {}
+        self._listed = _NOTHING, _NOTHING
+        self._series = _NOTHING
         if self._of.listing.age > MAX_AGE:
             self._of.renew_or_keep(self.renew)
 
@@ -113,7 +114,7 @@ class ArchivePool:
         """uid -> series, sorted by uid; an old list is renewed in a thread meanwhile."""
         if self._of.listing.age > MAX_AGE and self._renewing.acquire(blocking=False):
             threading.Thread(target=self._renew_in_thread, name="archive listing", daemon=True).start()
-        listed = self._of.listing.series(), self._source.listing.series() if self._source else {}
+        listed = self._of.listing.series(), self._source.listing.series() if self._source else _NOTHING
         if listed[0] is not self._listed[0] or listed[1] is not self._listed[1]:
             self._listed = listed
             self._series = {uid: one for uid, one in listed[0].items() if uid not in listed[1]}

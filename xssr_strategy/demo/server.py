@@ -115,6 +115,10 @@ class Server:
                 with urllib.request.urlopen(f"{self.url}/info/", timeout=10) as answer:  # noqa: S310 - our own http
                     if answer.status == 200:
                         return
+            except urllib.error.HTTPError as refusal:
+                if refusal.code in (401, 403):
+                    return  # it answers, but wants a token
+                time.sleep(0.5)
             except (urllib.error.URLError, OSError):
                 self._tick()
                 time.sleep(0.5)

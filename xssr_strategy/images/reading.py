@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import itk
+import nibabel as nib
 import numpy as np
 import torch
 from monai.data import ImageReader, ITKReader, MetaTensor, NibabelReader, PILReader
@@ -69,6 +70,26 @@ def read_image(path: str | Path) -> MetaTensor:
             f"{path}: is damaged or of another format than its name says; export it again or remove it from the folder"
         ) from error
     return _checked(image, path)
+
+
+def read_grid(path: str | Path) -> MetaTensor:
+    """As :func:`read_image`, for shape and place alone: the values of a NIfTI file are not read, and are zero.
+
+    Raises:
+        UnreadableImage: as :func:`read_image`.
+    """
+    path = Path(path)
+    if image_extension(path) not in _NIFTI or not path.is_file():
+        return read_image(path)
+    try:
+        header: Any = nib.load(path)
+        shape, affine = header.shape, torch.as_tensor(header.affine)
+    except Exception as error:  # nibabel has several
+        raise UnreadableImage(f"{path}: is damaged; export it again or remove it from the folder") from error
+    if any(count > 1 for count in shape[3:]):
+        raise UnreadableImage(f"{path}: {_TIME_SERIES}")
+    meta = {"filename_or_obj": str(path), "original_affine": affine, "spatial_shape": np.array(shape[:3])}
+    return _checked(MetaTensor(torch.zeros((1, *shape[:3]), dtype=torch.uint8), affine=affine, meta=meta), path)
 
 
 def conform(image: MetaTensor, preset: Preset, path: str | Path = "the image") -> MetaTensor:

@@ -26,7 +26,8 @@ from xssr_strategy.archive.client import ArchiveError, Series
 from xssr_strategy.archive.dicom_seg import read_label_file, read_segmentation, series_image, write_segmentation
 from xssr_strategy.archive.pool import ArchivePool
 from xssr_strategy.errors import UserError
-from xssr_strategy.tasks.datastore import plain_name
+from xssr_strategy.label_names import segment_names
+from xssr_strategy.tasks.datastore import checked_info, plain_name
 
 logger = logging.getLogger(__name__)
 
@@ -135,6 +136,7 @@ class ArchiveDatastore(DICOMWebDatastore):
         """
         plain_name("tag", label_tag)
         series = self._series(image_id)
+        info = checked_info(label_info)
         with tempfile.TemporaryDirectory() as temporary:
             try:
                 folder = self._pool.cache.fetch(series)
@@ -142,8 +144,7 @@ class ArchiveDatastore(DICOMWebDatastore):
                 given = Path(label_filename)
                 if given.name.endswith(".bin"):  # OHIF sends the voxels alone
                     given = _from_voxels(given, reference, Path(temporary))
-                label = read_label_file(given, reference, self._names)
-                info = dict(label_info or {})
+                label = read_label_file(given, reference, self._names, segment_names(info.get("label_info")))
                 if label_tag == _FINAL:
                     info |= self._submit(series, label, folder, Path(temporary))
                 self._keep(image_id, label, label_tag, info, Path(temporary))

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import SimpleITK as sitk
 from fastapi import HTTPException
 from monailabel.config import settings
 from monailabel.datastore.local import LocalDatastore
 from monailabel.interfaces.datastore import DefaultLabelTag
 
-from xssr_strategy.images.listing import EXTENSIONS, find_images, image_extension
-from xssr_strategy.images.reading import UnreadableImage, read_image
+from xssr_strategy.errors import UserError
+from xssr_strategy.images.listing import EXTENSIONS, find_images, fingerprint, image_extension
+from xssr_strategy.images.preset import Preset
+from xssr_strategy.images.reading import UnreadableImage, conform, read_grid, read_image
+from xssr_strategy.label_names import renumbered, segment_names
+from xssr_strategy.segmentation.labels import read_label
 
 
 class StudiesDatastore(LocalDatastore):
@@ -23,9 +33,20 @@ class StudiesDatastore(LocalDatastore):
     Args:
         studies: the folder.
         watch: notice images that arrive while the server runs.
+        preset: kind of image; with it, a label must fit its image.
+        labels: names of the labels 1, 2, ...
+        links: folder for links to pictures, which viewers open one at a time; None for volumes.
     """
 
-    def __init__(self, studies: str, watch: bool = True) -> None:
+    def __init__(
+        self,
+        studies: str,
+        watch: bool = True,
+        preset: Preset | None = None,
+        labels: Sequence[str] = (),
+        links: Path | None = None,
+    ) -> None:
+        self._preset, self._names, self._links = preset, tuple(labels), links
         super().__init__(
             studies,
             extensions=[f"*{extension}" for extension in EXTENSIONS],
@@ -39,24 +60,58 @@ class StudiesDatastore(LocalDatastore):
         Raises:
             HTTPException: the id would lead out of the folder (422).
         """
+        if image_id in self._datastore.objects:
+            raise HTTPException(409, f"image '{image_id}': there is one of this name already; rename the file.")
         added: str = super().add_image(plain_name("image", image_id or ""), image_filename, image_info)
         return added
 
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
-        """As the base class, for a tag that is a plain name and a label that can be read.
+        """As the base class, for a label that fits its image; its segments get the numbers of their names.
 
         Raises:
-            HTTPException: there is no such image (404), the label is damaged, or the tag would lead out of the folder
-                of labels (422); nothing is kept then.
+            HTTPException: there is no such image (404); the label is damaged or does not fit, or the tag would lead
+                out of the folder of labels (422). Nothing is kept then.
         """
+        info = checked_info(label_info)
         if image_id not in self._datastore.objects:
             raise HTTPException(404, f"image '{image_id}' does not exist; name the id of an image of the studies.")
-        try:
-            read_image(label_filename)
-        except UnreadableImage:
-            raise HTTPException(422, "The label cannot be read: it is damaged or cut off; submit it again.") from None
-        saved: str = super().save_label(image_id, label_filename, plain_name("tag", label_tag), label_info)
+        plain_name("tag", label_tag)
+        with tempfile.TemporaryDirectory() as temporary:
+            file = Path(label_filename)
+            try:
+                file = _renumbered_file(file, segment_names(info.get("label_info")), self._names, Path(temporary))
+                if self._preset is not None:
+                    grid = conform(read_grid(self.get_image_uri(image_id)), self._preset, image_id)
+                    read_label(file, self._names, grid)
+            except UserError as error:
+                raise HTTPException(422, str(error).removeprefix(f"{file}: ")) from None
+            saved: str = super().save_label(image_id, str(file), label_tag, info)
         return saved
+
+    def get_image_info(self, image_id: str) -> dict[str, Any]:
+        """As the base class; ``name`` is one under which a viewer may keep its download.
+
+        3D Slicer keeps the downloads of all servers in one folder, and opens a picture whose name holds a number
+        together with all the numbered pictures beside it, as one stack. Hence a name of its own for each content, and
+        for a picture one of letters only, also where ``path`` leads.
+        """
+        info: dict[str, Any] = super().get_image_info(image_id)
+        if not info:
+            return info
+        uri = Path(self.get_image_uri(image_id))
+        digest = hashlib.sha256(f"{image_id} {fingerprint(uri)}".encode()).hexdigest()
+        extension = image_extension(uri)
+        if self._links is not None:
+            letters = digest[:20].translate(str.maketrans("0123456789", "ghijklmnop"))
+            link = self._links / f"{letters}{extension}"
+            if not link.exists():
+                self._links.mkdir(parents=True, exist_ok=True)
+                try:
+                    os.link(uri, link)
+                except OSError:  # another file system
+                    shutil.copyfile(uri, link)
+            return {**info, "name": link.name, "path": str(link), "PatientID": image_id}
+        return {**info, "name": f"{image_id}-{digest[:10]}{extension}", "PatientID": image_id}
 
     def is_labelled_on_disk(self, image_id: str) -> bool:
         """Whether a final label lies in the folder, be it one of another server that this one has not noticed yet."""
@@ -77,6 +132,37 @@ class StudiesDatastore(LocalDatastore):
             name: tuple[str, str] = super()._to_id(file)
             return name
         return file[: -len(extension)], file[-len(extension) :]
+
+
+def _renumbered_file(file: Path, segments: Sequence[str], names: Sequence[str], temporary: Path) -> Path:
+    """The label file, or one in which the segments have the numbers of their names.
+
+    Raises:
+        UserError: it cannot be read, or a segment is none of the labels.
+    """
+    try:
+        label = read_image(file)
+    except UnreadableImage:
+        raise UserError("The label cannot be read: it is damaged or cut off; submit it again.") from None
+    values = label.numpy()
+    if renumbered(values, segments, names) is values:
+        return file
+    image = sitk.ReadImage(str(file))
+    changed = sitk.GetImageFromArray(renumbered(sitk.GetArrayFromImage(image), segments, names))
+    changed.CopyInformation(image)
+    sitk.WriteImage(changed, str(temporary / file.name), useCompression=True)
+    return temporary / file.name
+
+
+def checked_info(label_info: Any) -> dict[str, Any]:
+    """What a viewer says of a label.
+
+    Raises:
+        HTTPException: it is no JSON object (422).
+    """
+    if label_info is not None and not isinstance(label_info, dict):
+        raise HTTPException(422, "params: must be a JSON object, such as {}.")
+    return dict(label_info or {})
 
 
 def plain_name(what: str, name: str) -> str:

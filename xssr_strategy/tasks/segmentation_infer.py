@@ -137,5 +137,7 @@ def _write(array: np.ndarray, original: MetaTensor, source: Path, name: str, com
         nib.save(nib.Nifti1Image(array, affine), name)
         return
     picture = array.ndim == 2 and image_extension(source) in _PICTURES
+    if picture and name.endswith(_ITK):  # 3D Slicer holds a picture as a volume of one slice, and needs three axes
+        array, affine, picture = array[..., None], np.diag([-1.0, -1.0, 1.0, 1.0]), False
     plane = affine[np.ix_([0, 1, 3], [0, 1, 3])]
     write_itk(array, name, None if picture else affine if array.ndim == 3 else plane, None, compress)

@@ -1,0 +1,54 @@
+"""What the server refuses is answered with a status from 400 to 499 and one sentence, not with 500."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import requests
+from fastapi import HTTPException, Request
+from fastapi.exception_handlers import http_exception_handler
+from fastapi.responses import Response
+from monailabel.interfaces.exception import (
+    ImageNotFoundException,
+    LabelNotFoundException,
+    MONAILabelError,
+    MONAILabelException,
+)
+
+from xssr_strategy.archive.client import ArchiveError
+from xssr_strategy.errors import UserError
+
+_NO_SUCH_NAME = (MONAILabelError.INVALID_INPUT, MONAILabelError.APP_INIT_ERROR)
+
+
+def answer_refusals() -> None:
+    """From here on the server answers with the sentence of the error.
+
+    MONAI Label 0.8.5 answers whatever an app or a datastore raises, and a form field ``params`` that is no JSON,
+    with 500 and a traceback in the log.
+    """
+    module = sys.modules.get("monailabel.app")
+    if module is None:  # a background process answers nobody
+        return
+    for kind in (UserError, MONAILabelException, json.JSONDecodeError, requests.HTTPError):
+        module.app.add_exception_handler(kind, _answer)
+    module.app.middleware_stack = None  # built before the app was loaded; the next request builds it anew
+
+
+async def _answer(request: Request, error: Exception) -> Response:
+    status, sentence = _status_and_sentence(error)
+    if isinstance(error, requests.HTTPError) and request.url.path.endswith("/auth/token"):  # the realm's answer
+        status, sentence = 401, "The name or the password is wrong."
+    return await http_exception_handler(request, HTTPException(status, sentence))
+
+
+def _status_and_sentence(error: Exception) -> tuple[int, str]:
+    if isinstance(error, json.JSONDecodeError):
+        return 422, f"params: not JSON ({error}); send an object such as {{}}."
+    if isinstance(error, MONAILabelException):
+        missing = isinstance(error, ImageNotFoundException | LabelNotFoundException) or error.error in _NO_SUCH_NAME
+        return (404 if missing else 500), str(error.msg)
+    if isinstance(error, requests.HTTPError):
+        return 502, str(error)
+    return (503 if isinstance(error, ArchiveError) else 422), str(error)

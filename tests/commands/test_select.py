@@ -107,4 +107,4 @@ def test_missing_and_empty_folders(tmp_path, capsys) -> None:
     assert select(tmp_path / "missing", tmp_path / "picks.csv")[0] == 2
     (tmp_path / "empty").mkdir()
     assert select(tmp_path / "empty", tmp_path / "picks.csv")[0] == 2
-    assert "no image is left to pick from" in capsys.readouterr().out
+    assert "no image is there; put images" in capsys.readouterr().out

@@ -163,7 +163,10 @@ class ArchiveDatastore(DICOMWebDatastore):
         image = image_id or label_id
         segmentation = self._pool.labels.segmentation(image) if label_tag == _FINAL else None
         kept = self._datastore.label(image, label_tag)
-        if segmentation is None or (kept is not None and kept.info.get("SeriesInstanceUID") == segmentation.uid):
+        is_kept = (
+            kept is not None and segmentation is not None and kept.info.get("SeriesInstanceUID") == segmentation.uid
+        )
+        if segmentation is None or is_kept or not segmentation.study:
             return str(LocalDatastore.get_label_uri(self, image, label_tag))
         with tempfile.TemporaryDirectory() as temporary:
             try:
@@ -178,6 +181,26 @@ class ArchiveDatastore(DICOMWebDatastore):
             except UserError as error:
                 raise HTTPException(422, f"{image}: {error}") from None
         return str(LocalDatastore.get_label_uri(self, image, _FINAL))
+
+    def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
+        """Refused: the archive has the images."""
+        raise HTTPException(
+            422, f"image '{image_id}': store its series in the archive; it joins the pool within a minute."
+        )
+
+    def remove_image(self, image_id: str) -> None:
+        """Refused: the archive has the images."""
+        raise HTTPException(422, f"image '{image_id}': delete its series in the archive, or skip it with xssr pool.")
+
+    def remove_label(self, label_id: str, label_tag: str) -> None:
+        """As the base class; a final label is refused, for the archive has it.
+
+        Raises:
+            HTTPException: the label is final (422).
+        """
+        if label_tag == _FINAL:
+            raise HTTPException(422, f"label of '{label_id}': delete its segmentation in the archive.")
+        LocalDatastore.remove_label(self, label_id, label_tag)
 
     def datalist(self, full_path: bool = True) -> list[dict[str, Any]]:
         """Images and final labels to train on; a label that cannot be had is left out with a warning."""

@@ -64,7 +64,7 @@ def beside(studies: str | Path, settings: Settings) -> Workspace:
     return Workspace(Path(studies) / FOLDER)
 
 
-def for_reading(studies: str, settings: Settings, learned_from: str) -> Workspace:
+def for_reading(studies: str | Path, settings: Settings, learned_from: str) -> Workspace:
     """The workspace of a command that leaves the studies folder as it is.
 
     A server's workspace is shared where there is one. Otherwise the user's cache folder serves, with
@@ -73,7 +73,7 @@ def for_reading(studies: str, settings: Settings, learned_from: str) -> Workspac
     Args:
         learned_from: digest of these images.
     """
-    if settings.workspace or is_remote(studies) or (Path(studies) / FOLDER).is_dir():
+    if settings.workspace or is_remote(str(studies)) or (Path(studies) / FOLDER).is_dir():
         return beside(studies, settings)
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = Path(studies)

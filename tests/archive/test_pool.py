@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -162,7 +164,16 @@ def test_a_query_is_written_as_it_is_read() -> None:
     ],
 )
 def test_answers_that_are_none_become_a_sentence(status, body, kind, sentence) -> None:
-    class Broken(BaseHTTPRequestHandler):
+    with answering(body, status) as url, pytest.raises(kind, match=sentence) as caught:
+        Archive(url).search({"Modality": "CT"})
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@contextmanager
+def answering(body: bytes, status: int = 200) -> Iterator[str]:
+    """URL of a server that answers everything so."""
+
+    class Same(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
@@ -171,14 +182,17 @@ def test_answers_that_are_none_become_a_sentence(status, body, kind, sentence) -
 
         def log_message(self, *_: object) -> None: ...
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Broken) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Same) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            with pytest.raises(kind, match=sentence) as caught:
-                Archive(f"http://127.0.0.1:{server.server_port}/dicom-web").search({"Modality": "CT"})
-        finally:
-            server.shutdown()
-    assert len(str(caught.value).splitlines()) == 1
+        yield f"http://127.0.0.1:{server.server_port}/dicom-web"
+        server.shutdown()
+
+
+def test_a_uid_that_would_lead_out_of_the_cache_is_no_series() -> None:
+    uids = ["../../escaped", "..", "1.2/3", "", "1..2", "1.2.3"]
+    answer = [{"0020000E": {"Value": [uid]}, "0020000D": {"Value": ["1.2"]}} for uid in uids]
+    with answering(json.dumps(answer).encode()) as url:
+        assert [series.uid for series in Archive(url).search({})] == ["1.2.3"]
 
 
 def test_an_archive_that_hangs_is_given_up() -> None:

@@ -128,6 +128,20 @@ def test_next_sample_tells_viewers_what_to_open(site: Site) -> None:
     assert answer["reason"].startswith(f"Pick 2 of {POOL + 1}: ")
     assert answer["coverage"]["curve"]
     assert answer["advice"]
+    shown_by_ohif = ("Modality", "StudyDate", "StudyTime", "PatientID", "RetrieveURL")
+    assert all(answer[name] for name in shown_by_ohif)
+
+
+def test_a_viewer_that_downloads_gets_the_voxels_of_the_archive(site: Site, tmp_path) -> None:
+    answer = site.annotator.next_sample()
+    series = site.pool[answer["id"]]
+    assert answer["name"] == f"{series.uid}.nii.gz"  # 3D Slicer goes by its ending
+    with urllib.request.urlopen(f"{site.server.url}/datastore/image?image={series.uid}", timeout=60) as reply:
+        (tmp_path / answer["name"]).write_bytes(reply.read())
+    got, real = sitk.ReadImage(str(tmp_path / answer["name"])), _downloaded(site, series, tmp_path)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(got), sitk.GetArrayFromImage(real))
+    np.testing.assert_allclose(got.GetOrigin(), real.GetOrigin(), atol=1e-3)
+    np.testing.assert_allclose(got.GetDirection(), real.GetDirection(), atol=1e-4)
 
 
 def test_a_label_goes_to_the_archive_and_comes_back_voxel_by_voxel(site: Site, tmp_path) -> None:
@@ -299,3 +313,17 @@ def test_a_deleted_study_is_not_handed_out_and_everything_labelled_is_no_error(s
         site.annotator.submit(answer["id"], saved(site.pool[answer["id"]].label, tmp_path))
     assert sorted(given) == sorted(set(waiting) - {gone})
     assert answer == {}
+
+
+def test_the_archive_is_not_changed_through_the_server(site: Site) -> None:
+    uid = next(iter(site.pool))
+    for path in (f"/datastore/image?id={uid}", f"/datastore/label?id={uid}&tag=final"):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(urllib.request.Request(f"{site.server.url}{path}", method="DELETE"), timeout=60)
+        assert refused.value.code == 422
+        assert "in the archive" in refused.value.read().decode()
+
+
+def test_no_traceback_in_the_log(site: Site) -> None:
+    log = (site.folder / "server.log").read_text(encoding="utf-8", errors="replace")
+    assert "Traceback" not in log, log[log.index("Traceback") :][:3000]

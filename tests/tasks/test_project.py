@@ -212,6 +212,8 @@ def test_ids_and_tags_cannot_lead_out_of_the_folder(app: App, tmp_path) -> None:
         app.datastore.add_image("../../escaped", str(image), {})
     with pytest.raises(HTTPException, match="must be a plain name"):
         app.datastore.save_label("i00", str(image), "../../escaped", {})
+    with pytest.raises(HTTPException, match="must be a plain name"):
+        app.datastore.save_label("i00", str(image), "..", {})
     assert not list(tmp_path.rglob("escaped*"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,7 +13,7 @@ from typing import Any, TypeVar
 from xssr_strategy.errors import UserError
 
 _CONNECT = 5.0  # seconds to reach the archive (our choice)
-_READ = 120.0  # seconds between two bytes of an answer (our choice)
+_READ = 60.0  # seconds between two bytes of an answer (our choice)
 _T = TypeVar("_T")
 
 
@@ -85,7 +86,7 @@ class Archive:
         ask = partial(self.client.search_for_series, study, search_filters=dict(filters))
         while True:  # an archive may answer in portions
             portion = self._ask(what, partial(ask, offset=len(found) or None))
-            new = {one.uid: one for one in map(_series, portion) if one.uid and one.uid not in found}
+            new = {one.uid: one for one in map(_series, portion) if is_uid(one.uid) and one.uid not in found}
             found |= new
             if not new or study:
                 return list(found.values())
@@ -112,8 +113,8 @@ class Archive:
             f"fetching series {series.uid}",
             lambda: self.client.retrieve_series(series.study, series.uid, media_types=as_stored),
         )
-        for instance in instances:
-            instance.save_as(folder / f"{instance.SOPInstanceUID}.dcm")
+        for number, instance in enumerate(instances):
+            instance.save_as(folder / f"{number:05}.dcm")
         return len(instances)
 
     def store(self, file: Path) -> None:
@@ -215,6 +216,11 @@ def _series(answer: Mapping[str, Any]) -> Series:
         instances=int(count) if str(count or "").isdigit() else None,
         info={name: _text(value) for name, tag in _INFO.items() if (value := first_value(answer, tag)) is not None},
     )
+
+
+def is_uid(text: str) -> bool:
+    """Whether a text is a DICOM UID: numbers with dots, safe as the name of a folder."""
+    return len(text) <= 64 and re.fullmatch(r"[0-9]+(\.[0-9]+)*", text) is not None
 
 
 def first_value(answer: Mapping[str, Any], tag: str) -> Any:

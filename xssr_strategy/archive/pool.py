@@ -136,6 +136,8 @@ class ArchivePool:
             ArchiveError: no usable answer.
         """
         self._of.listing.renew()
+        if self._source is not None:
+            self._source.listing.renew()
         self._labels.renew()
 
     def still_waits(self, uid: str) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import shutil
 import tempfile
 import threading
@@ -22,7 +21,7 @@ from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastor
 from monailabel.datastore.utils.convert import dicom_to_nifti
 from monailabel.interfaces.datastore import DefaultLabelTag
 
-from xssr_strategy.archive.client import ArchiveError, Series
+from xssr_strategy.archive.client import ArchiveError, Series, is_uid
 from xssr_strategy.archive.dicom_seg import read_label_file, read_segmentation, series_image, write_segmentation
 from xssr_strategy.archive.pool import ArchivePool
 from xssr_strategy.errors import UserError
@@ -32,7 +31,6 @@ from xssr_strategy.tasks.datastore import checked_info, plain_name
 logger = logging.getLogger(__name__)
 
 _NIFTI = ".nii.gz"
-_UID = re.compile(r"[0-9.]{1,64}")
 _FINAL = DefaultLabelTag.FINAL
 
 
@@ -109,10 +107,13 @@ class ArchiveDatastore(DICOMWebDatastore):
         series = self._pool.series().get(image_id)
         if series is None:
             return {}
-        facts = {"SeriesInstanceUID": series.uid, "StudyInstanceUID": series.study, "Modality": series.modality}
         return {
+            **dict.fromkeys(("PatientID", "StudyDate", "StudyTime"), "UNK"),  # OHIF shows them in any case
             **series.info,
-            **facts,
+            "SeriesInstanceUID": series.uid,
+            "StudyInstanceUID": series.study,
+            "Modality": series.modality,
+            "RetrieveURL": f"{self.name()}/studies/{series.study}/series/{series.uid}",
             "name": f"{image_id}{_NIFTI}",  # 3D Slicer saves the file under it, and goes by its ending
             "path": self.image_path(image_id),
             **self._pool.note(image_id),
@@ -229,7 +230,7 @@ class ArchiveDatastore(DICOMWebDatastore):
 
     def _elsewhere(self, image_id: str) -> Series:
         try:
-            found = self._pool.archive.search({"SeriesInstanceUID": image_id}) if _UID.fullmatch(image_id) else []
+            found = self._pool.archive.search({"SeriesInstanceUID": image_id}) if is_uid(image_id) else []
         except ArchiveError as error:
             raise HTTPException(503, str(error)) from None
         series = next((one for one in found if one.uid == image_id), None)

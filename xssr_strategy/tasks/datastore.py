@@ -171,6 +171,6 @@ def plain_name(what: str, name: str) -> str:
     Raises:
         HTTPException: it might (422).
     """
-    if Path(name).name != name:
+    if Path(name).name != name or name in (".", ".."):
         raise HTTPException(422, f"{what} '{name}': must be a plain name, without folders.")
     return name

@@ -34,6 +34,8 @@ def test_what_does_not_change_is_the_array_given() -> None:
 def test_a_drawn_segment_that_is_no_label_is_refused_by_name() -> None:
     with pytest.raises(UserError, match="The segment 'Segment_1' is none of the labels liver,tumour,vessel: rename"):
         renumbered(VALUES, ["liver", "Segment_1"], NAMES)
+    with pytest.raises(UserError, match="The segment 'number 2' is none of the labels"):
+        renumbered(VALUES, ["tumour"], NAMES)
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 
 from xssr_strategy.errors import UserError
+
+
+def data_home() -> Path:
+    """The user's folder for what must not be lost and has no place beside the images."""
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "xssr"
 
 
 def open_database(path: Path, schema: str, version: int, kind: str, loss: str) -> sqlite3.Connection:

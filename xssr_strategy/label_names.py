@@ -40,10 +40,9 @@ def renumbered(values: NDArray[Any], segments: Sequence[str], names: Sequence[st
     if not segments or len(names) < 2:
         return values
     known = {name.lower(): number for number, name in enumerate(names, start=1)}
-    present = [int(value) for value in np.unique(values) if 0 < value <= len(segments) and value == int(value)]
     wanted = {}
-    for value in present:
-        called = segments[value - 1]
+    for value in (int(number) for number in np.unique(values) if number > 0):
+        called = segments[value - 1] if value <= len(segments) else f"number {value}"
         if called.strip().lower() not in known:
             labels = ",".join(names)
             raise UserError(f"The segment '{called}' is none of the labels {labels}: rename or remove it, then submit.")

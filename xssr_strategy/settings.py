@@ -69,9 +69,10 @@ def _alpha(text: str) -> float | Literal["auto"]:
 
 def _labels(text: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(","))
-    if all(names) and len(set(names)) == len(names) and "background" not in names:
+    lowered = {name.lower() for name in names}
+    if all(names) and len(lowered) == len(names) and "background" not in lowered and "\\" not in text:
         return names
-    raise ValueError("names separated by commas, each once and without 'background', such as liver,tumour")
+    raise ValueError("names separated by commas, each once in any case, without 'background', such as liver,tumour")
 
 
 def _whole(smallest: int, largest: int) -> Callable[[str], int]:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from xssr_strategy.archive.pool import ArchivePool, SeriesOf
-from xssr_strategy.archive.query import Query, is_remote
+from xssr_strategy.archive.query import FILTER, Query, is_remote, series_filter
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import find_images
 from xssr_strategy.settings import Settings
 
-_FILTER = "MONAI_LABEL_DICOMWEB_SEARCH_FILTER"
-_DEFAULT_FILTER = '{"Modality": "CT"}'  # MONAI Label's
+EMPTY_LABEL = "an empty label, kept on the server"
+"""Where a label on which nothing is drawn is, which no archive can hold."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +69,12 @@ def open_studies(name: str, settings: Settings) -> Studies:
     if not pool.series():
         wanted = " and ".join(f"{key} {value}" for key, value in pool.query.filters) or "any filter"
         raise UserError(
-            f'--studies {name}: no series with {wanted} is there; name others with {_FILTER}=\'{{"Modality":"MR"}}\'.'
+            f'--studies {name}: no series with {wanted} is there; name others with {FILTER}=\'{{"Modality":"MR"}}\'.'
         )
     images = {uid: pool.cache.folder(uid) for uid in pool.series()}
     found = {uid: pool.labels.segmentation(uid) for uid in sorted(pool.labelled())}
-    return Studies(name, images, {uid: f"segmentation {one.uid}" for uid, one in found.items() if one}, pool)
+    where = {uid: f"segmentation {one.uid}" if one.study else EMPTY_LABEL for uid, one in found.items() if one}
+    return Studies(name, images, where, pool)
 
 
 def resolved(settings: Settings, studies: str) -> Settings:
@@ -90,16 +89,3 @@ def resolved(settings: Settings, studies: str) -> Settings:
     if not is_remote(studies):
         raise UserError(f"source {query}: is a filter on an archive, but --studies is a folder; name a folder.")
     return replace(settings, source=query.at(studies))
-
-
-def series_filter() -> dict[str, str]:
-    """MONAI Label's own setting ``MONAI_LABEL_DICOMWEB_SEARCH_FILTER``: DICOM keyword -> value.
-
-    Raises:
-        UserError: it is no such mapping.
-    """
-    text = os.environ.get(_FILTER) or _DEFAULT_FILTER
-    try:
-        return {str(key): str(value) for key, value in json.loads(text).items()}
-    except (ValueError, AttributeError):
-        raise UserError(f'{_FILTER} {text}: must be JSON such as {{"Modality": "MR"}}.') from None

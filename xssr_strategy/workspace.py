@@ -7,7 +7,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from xssr_strategy.archive.query import is_remote
+from xssr_strategy.archive.query import is_remote, series_filter
+from xssr_strategy.database import data_home
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.settings import Settings
 
@@ -54,13 +55,13 @@ class Workspace:
 def beside(studies: str | Path, settings: Settings) -> Workspace:
     """The workspace of a server: ``--conf workspace``, or ``.xssr`` in the studies folder.
 
-    An archive's is in the user's data folder, the same for whoever names its URL.
+    An archive's is in the user's data folder, the same for whoever names its URL and the same series.
     """
     if settings.workspace:
         return Workspace(settings.workspace)
     if is_remote(str(studies)):
-        home = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-        return Workspace(home / "xssr" / f"archive-{_digest(str(studies).rstrip('/'))}")
+        pool = f"{str(studies).rstrip('/')} {sorted(series_filter().items())}"
+        return Workspace(data_home() / f"archive-{_digest(pool)}")
     return Workspace(Path(studies) / FOLDER)
 
 

@@ -24,7 +24,7 @@ from xssr_strategy.tasks.archive import ArchiveDatastore
 from xssr_strategy.tasks.datastore import StudiesDatastore
 from xssr_strategy.tasks.encoder_trainer import EncoderTrainer
 from xssr_strategy.tasks.project import Project
-from xssr_strategy.tasks.refusals import answer_refusals
+from xssr_strategy.tasks.refusals import answer_refusals, limit_proxy
 from xssr_strategy.tasks.scoring import XSSRScoring
 from xssr_strategy.tasks.segmentation_infer import SegmentationInfer
 from xssr_strategy.tasks.segmentation_trainer import SegmentationTrainer
@@ -38,6 +38,7 @@ class XSSRApp(MONAILabelApp):
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
         report_refusals_in_one_line()
         answer_refusals()
+        limit_proxy()
         accept_signed_tokens()
         close_reload()
         # Inherited by the background processes: scoring and training may run at the same time, and

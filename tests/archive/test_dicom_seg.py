@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
 
@@ -45,7 +46,7 @@ def test_a_label_comes_back_voxel_by_voxel_and_by_name(series, tmp_path, drawn) 
     label = sitk.GetImageFromArray(values)
     label.CopyInformation(reference)
     write_segmentation(label, folder_of(series), NAMES, tmp_path / "seg.dcm")
-    back = read_segmentation(tmp_path / "seg.dcm", reference, NAMES)
+    back = read_segmentation([tmp_path / "seg.dcm"], reference, NAMES)
     np.testing.assert_array_equal(voxels(back), values)
 
 
@@ -110,7 +111,7 @@ def test_bad_label_files_are_one_sentence(series, tmp_path, which, sentence) -> 
 def test_real_segmentations_are_the_structures_beside_them() -> None:
     folder = need(DICOM) / "ct_3slice_seg"
     reference = series_image(folder / "ct")
-    found = voxels(read_segmentation(folder / "seg" / "liver.dcm", reference, ("liver",)))
+    found = voxels(read_segmentation([folder / "seg" / "liver.dcm"], reference, ("liver",)))
     known = voxels(sitk.ReadImage(str(folder / "nrrd" / "liver_seg.nrrd")))
     np.testing.assert_array_equal(found, known > 0)
 
@@ -120,10 +121,10 @@ def test_segments_are_labels_by_name_by_number_or_an_error() -> None:
     reference = series_image(folder / "ct")
     overlapping = folder / "seg" / "partial_overlaps.dcm"  # GREEN, ORANGE, PURPLE, LIGHT_BLUE, DARK_BLUE
     with pytest.raises(UserError, match=r"segment 3 'purple' is none of the labels orange,green; change --conf labels"):
-        read_segmentation(overlapping, reference, ("orange", "green"))
-    one = voxels(read_segmentation(overlapping, reference, ("anything",)))
+        read_segmentation([overlapping], reference, ("orange", "green"))
+    one = voxels(read_segmentation([overlapping], reference, ("anything",)))
     names = ("dark_blue", "light_blue", "purple", "orange", "green")
-    every = voxels(read_segmentation(overlapping, reference, names))
+    every = voxels(read_segmentation([overlapping], reference, names))
     np.testing.assert_array_equal(every > 0, one > 0)
     assert set(np.unique(every)) == {0, 1, 2, 3, 4, 5}
 
@@ -133,4 +134,28 @@ def test_what_is_no_series_or_no_segmentation(tmp_path, series) -> None:
     with pytest.raises(UserError, match="the series cannot be decoded"):
         series_image(tmp_path)
     with pytest.raises(UserError, match="cannot be read"):
-        read_segmentation(series.files[0], series_image(folder_of(series)), NAMES)
+        read_segmentation([series.files[0]], series_image(folder_of(series)), NAMES)
+
+
+def test_names_in_any_script_are_written_and_read(series, tmp_path) -> None:
+    names = ("Leber", "Geschwür 瘤")
+    reference = series_image(folder_of(series))
+    label = sitk.GetImageFromArray(voxels(series.label))
+    label.CopyInformation(reference)
+    write_segmentation(label, folder_of(series), names, tmp_path / "seg.dcm")
+    written = pydicom.dcmread(tmp_path / "seg.dcm")
+    assert [segment.SegmentLabel for segment in written.SegmentSequence] == list(names)
+    assert written.PatientName == f"Phantom^{series.patient}"
+    turned = read_segmentation([tmp_path / "seg.dcm"], reference, names[::-1])
+    np.testing.assert_array_equal(voxels(turned), np.array([0, 2, 1], np.uint8)[voxels(series.label)])
+
+
+def test_the_objects_of_one_series_are_one_label(series, tmp_path) -> None:
+    reference = series_image(folder_of(series))
+    for value in (1, 2):
+        only = sitk.Cast(series.label == value, sitk.sitkUInt8) * value
+        only.CopyInformation(reference)
+        write_segmentation(only, folder_of(series), NAMES, tmp_path / f"{value}.dcm")
+    back = read_segmentation([tmp_path / "1.dcm", tmp_path / "2.dcm"], reference, NAMES)
+    np.testing.assert_array_equal(voxels(back), voxels(series.label))
+    assert not voxels(read_segmentation([], reference, NAMES)).any()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -12,12 +13,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from requests import exceptions
+from urllib3.exceptions import ReadTimeoutError
 
 from tests.dicom_series import WrittenSeries, write_phantom
 from tests.orthanc import Orthanc
+from xssr_strategy.archive import labels
 from xssr_strategy.archive.client import Archive, ArchiveDown, ArchiveError, Series
+from xssr_strategy.archive.labels import LabelledSeries
 from xssr_strategy.archive.pool import MAX_AGE, ArchivePool, SeriesOf
 from xssr_strategy.archive.query import Query
+from xssr_strategy.database import open_database
 from xssr_strategy.errors import UserError
 
 pytestmark = pytest.mark.e2e
@@ -31,6 +37,7 @@ def archive(tmp_path_factory) -> Iterator[Orthanc]:
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setenv("MONAI_LABEL_DICOMWEB_CACHE_PATH", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
@@ -238,3 +245,128 @@ def test_abandoned_downloads_are_removed(archive, series) -> None:
     assert not left.exists()
     assert running.exists()
     shutil.rmtree(running)
+
+
+def test_a_series_whose_slices_have_a_gap_is_set_aside(archive, series, tmp_path) -> None:
+    gap = write_phantom(tmp_path / "gap", 11, shape=(16, 16, 8))
+    archive.load([*gap.files[:3], *gap.files[5:]])
+    failed = ArchivePool(archive.url, {"Modality": "CT"}).fetch()
+    assert list(failed) == [gap.uid]
+    assert "slices are missing or not evenly spaced" in failed[gap.uid]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        exceptions.ChunkedEncodingError("cut"),
+        exceptions.ReadTimeout("slow"),
+        exceptions.ConnectionError(ReadTimeoutError(None, "/", "slow")),
+    ],
+    ids=["cut off", "slow to begin", "slow in the middle"],
+)
+def test_one_series_that_breaks_off_does_not_stop_the_others(archive, series, monkeypatch, fault) -> None:
+    pool = ArchivePool(archive.url, {"Modality": "CT"})
+    retrieve, bad = pool.archive.client.retrieve_series, series[2].uid
+
+    def breaks(study: str, uid: str, **more: object) -> list:
+        if uid == bad:
+            raise fault
+        return retrieve(study, uid, **more)
+
+    monkeypatch.setattr(pool.archive.client, "retrieve_series", breaks)
+    failed = pool.fetch()
+    assert list(failed) == [bad]
+    assert "broke off at fetching series" in failed[bad]
+    assert "Error" not in failed[bad]
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_done(archive, series, monkeypatch) -> None:
+    pool = ArchivePool(archive.url, {"Modality": "CT"})
+
+    def full(self: Archive, one: Series, folder: Path) -> int:
+        (folder / "00000.dcm").write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Archive, "download", full)
+    with pytest.raises(ArchiveDown, match=r"cannot be written \(No space left on device\): make room"):
+        pool.fetch()
+    assert list(pool.cache.root.iterdir()) == []
+
+
+def test_a_password_in_the_address_is_refused_and_not_repeated() -> None:
+    with pytest.raises(UserError, match="MONAI_LABEL_DICOMWEB_PASSWORD, not into the address") as caught:
+        Archive("http://alice:s3cret@127.0.0.1:1/dicom-web")
+    assert "s3cret" not in str(caught.value)
+
+
+class Answers:
+    """An archive of segmentations, each with what its metadata say."""
+
+    url = "http://archive"
+
+    def __init__(self, **images: str | None) -> None:
+        self.images, self.asked = images, list[str]()
+
+    def search(self, filters: object) -> list[Series]:
+        return [Series(uid, "1.1", "SEG") for uid in self.images]
+
+    def metadata(self, series: Series) -> list[dict]:
+        self.asked.append(series.uid)
+        image = self.images[series.uid]
+        if image is None:
+            return []
+        return [{"00081115": {"Value": [{"0020000E": {"Value": [image]}}]}, "00080023": {"Value": ["20200101"]}}]
+
+
+@pytest.fixture
+def db(tmp_path) -> sqlite3.Connection:
+    return open_database(tmp_path / "labels.sqlite", labels.SCHEMA, 1, "a test", "nothing")
+
+
+def test_what_a_segmentation_segments_is_asked_once_but_not_given_up(db) -> None:
+    archive = Answers(a="1.5", b=None)
+    known = LabelledSeries(archive, db)
+    known.renew()
+    known.renew()
+    assert archive.asked == ["a", "b", "b"]  # b was still being stored: its metadata are empty
+    assert set(known.images()) == {"1.5"}
+    archive.images["b"] = "1.6"
+    known.renew()
+    assert set(known.images()) == {"1.5", "1.6"}
+    assert set(LabelledSeries(archive, db).images()) == {"1.5", "1.6"}  # after a restart, without a question
+
+
+def test_the_newest_label_counts_whatever_the_clocks_of_others_say(db) -> None:
+    now = [1000.0]
+    archive = Answers(a="1.5")
+    known = LabelledSeries(archive, db, clock=lambda: now[0])
+    known.submitted("1.5", "mine", "1.1", "19990101")
+    now[0] += 1
+    known.renew()
+    assert known.segmentation("1.5").uid == "a"
+    now[0] += 1
+    known.submitted("1.5", "again", "1.1", "19990102")
+    assert known.segmentation("1.5").uid == "again"
+
+
+def test_a_deleted_segmentation_is_forgotten_once_the_archive_had_time_to_list_it(db) -> None:
+    now = [1000.0]
+    known = LabelledSeries(Answers(), db, clock=lambda: now[0])
+    known.submitted("1.5", "mine", "1.1", "20260101")
+    known.renew()
+    assert set(known.images()) == {"1.5"}  # acknowledged a moment ago
+    now[0] += 3600
+    known.renew()
+    assert set(known.images()) == set()
+
+
+def test_an_empty_label_stays_until_it_is_taken_back(db) -> None:
+    now = [1000.0]
+    known = LabelledSeries(Answers(), db, clock=lambda: now[0])
+    known.submitted_empty("1.5", "20260101")
+    now[0] += 3600
+    known.renew()
+    assert set(known.images()) == {"1.5"}
+    assert known.forget_empty("1.5")
+    assert not known.forget_empty("1.5")
+    assert set(known.images()) == set()

@@ -124,3 +124,25 @@ def test_a_folder_has_a_worklist_without_links(tmp_path, capsys) -> None:
         rows = list(csv.DictReader(file))
     assert [list(row) for row in rows] == [["rank", "image", "path", "reason"]] * 2
     assert not (tmp_path / "next.html").exists()
+
+
+def test_a_patient_is_no_formula_and_no_markup(tmp_path) -> None:
+    from types import SimpleNamespace
+
+    from xssr_strategy.archive.client import Series
+    from xssr_strategy.commands.worklist_files import write_worklist
+    from xssr_strategy.ranking import RankedImage, Ranking
+    from xssr_strategy.studies import Studies
+
+    evil = '=cmd|"/c calc"!A1<script>alert(1)</script>'
+    listed = {"1.2": Series("1.2", "1.1", "CT", info={"PatientID": evil})}
+    studies = Studies("http://archive", {}, {}, SimpleNamespace(series=lambda: listed))
+    picks = tuple(RankedImage(uid, rank, 0.5, 0.5, 0.5, 0.5) for rank, uid in enumerate(["1.2", "gone"], start=1))
+    ranking = Ranking("k", "e", picks, frozenset(), 2, 2, False, 0.0, (), (0.1, 0.1), None, "advice <b>")
+    table, page = write_worklist(tmp_path / "next.csv", ranking, studies)
+    with table.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["patient"] for row in rows] == [f"'{evil}"]
+    text = page.read_text(encoding="utf-8")
+    assert "<script>" not in text
+    assert "<b>" not in text

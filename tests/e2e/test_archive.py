@@ -154,7 +154,7 @@ def test_a_label_goes_to_the_archive_and_comes_back_voxel_by_voxel(site: Site, t
     (found,) = segmentations_of(site, series.uid)
     assert [segment.SegmentLabel for segment in found.SegmentSequence] == ["tumour"]
     found.save_as(tmp_path / "seg.dcm")
-    back = read_segmentation(tmp_path / "seg.dcm", _downloaded(site, series, tmp_path), LABELS.split(","))
+    back = read_segmentation([tmp_path / "seg.dcm"], _downloaded(site, series, tmp_path), LABELS.split(","))
     np.testing.assert_array_equal(sitk.GetArrayFromImage(back), sitk.GetArrayFromImage(only_tumour))
     # In patient coordinates: every labelled voxel of the phantom lies where the object says.
     frames = found.pixel_array.reshape(-1, found.Rows, found.Columns)

@@ -298,6 +298,11 @@ def test_datastore_lists_dicom_series_and_all_extensions(tmp_path) -> None:
     datastore = StudiesDatastore(str(tmp_path))
     assert sorted(datastore.list_images()) == ["1.2.840.1", "UPPER", "photo", "second series"]
     assert Path(datastore.get_image_uri("1.2.840.1")) == tmp_path / "1.2.840.1"
+    linking = StudiesDatastore(str(tmp_path), watch=False, links=tmp_path / "links")  # as for pictures
+    assert linking.get_image_info("1.2.840.1")["path"] == str(tmp_path / "1.2.840.1")
+    shown = linking.get_image_info("photo")
+    assert Path(shown["path"]).read_bytes() == (tmp_path / "photo.jpeg").read_bytes()
+    assert not any(letter.isdigit() for letter in shown["name"])
     label = tmp_path / "mask.nii.gz"
     label.write_bytes(b"x")
     with pytest.raises(HTTPException, match=r"damaged or cut off; submit it again"):

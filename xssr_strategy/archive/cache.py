@@ -9,12 +9,16 @@ import tempfile
 import time
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from pathlib import Path
+
+import numpy as np
 
 from xssr_strategy.archive.client import Archive, ArchiveDown, ArchiveError, Series
 
 _FETCHERS = 4  # series at a time (our choice)
 _ABANDONED = 3600.0  # seconds after which an unfinished download is taken for one that was killed (our choice)
+_UNEVEN = 0.1  # share of the distance between slices by which it may vary (our choice)
 _PART = ".part-"
 
 
@@ -52,30 +56,45 @@ class SeriesCache:
         """The folder of the series, fetched if it is not here or has got more instances since.
 
         Raises:
-            ArchiveError: the archive gave no usable answer, or fewer instances than it says that it has.
+            ArchiveDown: nothing can be fetched: no answer, or no space on this machine.
+            ArchiveError: this series cannot be had whole, or its slices are not evenly spaced.
         """
         folder = self.folder(series.uid)
         if self.has(series):
             return folder
-        self.root.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=_PART, dir=self.root))
+        part = None
         try:
-            count = self._archive.download(series, part)
-            if count == 0 or (series.instances is not None and count < series.instances):
-                raise ArchiveError(
-                    f"{self._archive.url} sent {count} of {series.instances or 'the'} instances of series "
-                    f"{series.uid}: look at the log of the archive."
-                )
-            if folder.exists():
-                shutil.rmtree(folder)
-            try:
-                part.rename(folder)
-            except OSError:
-                if not self.has(series):  # another process was not faster
-                    raise
+            self.root.mkdir(parents=True, exist_ok=True)
+            part = Path(tempfile.mkdtemp(prefix=_PART, dir=self.root))
+            self._download(series, part)
+            if not self.has(series):  # another process was not faster
+                if folder.exists():
+                    folder.rename(part / "before")
+                part_of_now = part / "now"
+                part_of_now.rename(folder)
+        except OSError as error:
+            if self.has(series):
+                return folder
+            raise ArchiveDown(f"{self.root} cannot be written ({error.strerror}): make room for more series.") from None
         finally:
-            shutil.rmtree(part, ignore_errors=True)
+            if part is not None:
+                shutil.rmtree(part, ignore_errors=True)
         return folder
+
+    def _download(self, series: Series, part: Path) -> None:
+        """The series in the folder ``now``."""
+        (part / "now").mkdir()
+        count = self._archive.download(series, part / "now")
+        if count == 0 or (series.instances is not None and count < series.instances):
+            raise ArchiveError(
+                f"{self._archive.url} sent {count} of {series.instances or 'the'} instances of series "
+                f"{series.uid}: look at the log of the archive."
+            )
+        if not evenly_spaced(part / "now"):
+            raise ArchiveError(
+                f"series {series.uid}: slices are missing or not evenly spaced, so that no label would lie in its "
+                "place; send the series to the archive again."
+            )
 
     def fetch_all(
         self, wanted: Collection[Series], progress: Callable[[int, int], None] = lambda done, total: None
@@ -115,5 +134,27 @@ class SeriesCache:
     def _remove_abandoned(self) -> None:
         if self.root.is_dir():
             for part in self.root.glob(f"{_PART}*"):
-                if part.stat().st_mtime < time.time() - _ABANDONED:
-                    shutil.rmtree(part, ignore_errors=True)
+                with suppress(FileNotFoundError):  # it has just ended
+                    if part.stat().st_mtime < time.time() - _ABANDONED:
+                        shutil.rmtree(part, ignore_errors=True)
+
+
+def evenly_spaced(folder: Path) -> bool:
+    """Whether the slices of a series, one a file, follow each other at one distance; True where nothing tells.
+
+    ITK takes the mean distance for all, and would put everything behind a gap into the wrong place.
+    """
+    from pydicom import dcmread
+
+    places, normals = [], []
+    for file in folder.glob("*.dcm"):
+        one = dcmread(file, stop_before_pixels=True, specific_tags=["ImagePositionPatient", "ImageOrientationPatient"])
+        if "ImagePositionPatient" not in one or "ImageOrientationPatient" not in one:
+            return True
+        rows, columns = np.reshape([float(value) for value in one.ImageOrientationPatient], (2, 3))
+        normals.append(np.cross(rows, columns))
+        places.append([float(value) for value in one.ImagePositionPatient])
+    if len(places) < 3 or not np.allclose(normals, normals[0], atol=1e-2):
+        return True  # several orientations are no volume at all, which the reader says
+    steps = np.diff(np.sort(np.asarray(places) @ normals[0]))
+    return bool(np.ptp(steps) <= _UNEVEN * np.median(steps))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from xssr_strategy.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 _CONNECT = 5.0  # seconds to reach the archive (our choice)
 _READ = 60.0  # seconds between two bytes of an answer (our choice)
@@ -22,7 +25,7 @@ class ArchiveError(UserError):
 
 
 class ArchiveDown(ArchiveError):  # noqa: N818
-    """The archive as a whole cannot be used: another series would fare no better."""
+    """Nothing can be had from the archive at present: another series would fare no better."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class Archive:
         patience: seconds between two bytes of an answer after which the archive counts as down.
 
     Raises:
-        UserError: DICOMweb support is not installed.
+        UserError: DICOMweb support is not installed, or the address holds a password.
     """
 
     def __init__(self, url: str, patience: float = _READ) -> None:
@@ -63,6 +66,12 @@ class Archive:
             from dicomweb_client import DICOMwebClient
         except ImportError as error:
             raise UserError(f"{url}: an archive needs pip install 'xssr-strategy[server]' ({error}).") from None
+        address = urlsplit(url)
+        if address.username or address.password:
+            raise UserError(
+                f"{address.scheme}://{address.hostname}: put name and password into MONAI_LABEL_DICOMWEB_USERNAME and "
+                "MONAI_LABEL_DICOMWEB_PASSWORD, not into the address, which is shown to others."
+            )
         self.url = url.rstrip("/")
         self.client = DICOMwebClient(
             self.url,
@@ -82,14 +91,24 @@ class Archive:
         Raises:
             ArchiveError: no usable answer.
         """
-        what, found = f"searching series{f' of study {study}' if study else ''}", dict[str, Series]()
-        ask = partial(self.client.search_for_series, study, search_filters=dict(filters))
+        found: dict[str, Series] = {}
         while True:  # an archive may answer in portions
-            portion = self._ask(what, partial(ask, offset=len(found) or None))
-            new = {one.uid: one for one in map(_series, portion) if is_uid(one.uid) and one.uid not in found}
+            portion = self._portion(filters, study, len(found))
+            new = {one.uid: one for one in portion if one.uid not in found}
             found |= new
             if not new or study:
                 return list(found.values())
+
+    def _portion(self, filters: Mapping[str, str], study: str | None, offset: int) -> list[Series]:
+        def ask() -> list[Series]:
+            search = self.client.search_for_series
+            return [_series(one) for one in search(study, search_filters=dict(filters), offset=offset or None)]
+
+        portion = self._ask(f"searching series{f' of study {study}' if study else ''}", ask, whole=True)
+        for one in portion:
+            if not is_uid(one.uid):
+                logger.warning("%s lists a series with the uid %r, which is none; it is left out.", self.url, one.uid)
+        return [one for one in portion if is_uid(one.uid)]
 
     def metadata(self, series: Series) -> list[dict[str, Any]]:
         """Every instance of a series without its pixels, as DICOM JSON.
@@ -107,15 +126,17 @@ class Archive:
 
         Raises:
             ArchiveError: no usable answer.
+            OSError: the folder cannot be written.
         """
-        as_stored = (("application/dicom", "*"),)
-        instances = self._ask(
-            f"fetching series {series.uid}",
-            lambda: self.client.retrieve_series(series.study, series.uid, media_types=as_stored),
-        )
-        for number, instance in enumerate(instances):
-            instance.save_as(folder / f"{number:05}.dcm")
-        return len(instances)
+
+        def fetch() -> int:
+            as_stored = (("application/dicom", "*"),)
+            instances = self.client.retrieve_series(series.study, series.uid, media_types=as_stored)
+            for number, instance in enumerate(instances):
+                instance.save_as(folder / f"{number:05}.dcm")
+            return len(instances)
+
+        return self._ask(f"fetching series {series.uid}", fetch)
 
     def store(self, file: Path) -> None:
         """Add a DICOM file.
@@ -131,15 +152,12 @@ class Archive:
             reason = refused[0].get("FailureReason", "no reason given")
             raise ArchiveError(f"{self.url} refused the segmentation (code {reason}): look at the log of the archive.")
 
-    def _ask(self, what: str, request: Callable[[], _T]) -> _T:
+    def _ask(self, what: str, request: Callable[[], _T], whole: bool = False) -> _T:
+        """The answer; ``whole``: what fails here fails for every series."""
         from requests import exceptions
 
         try:
             return request()
-        except (exceptions.ConnectionError, exceptions.Timeout, exceptions.ChunkedEncodingError) as error:
-            raise ArchiveDown(
-                f"{self.url} does not answer ({what}: {_root(error)}): start the archive or correct its address."
-            ) from None
         except exceptions.HTTPError as error:
             status = None if error.response is None else error.response.status_code
             if status in (401, 403):
@@ -150,13 +168,33 @@ class Archive:
             raise ArchiveError(
                 f"{self.url} failed at {what} (status {status}): look at the log of the archive."
             ) from None
+        except (exceptions.ConnectionError, exceptions.Timeout, exceptions.ChunkedEncodingError) as error:
+            if not whole and _broke_off(error):
+                raise ArchiveError(f"{self.url} broke off at {what}: look at the log of the archive.") from None
+            raise ArchiveDown(
+                f"{self.url} does not answer ({what}: {_root(error)}): start the archive or correct its address."
+            ) from None
         except exceptions.RequestException as error:
+            if not whole:
+                raise ArchiveError(f"{self.url} sent no usable answer at {what} ({_root(error)}).") from None
             raise ArchiveDown(
                 f"{self.url} does not answer as a DICOMweb service ({what}: {_root(error)}): "
                 "correct its address, such as http://HOST:8042/dicom-web."
             ) from None
+        except OSError:  # of this machine's disk
+            raise
         except Exception as error:  # the library has no errors of its own for an answer that is not DICOM
             raise ArchiveError(f"{self.url} sent no usable DICOM at {what} ({_root(error)}).") from None
+
+
+def _broke_off(error: Exception) -> bool:
+    """Whether the archive took the question but did not answer it to the end: it may do better with others."""
+    from requests import exceptions
+    from urllib3.exceptions import ReadTimeoutError
+
+    if isinstance(error, exceptions.ChunkedEncodingError | exceptions.ReadTimeout):
+        return True
+    return any(isinstance(reason, ReadTimeoutError) for reason in error.args)
 
 
 def _session(url: str, patience: float) -> Any:

@@ -22,6 +22,7 @@ from xssr_strategy.errors import UserError
 from xssr_strategy.label_names import renumbered
 
 _SAME = 0.1  # voxels that corners may differ by on one and the same grid (our choice)
+_PATIENCE = 120  # seconds that dcmqi may take (our choice)
 _LOST = 0.5  # share of a label's volume that must lie on the image (our choice)
 _COLOURS = ((221, 84, 84), (84, 150, 221), (96, 190, 120), (230, 180, 60), (160, 110, 200), (90, 200, 200))
 
@@ -104,21 +105,33 @@ def write_segmentation(label: Any, folder: Path, names: Sequence[str], file: Pat
         description.write_text(json.dumps(_description(drawn, names)))
         command = [_dcmqi(), "--inputImageList", str(volume), "--inputDICOMDirectory", str(folder)]
         command += ["--inputMetadata", str(description), "--outputDICOM", str(file)]
-        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
+        try:
+            done = subprocess.run(
+                command, capture_output=True, encoding="utf-8", errors="replace", check=False, timeout=_PATIENCE
+            )
+        except subprocess.TimeoutExpired:
+            raise UserError("dcmqi did not write the label as DICOM SEG in time; submit it again.") from None
     if done.returncode or not file.is_file():
         last = ((done.stdout + done.stderr).strip().splitlines() or ["no output"])[-1]
         raise UserError(f"dcmqi could not write the label as DICOM SEG: {last}.")
-    return str(dcmread(file, stop_before_pixels=True).SeriesInstanceUID)
+    written = dcmread(file)
+    if not all(name.isascii() for name in names):  # dcmqi can write no others
+        written.decode()
+        written.SpecificCharacterSet = "ISO_IR 192"
+        for segment, value in zip(written.SegmentSequence, drawn, strict=True):
+            segment.SegmentLabel = segment.SegmentDescription = names[value - 1]
+        written.save_as(file)
+    return str(written.SeriesInstanceUID)
 
 
-def read_segmentation(file: Path, reference: Any, names: Sequence[str]) -> Any:
+def read_segmentation(files: Sequence[Path], reference: Any, names: Sequence[str]) -> Any:
     """A DICOM SEG on the grid of its image.
 
     A segment is the label of the same SegmentLabel, in any case, else the one of its number. Where segments overlap
     the higher label wins.
 
     Args:
-        file: DICOM SEG, with whatever slices it stores.
+        files: the DICOM SEG objects of one series, with whatever slices they store; none for an empty label.
         reference: image of :func:`series_image`.
         names: of the labels. With one, every segment is that label.
 
@@ -128,21 +141,26 @@ def read_segmentation(file: Path, reference: Any, names: Sequence[str]) -> Any:
     Raises:
         UserError: unreadable, outside the image, or with segments that are no label.
     """
-    try:
-        result = pydicom_seg.SegmentReader().read(dcmread(file))
-        segments = {number: _label_of(number, info, names) for number, info in result.segment_infos.items()}
-        images = {number: result.segment_image(number) for number in segments}
-    except UserError:
-        raise
-    except Exception as error:  # pydicom and pydicom_seg have many
-        raise UserError(f"the DICOM SEG {file.stem} cannot be read ({error}); submit the label again.") from error
     whole = np.zeros(reference.GetSize()[::-1], dtype=np.uint8)
-    for number, value in sorted(segments.items(), key=lambda item: item[1]):
-        placed = _onto(sitk.Cast(images[number] > 0, sitk.sitkUInt8), reference)
+    for value, segment in sorted((pair for file in files for pair in _segments(file, names)), key=lambda pair: pair[0]):
+        placed = _onto(segment, reference)
         whole[sitk.GetArrayViewFromImage(placed) > 0] = value
     label = sitk.GetImageFromArray(whole)
     label.CopyInformation(reference)
     return label
+
+
+def _segments(file: Path, names: Sequence[str]) -> list[tuple[int, Any]]:
+    """Label and mask of each segment of a DICOM SEG."""
+    try:
+        result = pydicom_seg.SegmentReader().read(dcmread(file))
+        labels = {number: _label_of(number, info, names) for number, info in result.segment_infos.items()}
+        masks = {number: sitk.Cast(result.segment_image(number) > 0, sitk.sitkUInt8) for number in labels}
+    except UserError:
+        raise
+    except Exception as error:  # pydicom and pydicom_seg have many
+        raise UserError(f"its DICOM SEG cannot be read ({error}); submit the label again.") from error
+    return [(labels[number], masks[number]) for number in labels]
 
 
 def _dcmqi() -> str:
@@ -170,8 +188,8 @@ def _description(drawn: Sequence[int], names: Sequence[str]) -> dict[str, Any]:
     segments = [
         {
             "labelID": value,
-            "SegmentLabel": names[value - 1],
-            "SegmentDescription": names[value - 1],
+            "SegmentLabel": _plain_text(names[value - 1], value),
+            "SegmentDescription": _plain_text(names[value - 1], value),
             "SegmentAlgorithmType": "SEMIAUTOMATIC",
             "SegmentAlgorithmName": "MONAI Label",
             "SegmentedPropertyCategoryCodeSequence": {
@@ -198,6 +216,10 @@ def _description(drawn: Sequence[int], names: Sequence[str]) -> dict[str, Any]:
         "ContentDescription": "Label submitted to MONAI Label",
         "BodyPartExamined": "",
     }
+
+
+def _plain_text(name: str, value: int) -> str:
+    return name if name.isascii() else f"label {value}"
 
 
 def _onto(label: Any, reference: Any) -> Any:

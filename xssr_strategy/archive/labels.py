@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
@@ -27,7 +29,7 @@ class Segmentation:
 
     Attributes:
         uid, study: SeriesInstanceUID and StudyInstanceUID. An empty label, which no archive can hold, has no study.
-        image: uid of the series that it segments; empty if it names none.
+        image: uid of the series that it segments.
         made: ContentDate and ContentTime, as text that sorts by time.
         recorded: when it became known here (s since the epoch).
     """
@@ -50,8 +52,10 @@ class LabelledSeries:
 
     def __init__(self, archive: Archive, db: sqlite3.Connection, clock: Callable[[], float] = time.time) -> None:
         self._archive, self._db, self._clock = archive, db, clock
+        self._writing = threading.Lock()
+        self._nameless: set[str] = set()  # told of once; asked again after a restart
         self._newest: dict[str, Segmentation] = {}
-        self._read()
+        self._write([])
 
     def images(self) -> Collection[str]:
         """uids of the series that have a segmentation."""
@@ -72,52 +76,65 @@ class LabelledSeries:
         self.learn(listed)
         present = {one.uid for one in listed}
         gone = [one for one in self._known() if one.uid not in present and one.recorded < now - _GRACE and one.study]
-        self._db.executemany("DELETE FROM segmentations WHERE uid = ?", [(one.uid,) for one in gone])
-        self._read()
+        self._write([], gone)
 
-    def learn(self, listed: Iterable[Series]) -> None:
+    def learn(self, listed: Iterable[Series], archive: Archive | None = None, patience: float = math.inf) -> None:
         """Ask what these SEG series segment, unless it is known.
+
+        Args:
+            listed: by the archive.
+            archive: to ask in its place.
+            patience: seconds after which the rest is left for another time.
 
         Raises:
             ArchiveDown: the archive does not answer.
         """
-        known = {one.uid for one in self._known()}
+        known = {one.uid for one in self._known()} | self._nameless
+        now, begin = self._clock(), time.monotonic()
         for series in listed:
-            if series.uid not in known:
-                try:
-                    instances = self._archive.metadata(series)
-                except ArchiveDown:
-                    raise
-                except ArchiveError as error:
-                    logger.warning("A segmentation is left out: %s", error)
-                    continue
-                first = instances[0] if instances else {}
-                if not segmented_series(first):
-                    logger.warning("Segmentation %s does not name the series that it segments.", series.uid)
-                made = f"{first_value(first, '00080023') or ''}{first_value(first, '00080033') or ''}"
-                self._record(Segmentation(series.uid, series.study, segmented_series(first), made, self._clock()))
-        self._read()
+            if series.uid in known or time.monotonic() - begin > patience:
+                continue
+            try:
+                instances = (archive or self._archive).metadata(series)
+            except ArchiveDown:
+                raise
+            except ArchiveError as error:
+                logger.warning("A segmentation is left out: %s", error)
+                continue
+            image = segmented_series(instances[0]) if instances else ""
+            if image:
+                made = "".join(str(first_value(instances[0], tag) or "") for tag in ("00080023", "00080033"))
+                self._write([Segmentation(series.uid, series.study, image, made, now)])
+            elif instances:
+                self._nameless.add(series.uid)
+                logger.warning("Segmentation %s does not name the series that it segments.", series.uid)
 
     def submitted(self, image: str, uid: str, study: str, made: str) -> None:
         """A segmentation that the archive has just acknowledged."""
-        self._record(Segmentation(uid, study, image, made, self._clock()))
-        self._read()
+        self._write([Segmentation(uid, study, image, made, self._clock())])
 
     def submitted_empty(self, image: str, made: str) -> None:
         """A label on which nothing is drawn."""
         self.submitted(image, f"empty {image}", "", made)
 
-    def _record(self, one: Segmentation) -> None:
-        row = (one.uid, one.study, one.image, one.made, one.recorded)
-        self._db.execute("INSERT OR REPLACE INTO segmentations VALUES (?, ?, ?, ?, ?)", row)
+    def forget_empty(self, image: str) -> bool:
+        """Take back a label on which nothing is drawn; False if the series has none."""
+        empty = [one for one in self._known() if one.image == image and not one.study]
+        self._write([], empty)
+        return bool(empty)
 
     def _known(self) -> list[Segmentation]:
         rows = self._db.execute("SELECT uid, study, image, made, recorded FROM segmentations")
         return [Segmentation(*row) for row in rows.fetchall()]
 
-    def _read(self) -> None:
-        by_age = sorted(self._known(), key=lambda one: (one.made, one.recorded, one.uid))
-        self._newest = {one.image: one for one in by_age if one.image}
+    def _write(self, new: Collection[Segmentation], gone: Collection[Segmentation] = ()) -> None:
+        rows = [(one.uid, one.study, one.image, one.made, one.recorded) for one in new]
+        with self._writing:  # or an older reading could replace a newer one
+            self._db.executemany("INSERT OR REPLACE INTO segmentations VALUES (?, ?, ?, ?, ?)", rows)
+            self._db.executemany("DELETE FROM segmentations WHERE uid = ?", [(one.uid,) for one in gone])
+            # Clocks of other machines may be wrong: what became known later counts as newer.
+            by_age = sorted(self._known(), key=lambda one: (one.recorded, one.made, one.uid))
+            self._newest = {one.image: one for one in by_age}
 
 
 def segmented_series(instance: dict[str, Any]) -> str:

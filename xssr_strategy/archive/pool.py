@@ -13,11 +13,11 @@ from typing import Any
 
 from xssr_strategy.archive import labels, listing
 from xssr_strategy.archive.cache import SeriesCache, cache_root
-from xssr_strategy.archive.client import Archive, ArchiveError, Series
+from xssr_strategy.archive.client import Archive, ArchiveError, Series, is_uid
 from xssr_strategy.archive.labels import LabelledSeries
 from xssr_strategy.archive.listing import Listing
 from xssr_strategy.archive.query import Query
-from xssr_strategy.database import open_database
+from xssr_strategy.database import data_home, open_database
 from xssr_strategy.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -48,9 +48,12 @@ class SeriesOf:
         _check_keywords(query, asked_by)
         self.archive = Archive(query.url)
         self.cache = SeriesCache(self.archive, cache_root(query.url))
-        schema = listing.SCHEMA + labels.SCHEMA + _NOTES
         self.db = open_database(
-            self.cache.root / "catalogue.sqlite", schema, _VERSION, "a catalogue of an archive", "it is asked for again"
+            data_home() / "archives" / f"{self.cache.root.name}.sqlite",
+            listing.SCHEMA + labels.SCHEMA + _NOTES,
+            _VERSION,
+            "a catalogue of an archive",
+            "labels on which nothing is drawn and notes of viewers are lost",
         )
         self.listing = Listing(self.archive, query.matching(), self.db)
 
@@ -152,7 +155,8 @@ class ArchivePool:
             return uid not in self._labels.images()
         try:
             study = self._quick.search({}, series.study)
-            self._labels.learn(one for one in study if one.modality == "SEG")
+            found = [one for one in study if one.modality == "SEG"]
+            self._labels.learn(found, self._quick, _LOOK_PATIENCE)
         except ArchiveError as error:
             self._no_look_until = time.monotonic() + _LOOK_PAUSE
             logger.warning("Series %s is handed out without a look at the archive: %s", uid, error)
@@ -163,11 +167,11 @@ class ArchivePool:
             return False
         return uid not in self._labels.images()
 
-    def submit(self, uid: str, segmentation: str, file: Path, made: str) -> None:
+    def submit(self, series: Series, segmentation: str, file: Path, made: str) -> None:
         """Store a DICOM SEG; its series counts as labelled as soon as the archive has acknowledged it.
 
         Args:
-            uid: of the series.
+            series: that it segments.
             segmentation: uid of the SEG's own series.
             file: the SEG.
             made: as :attr:`Segmentation.made`.
@@ -177,7 +181,16 @@ class ArchivePool:
         """
         self.archive.store(file)
         self._no_look_until = 0.0
-        self._labels.submitted(uid, segmentation, self.series()[uid].study, made)
+        self._labels.submitted(series.uid, segmentation, series.study, made)
+
+    def find(self, uid: str) -> Series | None:
+        """A series of the archive, be it in the pool or not, by a quick look.
+
+        Raises:
+            ArchiveError: no usable answer.
+        """
+        found = self._quick.search({"SeriesInstanceUID": uid}) if is_uid(uid) else []
+        return next((one for one in found if one.uid == uid), None)
 
     def fetch(self, progress: Callable[[int, int], None] = lambda done, total: None) -> dict[str, str]:
         """As :meth:`SeriesCache.fetch_all`, of the whole pool."""

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl
 
+from xssr_strategy.errors import UserError
+
 REMOTE = ("http://", "https://")
+FILTER = "MONAI_LABEL_DICOMWEB_SEARCH_FILTER"
+_DEFAULT = '{"Modality": "CT"}'  # MONAI Label's
 
 
 def is_remote(studies: str) -> bool:
@@ -51,3 +57,16 @@ class Query:
     def __str__(self) -> str:
         filters = "&".join(f"{key}={value}" for key, value in self.filters)
         return f"{self.url}?{filters}" if filters else self.url
+
+
+def series_filter() -> dict[str, str]:
+    """MONAI Label's own setting ``MONAI_LABEL_DICOMWEB_SEARCH_FILTER``: DICOM keyword -> value.
+
+    Raises:
+        UserError: it is no such mapping.
+    """
+    text = os.environ.get(FILTER) or _DEFAULT
+    try:
+        return {str(key): str(value) for key, value in json.loads(text).items()}
+    except (ValueError, AttributeError):
+        raise UserError(f'{FILTER} {text}: must be JSON such as {{"Modality": "MR"}}.') from None

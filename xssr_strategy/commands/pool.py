@@ -13,7 +13,7 @@ from xssr_strategy.embedding.store import TARGET, EmbeddingStore
 from xssr_strategy.errors import UserError
 from xssr_strategy.leases import Leases
 from xssr_strategy.settings import parse_settings
-from xssr_strategy.studies import open_studies, resolved
+from xssr_strategy.studies import EMPTY_LABEL, open_studies, resolved
 from xssr_strategy.workspace import beside
 
 
@@ -51,10 +51,16 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         if image not in images:
             raise UserError(f"--skip {image}: no image of {arguments.studies} has this id; nothing was changed.")
     for image in arguments.back:
+        if labelled.get(image) == EMPTY_LABEL:
+            continue
         if image in labelled and image not in leases.skipped():
             raise UserError(f"--back {image}: it is labelled; to have it annotated again delete {labelled[image]}.")
         if image not in {*leases.out(), *leases.skipped(), *store.failures(TARGET)}:
             raise UserError(f"--back {image}: it is not leased, skipped or failed; nothing was changed.")
+    if studies.archive is not None:
+        for image in arguments.back:
+            studies.archive.labels.forget_empty(image)
+        labelled = {image: where for image, where in labelled.items() if image not in arguments.back}
     for image in arguments.skip:
         leases.skip(image, "xssr pool", arguments.reason.strip())
     leases.end(arguments.back)

@@ -41,19 +41,21 @@ def write_worklist(file: Path, ranking: Ranking, studies: Studies, viewer: str =
         The files written.
     """
     picks = ranking.picks[: ranking.budget]
-    series = {} if studies.archive is None else dict(studies.archive.series())
+    listed = {} if studies.archive is None else dict(studies.archive.series())
+    series = {pick.image: listed[pick.image] for pick in picks if pick.image in listed}  # others are gone meanwhile
     with file.open("w", newline="", encoding="utf-8") as table:
         writer = csv.writer(table)
-        if not series:
+        if studies.archive is None:
             writer.writerow(("rank", "image", "path", "reason"))
             writer.writerows(
                 (pick.rank, pick.image, studies.images[pick.image], reason(pick, ranking)) for pick in picks
             )
             return [file]
         writer.writerow(("rank", "image", "patient", "study", "link", "reason"))
+        picks = tuple(pick for pick in picks if pick.image in series)
         for pick in picks:
             one = series[pick.image]
-            patient, link = one.info.get("PatientID", ""), study_link(one, viewer)
+            patient, link = _no_formula(one.info.get("PatientID", "")), study_link(one, viewer)
             writer.writerow((pick.rank, pick.image, patient, one.study, link, reason(pick, ranking)))
     page = file.with_suffix(".html")
     rows = "\n".join(_row(pick, series[pick.image], ranking, viewer) for pick in picks)
@@ -64,6 +66,11 @@ def write_worklist(file: Path, ranking: Ranking, studies: Studies, viewer: str =
 def study_link(series: Series, viewer: str) -> str:
     """Opens the study of a series in MONAI Label's OHIF."""
     return f"{viewer.rstrip('/')}/ohif/monai-label?StudyInstanceUIDs={quote(series.study)}"
+
+
+def _no_formula(text: str) -> str:
+    """A text that a spreadsheet does not take for a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
 def _row(pick: RankedImage, series: Series, ranking: Ranking, viewer: str) -> str:

@@ -21,7 +21,7 @@ from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastor
 from monailabel.datastore.utils.convert import dicom_to_nifti
 from monailabel.interfaces.datastore import DefaultLabelTag
 
-from xssr_strategy.archive.client import ArchiveError, Series, is_uid
+from xssr_strategy.archive.client import ArchiveError, Series
 from xssr_strategy.archive.dicom_seg import read_label_file, read_segmentation, series_image, write_segmentation
 from xssr_strategy.archive.pool import ArchivePool
 from xssr_strategy.errors import UserError
@@ -83,10 +83,9 @@ class ArchiveDatastore(DICOMWebDatastore):
         file = Path(self.image_path(image_id))
         with self._converting.setdefault(image_id, threading.Lock()):
             try:
-                stale = not self._pool.cache.has(series)
                 folder = self._pool.cache.fetch(series)
-                if stale or not file.exists():
-                    self._convert(folder, file)
+                if not _is_newer(file, folder):
+                    _move(Path(dicom_to_nifti(str(folder))), file)
             except ArchiveError as error:
                 raise HTTPException(503, str(error)) from None
             except (RuntimeError, OSError) as error:
@@ -108,6 +107,7 @@ class ArchiveDatastore(DICOMWebDatastore):
         if series is None:
             return {}
         return {
+            **{name: value for name, value in self._pool.note(image_id).items() if name != "id"},
             **dict.fromkeys(("PatientID", "StudyDate", "StudyTime"), "UNK"),  # OHIF shows them in any case
             **series.info,
             "SeriesInstanceUID": series.uid,
@@ -116,7 +116,6 @@ class ArchiveDatastore(DICOMWebDatastore):
             "RetrieveURL": f"{self.name()}/studies/{series.study}/series/{series.uid}",
             "name": f"{image_id}{_NIFTI}",  # 3D Slicer saves the file under it, and goes by its ending
             "path": self.image_path(image_id),
-            **self._pool.note(image_id),
         }
 
     def update_image_info(self, image_id: str, info: dict[str, Any]) -> None:
@@ -143,16 +142,21 @@ class ArchiveDatastore(DICOMWebDatastore):
                 folder = self._pool.cache.fetch(series)
                 reference = series_image(folder)
                 given = Path(label_filename)
-                if given.name.endswith(".bin"):  # OHIF sends the voxels alone
+                if given.name.endswith(".bin"):  # the voxels alone
                     given = _from_voxels(given, reference, Path(temporary))
                 label = read_label_file(given, reference, self._names, segment_names(info.get("label_info")))
-                if label_tag == _FINAL:
-                    info |= self._submit(series, label, folder, Path(temporary))
-                self._keep(image_id, label, label_tag, info, Path(temporary))
+                if label_tag != _FINAL:
+                    self._keep(image_id, label, label_tag, info, Path(temporary))
+                    return image_id
+                info |= self._submit(series, label, folder, Path(temporary))
             except ArchiveError as error:
                 raise HTTPException(503, f"The label is not stored, submit it again later: {error}") from None
             except UserError as error:
                 raise HTTPException(422, str(error)) from None
+            try:
+                self._keep(image_id, label, label_tag, info, Path(temporary))
+            except (HTTPException, RuntimeError, OSError) as error:  # the archive has it: the trainer fetches it then
+                logger.warning("The label of %s is in the archive, but not kept here: %s", image_id, error)
         return image_id
 
     def get_label_uri(self, label_id: str, label_tag: str, image_id: str = "") -> str:
@@ -163,25 +167,31 @@ class ArchiveDatastore(DICOMWebDatastore):
         """
         image = image_id or label_id
         segmentation = self._pool.labels.segmentation(image) if label_tag == _FINAL else None
-        kept = self._datastore.label(image, label_tag)
-        is_kept = (
-            kept is not None and segmentation is not None and kept.info.get("SeriesInstanceUID") == segmentation.uid
-        )
-        if segmentation is None or is_kept or not segmentation.study:
+        if segmentation is None or self._is_kept(image, segmentation.uid):
             return str(LocalDatastore.get_label_uri(self, image, label_tag))
         with tempfile.TemporaryDirectory() as temporary:
             try:
-                found = Series(segmentation.uid, segmentation.study, "SEG")
-                self._pool.archive.download(found, Path(temporary))
-                file = next(Path(temporary).glob("*.dcm"))
                 reference = series_image(self._pool.cache.fetch(self._series(image)))
-                label = read_segmentation(file, reference, self._names)
+                files: list[Path] = []
+                if segmentation.study:  # otherwise nothing is drawn
+                    found = Series(segmentation.uid, segmentation.study, "SEG")
+                    self._pool.archive.download(found, Path(temporary))
+                    files = sorted(Path(temporary).glob("*.dcm"))
+                label = read_segmentation(files, reference, self._names)
                 self._keep(image, label, _FINAL, {"SeriesInstanceUID": segmentation.uid}, Path(temporary))
-            except (ArchiveError, StopIteration) as error:
+            except ArchiveError as error:
                 raise HTTPException(503, f"The label of {image} cannot be fetched: {error}") from None
             except UserError as error:
                 raise HTTPException(422, f"{image}: {error}") from None
         return str(LocalDatastore.get_label_uri(self, image, _FINAL))
+
+    def _is_kept(self, image: str, segmentation: str) -> bool:
+        """Whether the label file here is that of this segmentation, on the voxels of the series as it is now."""
+        kept = self._datastore.label(image, _FINAL)
+        if kept is None or kept.info.get("SeriesInstanceUID") != segmentation:
+            return False
+        file = Path(LocalDatastore.get_label_uri(self, image, _FINAL))
+        return _is_newer(file, self._pool.cache.folder(image))
 
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
         """Refused: the archive has the images."""
@@ -194,12 +204,12 @@ class ArchiveDatastore(DICOMWebDatastore):
         raise HTTPException(422, f"image '{image_id}': delete its series in the archive, or skip it with xssr pool.")
 
     def remove_label(self, label_id: str, label_tag: str) -> None:
-        """As the base class; a final label is refused, for the archive has it.
+        """As the base class; a final label is refused, for the archive has it, unless nothing is drawn on it.
 
         Raises:
-            HTTPException: the label is final (422).
+            HTTPException: the label is in the archive (422).
         """
-        if label_tag == _FINAL:
+        if label_tag == _FINAL and not self._pool.labels.forget_empty(label_id):
             raise HTTPException(422, f"label of '{label_id}': delete its segmentation in the archive.")
         LocalDatastore.remove_label(self, label_id, label_tag)
 
@@ -230,17 +240,12 @@ class ArchiveDatastore(DICOMWebDatastore):
 
     def _elsewhere(self, image_id: str) -> Series:
         try:
-            found = self._pool.archive.search({"SeriesInstanceUID": image_id}) if is_uid(image_id) else []
+            series = self._pool.find(image_id)
         except ArchiveError as error:
             raise HTTPException(503, str(error)) from None
-        series = next((one for one in found if one.uid == image_id), None)
         if series is None:
             raise HTTPException(404, f"{image_id}: the archive has no such series.")
         return series
-
-    def _convert(self, folder: Path, file: Path) -> None:
-        converted = Path(dicom_to_nifti(str(folder)))
-        _move(converted, file)
 
     def _submit(self, series: Series, label: Any, folder: Path, temporary: Path) -> dict[str, Any]:
         made = time.strftime("%Y%m%d%H%M%S")
@@ -250,7 +255,7 @@ class ArchiveDatastore(DICOMWebDatastore):
             return {"SeriesInstanceUID": f"empty {series.uid}"}
         file = temporary / "segmentation.dcm"
         uid = write_segmentation(label, folder, self._names, file)
-        self._pool.submit(series.uid, uid, file, made)
+        self._pool.submit(series, uid, file, made)
         return {"SeriesInstanceUID": uid, "StudyInstanceUID": series.study, "Modality": "SEG"}
 
     def _keep(self, image_id: str, label: Any, tag: str, info: dict[str, Any], temporary: Path) -> None:
@@ -283,6 +288,14 @@ def _from_voxels(file: Path, reference: Any, temporary: Path) -> Path:
 
 def _drawn(label: Any) -> bool:
     return bool(np.any(sitk.GetArrayViewFromImage(label)))
+
+
+def _is_newer(file: Path, folder: Path) -> bool:
+    """Whether a file was made after the last one of a folder."""
+    try:
+        return file.stat().st_mtime >= max(entry.stat().st_mtime for entry in os.scandir(folder))
+    except (FileNotFoundError, ValueError):
+        return False
 
 
 def _move(made: Path, file: Path) -> None:

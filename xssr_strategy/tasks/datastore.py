@@ -99,19 +99,23 @@ class StudiesDatastore(LocalDatastore):
         if not info:
             return info
         uri = Path(self.get_image_uri(image_id))
+        if not uri.is_file():
+            return {**info, "PatientID": image_id}  # a series, which viewers open by its folder
         digest = hashlib.sha256(f"{image_id} {fingerprint(uri)}".encode()).hexdigest()
         extension = image_extension(uri)
-        if self._links is not None:
-            letters = digest[:20].translate(str.maketrans("0123456789", "ghijklmnop"))
-            link = self._links / f"{letters}{extension}"
-            if not link.exists():
-                self._links.mkdir(parents=True, exist_ok=True)
-                try:
-                    os.link(uri, link)
-                except OSError:  # another file system
-                    shutil.copyfile(uri, link)
-            return {**info, "name": link.name, "path": str(link), "PatientID": image_id}
-        return {**info, "name": f"{image_id}-{digest[:10]}{extension}", "PatientID": image_id}
+        if self._links is None:
+            return {**info, "name": f"{image_id}-{digest[:10]}{extension}", "PatientID": image_id}
+        letters = digest[:20].translate(str.maketrans("0123456789", "ghijklmnop"))
+        link = self._links / f"{letters}{extension}"
+        if not link.exists():
+            self._links.mkdir(parents=True, exist_ok=True)
+            beside = self._links / f".{link.name}.{os.getpid()}"
+            try:
+                os.link(uri, beside)
+            except OSError:  # another file system
+                shutil.copyfile(uri, beside)
+            beside.replace(link)
+        return {**info, "name": link.name, "path": str(link), "PatientID": image_id}
 
     def is_labelled_on_disk(self, image_id: str) -> bool:
         """Whether a final label lies in the folder, be it one of another server that this one has not noticed yet."""

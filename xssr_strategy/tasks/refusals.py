@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
+from typing import Any
 
 import requests
 from fastapi import HTTPException, Request
@@ -19,6 +21,7 @@ from monailabel.interfaces.exception import (
 from xssr_strategy.archive.client import ArchiveError
 from xssr_strategy.errors import UserError
 
+_PROXY_PATIENCE = (5.0, 20.0)  # seconds to connect and between two bytes (our choice)
 _NO_SUCH_NAME = (MONAILabelError.INVALID_INPUT, MONAILabelError.APP_INIT_ERROR)
 
 
@@ -31,9 +34,26 @@ def answer_refusals() -> None:
     module = sys.modules.get("monailabel.app")
     if module is None:  # a background process answers nobody
         return
-    for kind in (UserError, MONAILabelException, json.JSONDecodeError, requests.HTTPError):
+    for kind in (UserError, MONAILabelException, json.JSONDecodeError, requests.RequestException):
         module.app.add_exception_handler(kind, _answer)
     module.app.middleware_stack = None  # built before the app was loaded; the next request builds it anew
+
+
+class _LimitedRequests:
+    """Stands for the module ``requests`` in ``monailabel.endpoints.proxy``, which uses ``get`` and ``post`` of it."""
+
+    get = staticmethod(partial(requests.get, timeout=_PROXY_PATIENCE))
+    post = staticmethod(partial(requests.post, timeout=_PROXY_PATIENCE))
+
+
+def limit_proxy() -> None:
+    """From here on an archive that hangs does not hang the server with it.
+
+    MONAI Label 0.8.5 hands OHIF's questions on to the archive without a limit of time, in the thread that answers all.
+    """
+    proxy: Any = sys.modules.get("monailabel.endpoints.proxy")
+    if proxy is not None:
+        proxy.requests = _LimitedRequests
 
 
 async def _answer(request: Request, error: Exception) -> Response:
@@ -49,6 +69,6 @@ def _status_and_sentence(error: Exception) -> tuple[int, str]:
     if isinstance(error, MONAILabelException):
         missing = isinstance(error, ImageNotFoundException | LabelNotFoundException) or error.error in _NO_SUCH_NAME
         return (404 if missing else 500), str(error.msg)
-    if isinstance(error, requests.HTTPError):
-        return 502, str(error)
+    if isinstance(error, requests.RequestException):
+        return 502, f"The archive or the login server gave no answer: {error}"
     return (503 if isinstance(error, ArchiveError) else 422), str(error)

@@ -134,6 +134,29 @@ def test_what_was_listed_holds_while_the_archive_is_down(archive, series) -> Non
         archive.start()
 
 
+def test_a_look_ahead_saves_the_question_for_a_second(archive, series, monkeypatch) -> None:
+    pool = ArchivePool(archive.url, {"Modality": "CT"})
+    asked: list[str] = []
+    search = Archive.search
+
+    def counted(self: Archive, filters: dict, study: str | None = None) -> list[Series]:
+        asked.append(study or "")
+        return search(self, filters, study)
+
+    monkeypatch.setattr(Archive, "search", counted)
+    first, second = series[0], series[1]
+    pool.look_ahead(first.uid)
+    assert pool.still_waits(first.uid)
+    assert asked == [first.study]
+    assert pool.still_waits(first.uid)  # a look serves once
+    assert asked == [first.study] * 2
+    pool.look_ahead(second.uid)
+    monkeypatch.setattr("xssr_strategy.archive.pool._LOOK_LASTS", 0.0)
+    archive.delete("Study", StudyInstanceUID=second.study)
+    assert not pool.still_waits(second.uid)  # what was seen is too old
+    assert not pool.still_waits("1.2.3")
+
+
 def test_a_source_in_the_same_archive_is_not_in_the_pool(archive, series, tmp_path) -> None:
     old = write_phantom(tmp_path / "old", 1, station="OLD", shape=(16, 16, 5))
     archive.load(old.files)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ MAX_AGE = 60.0
 """Seconds after which the list of series is renewed (our choice)."""
 
 _LOOK_PATIENCE = 2.0  # seconds that a click may wait for an archive that hangs (our choice)
+_LOOK_LASTS = 1.0  # seconds after which a look ahead is too old (our choice)
 _LOOK_PAUSE = 30.0  # seconds without another look after one that failed (our choice)
 _PRESETS = {"CT": "ct", "MR": "mri", "PT": "mri", "NM": "mri"}  # what is no volume counts as an X-ray
 _VERSION = 1
@@ -107,6 +110,8 @@ class ArchivePool:
         self._labels = LabelledSeries(self.archive, self._of.db)
         self._quick = Archive(query.url, _LOOK_PATIENCE)
         self._no_look_until = 0.0
+        self._looking = ThreadPoolExecutor(1, thread_name_prefix="look")
+        self._looks: dict[str, tuple[float, Future[None]]] = {}
         self._renewing = threading.Lock()
         self._listed = _NOTHING, _NOTHING
         self._series = _NOTHING
@@ -148,11 +153,23 @@ class ArchivePool:
 
         An archive that does not answer within two seconds is not asked: the series is taken as it was listed.
         """
-        series = self.series().get(uid)
-        if series is None:
+        if uid not in self.series():
             return False
-        if time.monotonic() < self._no_look_until:
-            return uid not in self._labels.images()
+        begun, look = self._looks.pop(uid, (-math.inf, None))
+        if look is not None and time.monotonic() - begun < _LOOK_LASTS:
+            look.result()
+        else:
+            self._look(uid)
+        return uid in self.series() and uid not in self._labels.images()
+
+    def look_ahead(self, uid: str) -> None:
+        """Begin in a thread what :meth:`still_waits` would do."""
+        self._looks = {uid: (time.monotonic(), self._looking.submit(self._look, uid))}
+
+    def _look(self, uid: str) -> None:
+        series = self.series().get(uid)
+        if series is None or time.monotonic() < self._no_look_until:
+            return
         try:
             study = self._quick.search({}, series.study)
             found = [one for one in study if one.modality == "SEG"]
@@ -160,12 +177,10 @@ class ArchivePool:
         except ArchiveError as error:
             self._no_look_until = time.monotonic() + _LOOK_PAUSE
             logger.warning("Series %s is handed out without a look at the archive: %s", uid, error)
-            return uid not in self._labels.images()
+            return
         if uid not in {one.uid for one in study}:
             logger.warning("Series %s is not in the archive any more.", uid)
             self._of.listing.drop(uid)
-            return False
-        return uid not in self._labels.images()
 
     def submit(self, series: Series, segmentation: str, file: Path, made: str) -> None:
         """Store a DICOM SEG; its series counts as labelled as soon as the archive has acknowledged it.

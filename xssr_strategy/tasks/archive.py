@@ -9,8 +9,9 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from queue import Queue
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ from xssr_strategy.tasks.datastore import checked_info, plain_name
 logger = logging.getLogger(__name__)
 
 _NIFTI = ".nii.gz"
+_AFTERWARDS = 2.0  # seconds: annotators who ask at once are answered before anything is converted (our choice)
 _FINAL = DefaultLabelTag.FINAL
 
 
@@ -52,7 +54,8 @@ class ArchiveDatastore(DICOMWebDatastore):
         self._search_filter = dict(pool.query.filters)
         self._fetch_by_frame, self._convert_to_nifti = False, True
         self._converting: dict[str, threading.Lock] = {}
-        self._ahead = ThreadPoolExecutor(1, thread_name_prefix="convert")
+        self._given: Queue[str] = Queue()
+        threading.Thread(target=self._convert_given, name="convert", daemon=True).start()
         # The stock constructor would watch the folder, into which thousands of files are fetched.
         LocalDatastore.__init__(self, str(pool.cache.root), extensions=(f"*{_NIFTI}",), auto_reload=False)
 
@@ -98,8 +101,15 @@ class ArchiveDatastore(DICOMWebDatastore):
         return str(self._pool.cache.root / f"{image_id}{_NIFTI}")
 
     def make_ready(self, image_id: str) -> None:
-        """Convert a series in the background: whoever was given it asks for the file next."""
-        self._ahead.submit(self.get_image_uri, image_id)
+        """Convert a series in a while, in the background: whoever was given it may want it segmented."""
+        self._given.put(image_id)
+
+    def _convert_given(self) -> None:
+        while True:
+            image = self._given.get()
+            time.sleep(_AFTERWARDS)
+            with suppress(HTTPException):  # whoever asks for the file is told
+                self.get_image_uri(image)
 
     def get_image_info(self, image_id: str) -> dict[str, Any]:
         """What the archive says of the series, and what viewers noted."""

@@ -113,6 +113,11 @@ class Project:
         for uid, reason in failed.items():
             self.store.set_aside(TARGET, uid, failure_state(self.preset, _NOT_FETCHED), reason)
 
+    def expect(self, image: str) -> None:
+        """This image is likely to be asked about next: a look at the archive can begin."""
+        if self.archive is not None:
+            self.archive.look_ahead(image)
+
     def still_waits(self, image: str, datastore: Datastore) -> bool:
         """Whether an image may still be annotated, by a look at the archive or the folder itself."""
         if self.archive is not None:
@@ -187,6 +192,8 @@ class Project:
             return True
         looked_at = images if look_at_files else self._failed.keys() & images
         suspects = {image: self._path(image, datastore) for image in looked_at}
+        if not suspects:
+            return False
         todo, present = outstanding(suspects, TARGET, encoder, self.preset, self.store)
         if todo or not look_at_files:
             return bool(todo)

@@ -61,6 +61,7 @@ class _PoolStrategy(Strategy):
                 free.remove(answer["id"])  # labelled or deleted by others a moment ago
                 continue
             if leases.take(answer["id"], client):
+                self._expect_next(set(free) - {answer["id"]})
                 return {**answer, "leased_until": leases.out()[answer["id"]].ends}
             free.remove(answer["id"])  # another server on this folder was faster
         mine = [image for image, lease in out.items() if lease.client == client and image not in done]
@@ -73,6 +74,9 @@ class _PoolStrategy(Strategy):
     @abstractmethod
     def _choose(self, waiting: list[str], datastore: Datastore) -> dict[str, Any]:
         """The answer about one of these images, of which there is at least one."""
+
+    def _expect_next(self, waiting: set[str]) -> None:
+        """Tell the project which of these images is likely to be next, if the strategy knows."""
 
     def _skip(self, image: str, client: str, reason: str, datastore: Datastore) -> None:
         if image not in set(datastore.list_images()):
@@ -161,6 +165,12 @@ class XSSRStrategy(_PoolStrategy):
             "embedded": state.embedded,
             "pool": state.pool,
         }
+
+    def _expect_next(self, waiting: set[str]) -> None:
+        ranking = self._project.ranking
+        following = None if ranking is None else next((pick for pick in ranking.picks if pick.image in waiting), None)
+        if following is not None:
+            self._project.expect(following.image)
 
 
 def _coverage(ranking: Ranking, covered: tuple[float, float] | None) -> dict[str, Any]:

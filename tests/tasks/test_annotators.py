@@ -48,6 +48,20 @@ def test_an_image_comes_back_when_its_lease_ends(app: App) -> None:
     assert app.ask("bob")["id"] == first["id"]
 
 
+def test_a_label_that_another_server_wrote_counts_before_this_one_has_noticed(app: App) -> None:
+    mine, waiting = app.ask("ann")["id"], sorted(app.datastore.list_images())
+    other = next(image for image in waiting if image != mine)
+    for image in (mine, other):
+        file = app.studies / "labels" / "final" / f"{image}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes((app.studies / f"{image}.png").read_bytes())
+    assert {mine, other} <= set(app.datastore.get_unlabeled_images())
+    given = []
+    while (answer := app.ask("ann")) is not None and answer["id"] not in given:
+        given.append(answer["id"])
+    assert sorted(given) == sorted(set(waiting) - {mine, other})
+
+
 def test_what_was_passed_over_comes_back_once_nothing_else_is_left(app: App) -> None:
     images = [app.ask("ann")["id"] for _ in range(16)]
     assert len(set(images)) == 16

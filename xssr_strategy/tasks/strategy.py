@@ -66,7 +66,9 @@ class _PoolStrategy(Strategy):
             free.remove(answer["id"])  # another server on this folder was faster
         mine = [image for image, lease in out.items() if lease.client == client and image not in done]
         for image in mine:
-            if leases.take(image, client):
+            if not self._project.still_waits(image, datastore):
+                leases.end([image])
+            elif leases.take(image, client):
                 return {**self._choose([image], datastore), "leased_until": leases.out()[image].ends}
         self._tell_why_nothing_is_left(len(out.keys() - done))
         return None

@@ -162,7 +162,7 @@ def _show(ranking: Ranking, console: Console) -> None:
         console.print("Novelty is off: there is no source to compare with (--source DIR).", highlight=False)
     table = Table(title="Worklist", title_justify="left")
     for column in ("rank", "image", "score", "density", "novelty", "diversity"):
-        table.add_column(column, justify="left" if column == "image" else "right")
+        table.add_column(column, justify="left" if column == "image" else "right", overflow="fold")
     for pick in ranking.picks[: ranking.budget]:
         terms = (pick.score, pick.density, pick.novelty, pick.diversity)
         table.add_row(str(pick.rank), escape(pick.image), *(f"{value:.3f}" for value in terms))

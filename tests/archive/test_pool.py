@@ -220,7 +220,7 @@ def answering(body: bytes, status: int = 200) -> Iterator[str]:
 
 def test_a_uid_that_would_lead_out_of_the_cache_is_no_series() -> None:
     uids = ["../../escaped", "..", "1.2/3", "", "1..2", "1.2.3"]
-    answer = [{"0020000E": {"Value": [uid]}, "0020000D": {"Value": ["1.2"]}} for uid in uids]
+    answer = [{"0020000E": {"Value": [uid]}, "0020000D": {"Value": ["1.2"]}, "00100020": None} for uid in uids]
     with answering(json.dumps(answer).encode()) as url:
         assert [series.uid for series in Archive(url).search({})] == ["1.2.3"]
 

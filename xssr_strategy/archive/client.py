@@ -263,7 +263,7 @@ def is_uid(text: str) -> bool:
 
 def first_value(answer: Mapping[str, Any], tag: str) -> Any:
     """The first value of an attribute in DICOM JSON, or None."""
-    values = answer.get(tag, {}).get("Value") or [None]
+    values = (answer.get(tag) or {}).get("Value") or [None]
     return values[0]
 
 

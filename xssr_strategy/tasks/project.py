@@ -192,8 +192,8 @@ class Project:
             return True
         looked_at = images if look_at_files else self._failed.keys() & images
         suspects = {image: self._path(image, datastore) for image in looked_at}
-        if not suspects:
-            return False
+        if not suspects and not look_at_files:
+            return False  # after each click: nothing to look at, so the store need not be read
         todo, present = outstanding(suspects, TARGET, encoder, self.preset, self.store)
         if todo or not look_at_files:
             return bool(todo)

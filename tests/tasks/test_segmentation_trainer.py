@@ -18,9 +18,11 @@ from tests.segmentation.phantoms import ellipsoids, oblique, write_nifti, write_
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import PRESETS, Preset
 from xssr_strategy.images.reading import read_image
-from xssr_strategy.segmentation import transforms
+from xssr_strategy.segmentation import recipe, transforms
 from xssr_strategy.segmentation.plan import load_plan, plan_path
 from xssr_strategy.segmentation.publication import MODEL_KEY, publish
+from xssr_strategy.segmentation.recipe import STEPS_PER_EPOCH
+from xssr_strategy.simulation.training import KeptPairs, train
 from xssr_strategy.tasks import segmentation_trainer
 from xssr_strategy.tasks.segmentation_infer import SegmentationInfer
 from xssr_strategy.tasks.segmentation_trainer import SegmentationTrainer
@@ -218,7 +220,7 @@ def test_with_enough_labels_the_best_epoch_is_published_and_training_stops_early
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(segmentation_trainer, "VALIDATE_FROM", 5)
-    monkeypatch.setattr(segmentation_trainer, "LEARNING_RATE", 0.0)  # nothing improves after the first epoch
+    monkeypatch.setattr(recipe, "LEARNING_RATE", 0.0)  # nothing improves after the first epoch
     task = trainer(tmp_path)
     stats = task({**SHORT, "max_epochs": 10, "early_stop_patience": 2}, studies(tmp_path / "studies", 5, 2, 1))
     assert task.context is not None
@@ -298,3 +300,16 @@ def test_a_training_that_fails_leaves_no_cache_and_the_old_model(tmp_path: Path)
         Failing(tmp_path / "logs", XRAY, ("blob",), tmp_path / "model" / "segmentation.pt")(SHORT, datastore)
     assert same(before, weights(tmp_path))
     assert not list((tmp_path / "logs").rglob("cache_*"))
+
+
+@pytest.mark.parametrize(("preset", "labels"), [(XRAY, ("blob",)), (MRI, ("anterior", "posterior"))])
+def test_a_simulation_trains_the_network_that_the_trainer_publishes(
+    tmp_path: Path, preset: Preset, labels: tuple[str, ...]
+) -> None:
+    datastore = studies(tmp_path / "studies", 3, preset.spatial_dims, len(labels))
+    request = {"max_epochs": 2, "seed": 5}
+    trainer(tmp_path, preset, labels)(request, datastore)
+    device = torch.device("cpu")
+    steps = 2 * STEPS_PER_EPOCH
+    network, _ = train(datastore.datalist(), preset, labels, steps, 5, KeptPairs(device), device)
+    assert same(weights(tmp_path), network.state_dict())

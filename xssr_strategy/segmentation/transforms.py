@@ -63,12 +63,15 @@ def validation_transforms(preset: Preset, plan: SegmentationPlan) -> Compose:
     return Compose([ReadPair(preset, plan)])
 
 
-def training_transforms(preset: Preset, plan: SegmentationPlan, seed: int) -> Compose:
+def training_transforms(preset: Preset, plan: SegmentationPlan, seed: int, read: ReadPair | None = None) -> Compose:
     """Reading, cropping (3-D) and augmentation for a few labels; all ranges are our choice.
 
     There are no flips: left and right differ in anatomy (heart, liver) and may be labels of their own.
+
+    Args:
+        read: the first step; one of ``preset`` and ``plan`` by default.
     """
-    steps: list[Transform] = [ReadPair(preset, plan)]
+    steps: list[Transform] = [read or ReadPair(preset, plan)]
     if plan.spatial_dims == 3:
         steps += [
             SpatialPadd(KEYS, spatial_size=plan.roi),

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from ignite.engine import Engine, Events
 from ignite.handlers import EarlyStopping
-from monai.data import CacheDataset, DataLoader, Dataset, PersistentDataset, ThreadDataLoader
+from monai.data import CacheDataset, DataLoader, Dataset, PersistentDataset
 from monai.data.utils import partition_dataset
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from monai.handlers import LrScheduleHandler, ValidationHandler, stopping_fn_from_metric
@@ -24,27 +24,29 @@ from monailabel.tasks.train.basic_train import BasicTrainTask, Context
 from monailabel.tasks.train.handler import prepare_stats
 from monailabel.utils.others.generic import device_list
 from torch import nn
-from torch.utils.data import RandomSampler
 
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.segmentation.inference import build_inferer
 from xssr_strategy.segmentation.labels import usable_pairs
-from xssr_strategy.segmentation.network import build_loss, build_unet
+from xssr_strategy.segmentation.network import build_loss
 from xssr_strategy.segmentation.plan import SegmentationPlan, plan_from
 from xssr_strategy.segmentation.publication import publish, warm_start, write_json
+from xssr_strategy.segmentation.recipe import (
+    BATCH_SIZE,
+    MAX_EPOCHS,
+    STEPS_PER_EPOCH,
+    epoch_loader,
+    new_network,
+    new_optimiser,
+    new_schedule,
+)
 from xssr_strategy.segmentation.request import resolved
 from xssr_strategy.segmentation.transforms import training_transforms, validation_transforms
 
 logger = logging.getLogger(__name__)
 
-# All numbers below are our choice, made on two CPU cores with 22 chest X-rays and 20 hippocampi.
-MAX_EPOCHS = 30
-STEPS_PER_EPOCH = 20
-BATCH_SIZE = {2: 8, 3: 2}
-LEARNING_RATE = 2e-3
-WEIGHT_DECAY = 1e-4
-VALIDATE_FROM = 50  # labels; below it a validation share would cost more than it tells
+VALIDATE_FROM = 50  # labels, our choice; below it a validation share would cost more than it tells
 
 
 class SegmentationTrainer(BasicTrainTask):
@@ -134,16 +136,13 @@ class SegmentationTrainer(BasicTrainTask):
             self.cleanup(request)
 
     def network(self, context: Context) -> nn.Module:
-        plan = self._planned()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(context.request["seed"])
-            network = build_unet(plan.spatial_dims, plan.channels, len(plan.labels) + 1)
+        network = new_network(self._planned(), context.request["seed"])
         if context.pretrained:
             self._warm_start(network)
         return network
 
     def optimizer(self, context: Context) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(context.network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+        return new_optimiser(context.network)
 
     def loss_function(self, context: Context) -> nn.Module:
         return build_loss()
@@ -163,19 +162,13 @@ class SegmentationTrainer(BasicTrainTask):
 
     def lr_scheduler_handler(self, context: Context) -> LrScheduleHandler:
         steps = context.max_epochs * context.request["steps_per_epoch"]
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(context.optimizer, T_max=steps)
+        schedule = new_schedule(context.optimizer, steps)
         return LrScheduleHandler(schedule, print_lr=False, epoch_level=False)  # type: ignore[arg-type]  # an old alias in MONAI
 
     def train_data_loader(self, context: Context, num_workers: int = 0, shuffle: bool = True) -> DataLoader:
-        """``steps_per_epoch`` batches: the labels over and over in random order, or a random part of them."""
         dataset, _ = self._dataset(context, context.train_datalist, is_train=True)
-        batch = context.train_batch_size
-        # MONAI's loader seeds the transforms anew, from torch's process-wide generator unless it is given one.
-        generator = torch.Generator().manual_seed(context.request["seed"])
-        sampler = RandomSampler(dataset, num_samples=context.request["steps_per_epoch"] * batch, generator=generator)
-        return ThreadDataLoader(
-            dataset=dataset, batch_size=batch, sampler=sampler, num_workers=num_workers, generator=generator
-        )
+        steps, seed = context.request["steps_per_epoch"], context.request["seed"]
+        return epoch_loader(dataset, steps, context.train_batch_size, seed, num_workers)
 
     def _dataset(self, context: Context, datalist: list, is_train: bool, replace_rate: float = 0.25) -> tuple:
         transforms = self.train_pre_transforms(context) if is_train else self.val_pre_transforms(context)

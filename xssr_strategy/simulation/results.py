@@ -1,0 +1,187 @@
+"""What a simulation leaves on disk: one file per job, whole or not there, and the facts that all jobs share.
+
+OUT/experiment.json        what was asked, the pool, the test cases, the sites
+OUT/jobs/JOB.json          one per finished job
+OUT/overlays/TRAINING/CASE.png   worst segmented cases of a training
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from xssr_strategy.errors import UserError
+
+
+@dataclass(frozen=True)
+class Job:
+    """One row of the table: a strategy at a budget, trained with a seed.
+
+    Attributes:
+        strategy: its name; ``full`` and ``source-only`` too.
+        budget: number of labels; for ``full`` the whole pool, for ``source-only`` 0.
+        seed: of the training, the same for every strategy; of a selector that draws, unless it has draws.
+        draw: which draw of ``random``; 0 for all others.
+    """
+
+    strategy: str
+    budget: int
+    seed: int
+    draw: int = 0
+
+    @property
+    def name(self) -> str:
+        """Also the name of its file."""
+        return f"{self.strategy}-{self.budget}-d{self.draw}-s{self.seed}".replace(":", "_")
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """What a job found.
+
+    Attributes:
+        job: which one.
+        picks: images of the pool that were annotated, in pick order; of ``full`` the pool, of ``source-only`` none.
+        alpha, calibration, mean_coverage, max_coverage: as in ``Selection``; None or empty where no vectors are used.
+        training: digest of all that decides the trained network; jobs with the same picks and seed share it.
+        steps: optimisation steps.
+        seconds: of training and evaluation; 0 where another job's training served.
+        cases: test cases.
+        dice: (cases, labels) Dice in [0, 1]; NaN where the case does not hold the label.
+        hd95: (cases, labels) 95th percentile of the Hausdorff distance, in mm (3-D) or pixels (2-D); NaN as above.
+        overlays: worst cases, by name, with a picture each.
+    """
+
+    job: Job
+    picks: tuple[str, ...]
+    alpha: float | None
+    calibration: tuple[tuple[float, float, float], ...]
+    mean_coverage: float | None
+    max_coverage: float | None
+    training: str
+    steps: int
+    seconds: float
+    cases: tuple[str, ...]
+    dice: tuple[tuple[float, ...], ...]
+    hd95: tuple[tuple[float, ...], ...]
+    overlays: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Site:
+    """One site of the pool or of the test set.
+
+    Attributes:
+        name: of the site.
+        pool: its images in the pool.
+        test: its test cases.
+        distance: mean over its images (of the pool, else of the test set) of the distance to the nearest source image
+            in the standardised embedding; None without a source.
+    """
+
+    name: str
+    pool: tuple[str, ...]
+    test: tuple[str, ...]
+    distance: float | None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What all jobs share and the report tells.
+
+    Attributes:
+        command: as it was typed.
+        source, target, test: names of the domains; None where there is none.
+        labels: names of the labels.
+        unit: of HD95, ``mm`` or ``pixels``.
+        images: id -> path of every image of the pool.
+        sites: at least one.
+        default: the strategy that the server hands out first.
+        settings: what else decides a result (name -> value), for the report's small print.
+    """
+
+    command: str
+    source: str | None
+    target: str
+    test: str | None
+    labels: tuple[str, ...]
+    unit: str
+    images: Mapping[str, str]
+    sites: tuple[Site, ...]
+    default: str
+    settings: Mapping[str, Any]
+
+
+def write_result(out: Path, result: JobResult) -> None:
+    """Keep a result; a kill leaves the whole file or none."""
+    _write(out / "jobs" / f"{result.job.name}.json", asdict(result))
+
+
+def read_results(out: Path) -> list[JobResult]:
+    """Every result that is there, in the order of strategy, budget, draw and seed.
+
+    Raises:
+        UserError: a file is damaged.
+    """
+    results = [_result(path) for path in sorted((out / "jobs").glob("*.json"))]
+    return sorted(results, key=lambda one: (one.job.strategy, one.job.budget, one.job.draw, one.job.seed))
+
+
+def write_facts(out: Path, facts: Facts) -> None:
+    """Keep the facts in place of those before."""
+    _write(out / "experiment.json", asdict(facts))
+
+
+def read_facts(out: Path) -> Facts:
+    """The facts of a simulation.
+
+    Raises:
+        UserError: missing or damaged.
+    """
+    path = out / "experiment.json"
+    values = _read(path, Facts)
+    sites = [Site(**{**site, "pool": tuple(site["pool"]), "test": tuple(site["test"])}) for site in values["sites"]]
+    return Facts(**{**values, "labels": tuple(values["labels"]), "sites": tuple(sites)})
+
+
+def _result(path: Path) -> JobResult:
+    values = _read(path, JobResult)
+    tables = {
+        name: tuple(tuple(math.nan if value is None else value for value in row) for row in values[name])
+        for name in ("dice", "hd95", "calibration")
+    }
+    lists = {name: tuple(values[name]) for name in ("picks", "cases", "overlays")}
+    return JobResult(**{**values, **tables, **lists, "job": Job(**values["job"])})
+
+
+def _read(path: Path, kind: type) -> dict[str, Any]:
+    try:
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if values.keys() != {field.name for field in fields(kind)}:
+            raise ValueError("other fields")
+    except (OSError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"{path}: missing, damaged or of another version ({type(error).__name__}); delete it and run again."
+        ) from error
+    return values
+
+
+def _write(path: Path, values: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial.write_text(json.dumps(_plain(values), allow_nan=False), encoding="utf-8")
+    os.replace(partial, path)
+
+
+def _plain(value: Any) -> Any:
+    """Without NaN, for which JSON has no word."""
+    if isinstance(value, Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

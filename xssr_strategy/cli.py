@@ -22,13 +22,15 @@ def main(argv: list[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     warnings.filterwarnings("ignore", module="monai|torch|ignite|mlflow")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
-    from xssr_strategy.commands import doctor, pool, select, serve
+    from xssr_strategy.commands import doctor, pool, select, serve, simulate
     from xssr_strategy.demo import command as demo
 
     parser = argparse.ArgumentParser("xssr", description="Which scans deserve a radiologist's hour.")
     parser.add_argument("--version", action="version", version=f"xssr-strategy {__version__}")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="demo | serve | select | pool | doctor")
-    for command in (demo, serve, select, pool, doctor):
+    commands = parser.add_subparsers(
+        title="commands", required=True, metavar="demo | serve | select | simulate | pool | doctor"
+    )
+    for command in (demo, serve, select, simulate, pool, doctor):
         command.add_parser(commands)
     arguments = parser.parse_args(words[:cut])
     arguments.passed_through = words[cut + 1 :]

@@ -43,7 +43,12 @@ class Budget:
         return self.text
 
 
-def _budget(text: str) -> Budget:
+def parse_budget(text: str) -> Budget:
+    """The budget that a text such as ``22`` or ``5%`` names.
+
+    Raises:
+        ValueError: neither; what is allowed.
+    """
     try:
         if text.endswith("%"):
             percent = Decimal(text[:-1])
@@ -67,7 +72,12 @@ def _alpha(text: str) -> float | Literal["auto"]:
     raise ValueError("auto, or a number from 0 (diversity alone) to 1 (novelty alone)")
 
 
-def _labels(text: str) -> tuple[str, ...]:
+def parse_labels(text: str) -> tuple[str, ...]:
+    """The names of a comma list.
+
+    Raises:
+        ValueError: an empty or doubled name; what is allowed.
+    """
     names = tuple(name.strip() for name in text.split(","))
     lowered = {name.lower() for name in names}
     if all(names) and len(lowered) == len(names) and "background" not in lowered and "\\" not in text:
@@ -135,10 +145,10 @@ class Settings:
         "Unlabelled images of the domain you know. Without it novelty is off.",
     )
     labels: tuple[str, ...] = _key(
-        ("foreground",), _labels, "comma list", "Names of the labels 1, 2, ... that annotators draw."
+        ("foreground",), parse_labels, "comma list", "Names of the labels 1, 2, ... that annotators draw."
     )
     budget: Budget = _key(
-        Budget("5%", None, Decimal(5)), _budget, "count or percentage", "How many images you mean to annotate."
+        Budget("5%", None, Decimal(5)), parse_budget, "count or percentage", "How many images you mean to annotate."
     )
     alpha: float | Literal["auto"] = _key(
         "auto", _alpha, "`auto` or 0 to 1", "Weight of novelty against diversity; `auto` calibrates it by coverage."

@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.segmentation.phantoms import write_png
+from tests.simulation.hospitals import POOL, TEST, Inline, comparable, experiment, hospital, rows, simulate
+from xssr_strategy.errors import UserError
+from xssr_strategy.settings import parse_budget
+from xssr_strategy.simulation.results import read_facts
+from xssr_strategy.simulation.strategies import ABLATIONS, SELECTORS
+
+
+@pytest.fixture(scope="module")
+def hospitals(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    root = tmp_path_factory.mktemp("hospitals")
+    return hospital(root / "old", seed=1), hospital(root / "new", seed=2, test=TEST)
+
+
+@pytest.fixture
+def copies(hospitals: tuple[Path, Path], tmp_path: Path) -> tuple[Path, Path]:
+    """Hospitals that a test may damage."""
+    source, target = (Path(shutil.copytree(folder, tmp_path / folder.name)) for folder in hospitals)
+    return source, target
+
+
+def test_every_strategy_is_trained_with_the_same_seeds_and_scored_on_the_same_cases(
+    hospitals: tuple[Path, Path], tmp_path: Path
+) -> None:
+    source, target = hospitals
+    what = experiment(target, source, strategies=(*SELECTORS, "full", "source-only"), seeds=2, draws=3)
+    assert simulate(what, tmp_path) == {}
+    found = rows(tmp_path)
+    by_strategy = {name: [one for one in found if one.job.strategy == name] for name in what.strategies}
+    assert {name: len(results) for name, results in by_strategy.items()} == {
+        **dict.fromkeys(SELECTORS, 2),
+        "random": 6,
+        "full": 2,
+        "source-only": 2,
+    }
+    for name, results in by_strategy.items():
+        assert sorted({one.job.seed for one in results}) == [0, 1]
+        for one in results:
+            assert one.cases == tuple(f"scan{number}" for number in range(POOL, POOL + TEST))
+            assert len(one.dice) == len(one.hd95) == TEST
+            assert len(set(one.picks)) == len(one.picks) == {"full": POOL, "source-only": 0}.get(name, 3)
+            assert not set(one.picks) & set(one.cases)
+            assert one.steps == (4 if name == "full" else 3)
+    assert len({one.picks for one in by_strategy["random"]}) == 3  # a draw is the same for every seed
+    assert all(one.calibration for one in by_strategy["xssr"])
+    assert read_facts(tmp_path).sites[0].distance > 0  # type: ignore[operator]
+
+
+def test_the_run_is_the_same_when_every_label_that_was_not_paid_for_is_removed(
+    copies: tuple[Path, Path], tmp_path: Path
+) -> None:
+    source, target = copies
+    what = experiment(target, source, strategies=("xssr", "coreset", "random"), seeds=1)
+    simulate(what, tmp_path / "with")
+    paid = {image for one in rows(tmp_path / "with") for image in (*one.picks, *one.cases)}
+    unpaid = [label for label in (target / "labels").iterdir() if label.stem not in paid]
+    assert unpaid, "something is left to remove"
+    for label in [*unpaid, *(source / "labels").iterdir()]:
+        label.unlink()
+    simulate(experiment(target, source, strategies=what.strategies, seeds=1), tmp_path / "without")
+    assert comparable(tmp_path / "with") == comparable(tmp_path / "without")
+
+
+def test_labels_decide_no_pick(copies: tuple[Path, Path], tmp_path: Path) -> None:
+    source, target = copies
+    names = (*SELECTORS,)
+    simulate(experiment(target, source, strategies=names, seeds=1), tmp_path / "before")
+    for label in (target / "labels").iterdir():
+        write_png(label, np.eye(40, 36, dtype=np.uint8))
+    simulate(experiment(target, source, strategies=names, seeds=1), tmp_path / "after")
+    before, after = rows(tmp_path / "before"), rows(tmp_path / "after")
+    assert [one.picks for one in before] == [one.picks for one in after]
+    assert [one.dice for one in before] != [one.dice for one in after]
+
+
+def test_the_test_cases_decide_no_pick(copies: tuple[Path, Path], tmp_path: Path) -> None:
+    _, target = copies
+    simulate(experiment(target, None, strategies=("xssr",), seeds=1), tmp_path / "before")
+    for case in (target / "test.txt").read_text().split():
+        write_png(target / "images" / f"{case}.png", np.full((40, 36), 7, dtype=np.uint8))
+    simulate(experiment(target, target, strategies=("xssr",), seeds=1), tmp_path / "after")
+    assert rows(tmp_path / "before")[0].picks == rows(tmp_path / "after")[0].picks
+
+
+def test_what_is_finished_is_not_done_again(hospitals: tuple[Path, Path], tmp_path: Path) -> None:
+    source, target = hospitals
+    engine = Inline()
+    simulate(experiment(target, source, strategies=("xssr", "random"), seeds=1), tmp_path, engine)
+    assert len(engine.ran) == 3
+    more = experiment(target, source, strategies=("xssr", "xssr:alpha-0", "random"), seeds=1, draws=3)
+    again = Inline()
+    simulate(more, tmp_path, again)
+    assert len(again.ran) <= 2  # the third draw, and alpha 0 unless that is what calibration had chosen
+    assert {one.draw for one in (row.job for row in rows(tmp_path))} == {0, 1, 2}
+    nothing = Inline()
+    simulate(more, tmp_path, nothing)
+    assert nothing.ran == []
+
+
+def test_jobs_with_the_same_picks_and_seed_share_a_training(hospitals: tuple[Path, Path], tmp_path: Path) -> None:
+    source, target = hospitals
+    engine = Inline()
+    names = ("xssr", *ABLATIONS)
+    simulate(experiment(target, source, strategies=names, budgets=(parse_budget("100%"),)), tmp_path, engine)
+    assert len(engine.ran) == 2  # one for each seed: everybody picks everything
+    assert len(rows(tmp_path)) == 2 * len(names)
+
+
+def test_a_changed_label_is_trained_on_again(copies: tuple[Path, Path], tmp_path: Path) -> None:
+    source, target = copies
+    what = experiment(target, source, strategies=("xssr", "coreset"), seeds=1)
+    simulate(what, tmp_path / "out")
+    picked = {one.job.strategy: set(one.picks) for one in rows(tmp_path / "out")}
+    (only_here, *_) = picked["xssr"] - picked["coreset"]
+    write_png(target / "labels" / f"{only_here}.png", np.eye(40, 36, dtype=np.uint8))
+    engine = Inline()
+    simulate(what, tmp_path / "out", engine)
+    assert [{Path(pair["image"]).stem for pair in one.pairs} for one in engine.ran] == [picked["xssr"]]
+
+
+def test_parts_make_the_whole(hospitals: tuple[Path, Path], tmp_path: Path) -> None:
+    source, target = hospitals
+    what = experiment(target, source)
+    simulate(what, tmp_path / "whole")
+    for part in (1, 2, 3):
+        simulate(what, tmp_path / "parts", part=(part, 3))
+        assert len(rows(tmp_path / "parts")) < 8 or part == 3
+    assert comparable(tmp_path / "whole") == comparable(tmp_path / "parts")
+
+
+def test_encoders_take_turns(hospitals: tuple[Path, Path], tmp_path: Path) -> None:
+    source, target = hospitals
+    simulate(experiment(target, source, strategies=("xssr",), seeds=3, encoders=2), tmp_path)
+    coverage = [one.mean_coverage for one in rows(tmp_path)]
+    assert coverage[0] == coverage[2] != coverage[1]
+
+
+def test_a_picked_image_without_a_label_fails_its_jobs_and_no_other(copies: tuple[Path, Path], tmp_path: Path) -> None:
+    source, target = copies
+    what = experiment(target, source, strategies=("xssr", "coreset"), seeds=1)
+    simulate(what, tmp_path / "first")
+    picked = {one.job.strategy: set(one.picks) for one in rows(tmp_path / "first")}
+    (only_here, *_) = picked["xssr"] - picked["coreset"]
+    label = target / "labels" / f"{only_here}.png"
+    content = label.read_bytes()
+    label.unlink()
+    out = tmp_path / "second"
+    failed = simulate(experiment(target, source, strategies=what.strategies, seeds=1), out)
+    assert list(failed) == ["xssr-3-d0-s0"]
+    assert f"the image {only_here} has no label" in failed["xssr-3-d0-s0"]
+    assert [one.job.strategy for one in rows(out)] == ["coreset"]
+    label.write_bytes(content)
+    assert simulate(experiment(target, source, strategies=what.strategies, seeds=1), out) == {}
+    assert len(rows(out)) == 2
+
+
+def test_a_label_of_another_shape_fails_its_jobs_with_its_name(copies: tuple[Path, Path], tmp_path: Path) -> None:
+    source, target = copies
+    what = experiment(target, source, strategies=("xssr", "coreset"), seeds=1)
+    simulate(what, tmp_path / "first")
+    picked = {one.job.strategy: set(one.picks) for one in rows(tmp_path / "first")}
+    (only_here, *_) = picked["xssr"] - picked["coreset"]
+    write_png(target / "labels" / f"{only_here}.png", np.eye(9, dtype=np.uint8))
+    failed = simulate(what, tmp_path / "second")
+    assert list(failed) == ["xssr-3-d0-s0"]
+    assert f"{only_here}.png: the label is 9 x 9 but its image is" in failed["xssr-3-d0-s0"]
+
+
+def test_empty_labels_are_trained_on_and_an_empty_test_label_does_not_count(
+    copies: tuple[Path, Path], tmp_path: Path
+) -> None:
+    source, target = copies
+    for label in sorted((target / "labels").iterdir())[: POOL + 1]:
+        write_png(label, np.zeros((40, 36), dtype=np.uint8))
+    assert simulate(experiment(target, source, strategies=("xssr",), seeds=1), tmp_path / "out") == {}
+    (one,) = rows(tmp_path / "out")
+    assert [np.isnan(dice[0]) for dice in one.dice] == [True, False, False]
+    assert set(one.overlays) == set(one.cases[1:])
+
+
+def test_an_image_that_cannot_be_read_is_nobodys_pick(copies: tuple[Path, Path], tmp_path: Path) -> None:
+    source, target = copies
+    (target / "images" / "scan03.png").write_bytes(b"no picture")
+    what = experiment(target, source, strategies=("random", "full"), seeds=1, budgets=(parse_budget("15"),))
+    assert simulate(what, tmp_path / "out") == {}
+    assert all("scan03" not in one.picks and len(one.picks) == POOL - 1 for one in rows(tmp_path / "out"))
+    with pytest.raises(UserError, match="--budget 16: only 15 images of the pool can be read"):
+        simulate(experiment(target, source, budgets=(parse_budget("16"),)), tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"budgets": (parse_budget("17"),)}, "--budget 17: the pool has only 16 images"),
+        ({"strategies": ("source-only",)}, "source-only: needs the labels of a source"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_before_any_work(
+    hospitals: tuple[Path, Path], tmp_path: Path, changes: dict, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        simulate(experiment(hospitals[1], None, **changes), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_results_of_another_simulation_are_not_mixed_in(hospitals: tuple[Path, Path], tmp_path: Path) -> None:
+    source, target = hospitals
+    simulate(experiment(target, source, strategies=("random",), seeds=1, draws=1), tmp_path)
+    for changes, message in (
+        ({"steps": 5}, "another steps"),
+        ({"threads": 2}, "another threads"),
+        ({"labels": ("other",)}, "labels"),
+    ):
+        with pytest.raises(UserError, match=f"holds a simulation with .*{message}.*name another folder"):
+            simulate(experiment(target, source, **changes), tmp_path)
+    with pytest.raises(UserError, match="source old instead of None"):
+        simulate(experiment(target), tmp_path)

@@ -1,0 +1,242 @@
+"""``xssr simulate``: does a strategy beat picking at random, on images like yours?"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+
+from xssr_strategy.console import StageProgress
+from xssr_strategy.embedding.catalogue import encoder_names
+from xssr_strategy.errors import UserError
+from xssr_strategy.images.detect import detect_preset, preset_by_name
+from xssr_strategy.images.preset import PRESETS, Preset
+from xssr_strategy.segmentation.plan import SIDE_MULTIPLE
+from xssr_strategy.segmentation.recipe import MAX_EPOCHS, STEPS_PER_EPOCH
+from xssr_strategy.settings import Budget, Settings, parse_budget, parse_labels
+from xssr_strategy.simulation.domains import Domain, held_out, read_domain, without_label
+from xssr_strategy.simulation.engines import run_locally, run_on_ray
+from xssr_strategy.simulation.experiment import Experiment, Protocol, workspace_of
+from xssr_strategy.simulation.report import write_report
+from xssr_strategy.simulation.results import read_facts, read_results
+from xssr_strategy.simulation.simulate import Plan, plan, run
+from xssr_strategy.simulation.slurm import write_array_script
+from xssr_strategy.simulation.statistics import verdicts
+from xssr_strategy.simulation.strategies import parse_strategies
+
+_STRATEGIES = "xssr,coreset,typiclust,kmeans,random,full"
+_SHOWN = 10  # reasons and sentences of one kind that the terminal shows
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the subcommand."""
+    parser = commands.add_parser(
+        "simulate", help="compare strategies on a labelled set, whose labels play the annotator"
+    )
+    parser.add_argument("--target", type=Path, required=True, help="labelled domain whose pool is picked from")
+    parser.add_argument("--source", type=Path, help="domain that the encoder learns from (default: the pool itself)")
+    parser.add_argument(
+        "--test", type=Path, help="labelled domain of the test cases (default: those the target holds out)"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder for the results and the report")
+    parser.add_argument("--budget", default="5%", help="labels, such as 22 or 5%% or 5,10,20 (default 5%%)")
+    parser.add_argument("--strategies", default=_STRATEGIES, help=f"names separated by commas (default {_STRATEGIES})")
+    parser.add_argument("--seeds", type=_at_least(1), default=5, help="trainings of each, paired (default 5)")
+    parser.add_argument("--draws", type=_at_least(1), default=10, help="draws of random (default 10)")
+    parser.add_argument(
+        "--labels", help="names of the labels 1, 2, ... (default: those of dataset.json, else foreground)"
+    )
+    parser.add_argument("--preset", default="auto", help=f"auto, {', '.join(PRESETS)}")
+    steps = MAX_EPOCHS * STEPS_PER_EPOCH
+    parser.add_argument("--steps", type=_at_least(1), default=steps, help=f"steps of every training (default {steps})")
+    parser.add_argument(
+        "--full-steps", type=_at_least(1), help="steps of the training on the whole pool (default: twice)"
+    )
+    parser.add_argument("--size", type=_side, help="2-D: side of what the U-Net sees (default: the trainer's own)")
+    encoders = ", ".join(encoder_names())
+    parser.add_argument("--encoder", default=Settings.encoder, help=f"what gives images vectors: {encoders}")
+    parser.add_argument("--encoder-steps", type=_at_least(1), default=Settings.encoder_steps)
+    parser.add_argument(
+        "--encoders", type=_at_least(1), default=1, help="encoders, used by the seeds in turn (default 1)"
+    )
+    parser.add_argument("--workspace", type=Path, help="where encoders and vectors are kept (default: in --out)")
+    parser.add_argument(
+        "--jobs", type=_at_least(1), help="trainings side by side (default: one for each core, or one GPU)"
+    )
+    parser.add_argument("--threads", type=_at_least(1), default=1, help="processor threads of a training (default 1)")
+    parser.add_argument("--part", type=_part, default=(1, 1), help="K/N: run the K-th of N parts, for a job array")
+    parser.add_argument(
+        "--slurm", type=_at_least(1), metavar="N", help="write a SLURM script of N array tasks; run nothing"
+    )
+    parser.add_argument("--ray", nargs="?", const="auto", metavar="ADDRESS", help="run the trainings on a Ray cluster")
+    parser.set_defaults(run=run_command)
+
+
+def run_command(arguments: argparse.Namespace, console: Console) -> int:
+    """Plan, train what is missing, and write the report; 1 if a job could not be run."""
+    experiment = _experiment(arguments, console)
+    out: Path = arguments.out
+    _make(out)
+    command = "xssr " + shlex.join(sys.argv[1:])
+    with StageProgress(console) as progress:
+        planned = plan(experiment, out, arguments.workspace or workspace_of(out), command, progress)
+        _announce(planned, experiment, console)
+        if arguments.slurm is not None:
+            script = write_array_script(out, sys.argv[1:], arguments.slurm, experiment.protocol.threads)
+            _say(console, f"Written: {script}. Submit it with: bash {script}")
+            return 0
+        if arguments.ray is not None:
+            engine = partial(run_on_ray, address=None if arguments.ray == "auto" else arguments.ray)
+        else:
+            engine = partial(run_locally, jobs=arguments.jobs or _processes(experiment.protocol.threads))
+        failed = run(planned, out, engine, progress, arguments.part)
+    results = read_results(out)
+    done = {result.job for result in results}
+    missing = sum(one.job not in done and one.job.name not in failed for one in planned.jobs)
+    for name, reason in list(failed.items())[:_SHOWN]:
+        _say(console, f"{name} could not be run: {reason}", style="bold red")
+    if results:
+        report = write_report(out, failed, missing)
+        for comparison in verdicts(read_facts(out), results)[:_SHOWN]:
+            _say(console, comparison.sentence)
+        _say(console, f"Report: {report}")
+    return 1 if failed else 0
+
+
+def _experiment(arguments: argparse.Namespace, console: Console) -> Experiment:
+    strategies = parse_strategies(arguments.strategies)
+    budgets = _budgets(arguments.budget)
+    target = read_domain(arguments.target, "--target")
+    source = None if arguments.source is None else read_domain(arguments.source, "--source", labelled=False)
+    if arguments.test is None:
+        if not target.test:
+            target = held_out(target)
+            _say(console, f"{target.name} holds out no test cases; {len(target.test)} are drawn: {_some(target.test)}.")
+        test = target
+    else:
+        test = read_domain(arguments.test, "--test")
+        test = test if test.test else replace(test, test=frozenset(test.labels))
+    preset = _preset(arguments, target)
+    if arguments.encoder not in encoder_names():
+        raise UserError(f"--encoder {arguments.encoder}: must be one of {', '.join(encoder_names())}.")
+    return Experiment(
+        target=target,
+        source=source,
+        test=test,
+        protocol=Protocol(
+            preset=preset,
+            labels=_labels(arguments.labels, target),
+            steps=arguments.steps,
+            full_steps=arguments.full_steps or 2 * arguments.steps,
+            encoder=arguments.encoder,
+            encoder_steps=arguments.encoder_steps,
+            encoders=arguments.encoders,
+            threads=arguments.threads,
+        ),
+        strategies=strategies,
+        budgets=budgets,
+        seeds=arguments.seeds,
+        draws=arguments.draws,
+    )
+
+
+def _announce(planned: Plan, experiment: Experiment, console: Console) -> None:
+    pool, trainings = len(planned.facts.images), len({one.training.digest for one in planned.jobs})
+    _say(
+        console,
+        f"{pool} images in the pool, {len(experiment.test.test)} test cases, preset {experiment.protocol.preset.name}; "
+        f"{len(planned.jobs)} jobs, which take {trainings} trainings of {experiment.protocol.steps} steps.",
+    )
+    for reason in list(planned.set_aside.values())[:_SHOWN]:
+        _say(console, f"set aside: {reason}", style="yellow")
+    lacking = without_label(experiment.target)
+    if lacking:
+        _say(
+            console,
+            f"{len(lacking)} images of the pool have no label ({_some(lacking)}): a job that picks one cannot be run.",
+            style="yellow",
+        )
+
+
+def _preset(arguments: argparse.Namespace, target: Domain) -> Preset:
+    if arguments.preset == "auto":
+        preset = detect_preset([target.images[image] for image in target.pool or target.images])
+    else:
+        preset = preset_by_name(arguments.preset)
+    if arguments.size is None:
+        return preset
+    if preset.spatial_dims != 2:
+        raise UserError(
+            f"--size {arguments.size}: preset {preset.name} is 3-D, whose size follows the images; leave it out."
+        )
+    return replace(preset, segmentation_size=arguments.size)
+
+
+def _labels(text: str | None, target: Domain) -> tuple[str, ...]:
+    if text is None:
+        return target.label_names or Settings.labels
+    try:
+        return parse_labels(text)
+    except ValueError as error:
+        raise UserError(f"--labels {text}: must be {error}.") from None
+
+
+def _budgets(text: str) -> tuple[Budget, ...]:
+    try:
+        return tuple(parse_budget(word.strip()) for word in text.split(","))
+    except ValueError as error:
+        raise UserError(f"--budget {text}: must be {error}; several are separated by commas.") from None
+
+
+def _make(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UserError(f"--out {out}: cannot be written ({error.strerror}); name another folder.") from None
+
+
+def _processes(threads: int) -> int:
+    import torch
+
+    return 1 if torch.cuda.is_available() else max(1, (os.cpu_count() or 1) // threads)
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if text.isascii() and text.isdigit() and int(text) >= least:
+            return int(text)
+        raise argparse.ArgumentTypeError(f"{text}: must be a whole number from {least}")
+
+    return parse
+
+
+def _side(text: str) -> int:
+    if text.isascii() and text.isdigit() and int(text) > 0 and int(text) % SIDE_MULTIPLE == 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text}: must be a multiple of {SIDE_MULTIPLE}")
+
+
+def _part(text: str) -> tuple[int, int]:
+    first, slash, last = text.partition("/")
+    if slash and first.isdigit() and last.isdigit() and 1 <= int(first) <= int(last):
+        return int(first), int(last)
+    raise argparse.ArgumentTypeError(f"{text}: must be K/N, such as 3/16, K from 1 to N")
+
+
+def _some(names: Iterable[str]) -> str:
+    listed = sorted(names)
+    return ", ".join(listed[:3]) + (", ..." if len(listed) > 3 else "")
+
+
+def _say(console: Console, text: str, style: str | None = None) -> None:
+    console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,47 @@
+"""The annotator of a simulation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from xssr_strategy.errors import UserError
+from xssr_strategy.simulation.domains import Domain
+
+
+class Annotator:
+    """The labels of a domain, handed out one by one; what was not asked for was not looked at."""
+
+    def __init__(self, domain: Domain) -> None:
+        self._domain = domain
+        self._pool = frozenset(domain.pool)
+        self._paid: set[str] = set()
+
+    @property
+    def paid(self) -> frozenset[str]:
+        """Images whose labels were handed out."""
+        return frozenset(self._paid)
+
+    def annotate(self, images: Sequence[str]) -> list[dict[str, str]]:
+        """Hand out labels, all of these or none.
+
+        Args:
+            images: ids of the pool; one that was handed out before costs nothing more.
+
+        Returns:
+            The paths ``image`` and ``label`` of each, in the order asked.
+
+        Raises:
+            UserError: an image has no label.
+            ValueError: an image is not in the pool, a test case for one.
+        """
+        domain = self._domain
+        for image in images:
+            if image not in self._pool:
+                raise ValueError(f"{image} is not in the pool of {domain.name}")
+            if image not in domain.labels:
+                raise UserError(
+                    f"{domain.root}: the image {image} has no label; add {domain.label_places[image]} "
+                    "or take the image out of the pool."
+                )
+        self._paid.update(images)
+        return [{"image": str(domain.images[image]), "label": str(domain.labels[image])} for image in images]

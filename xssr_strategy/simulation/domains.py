@@ -1,0 +1,173 @@
+"""Domains: the images of one hospital or scanner, with the labels that play the annotator."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+
+from xssr_strategy.errors import UserError
+from xssr_strategy.simulation.layouts import (
+    KNOWN,
+    Layout,
+    labelled_layout,
+    plain_layout,
+    read_text,
+    without_extension,
+)
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Images and what is known about them.
+
+    Which images are in the pool does not depend on which label files are there: only what was asked for counts.
+
+    Attributes:
+        name: last part of the folder's name, for the report.
+        root: the folder.
+        images: id -> file or folder of a series, sorted by id; test cases too.
+        labels: id -> label file, of the images that have one.
+        test: ids that are held out: never picked, never trained on, never used to choose a setting.
+        label_names: names of the labels 1, 2, ...; empty if the folder does not say.
+        sites: id -> site; the domain's name for images that ``sites.csv`` does not list.
+        label_places: id -> where its label is looked for, ``*`` being any image extension.
+    """
+
+    name: str
+    root: Path
+    images: Mapping[str, Path]
+    labels: Mapping[str, Path]
+    test: frozenset[str]
+    label_names: tuple[str, ...]
+    sites: Mapping[str, str]
+    label_places: Mapping[str, str]
+
+    @property
+    def pool(self) -> tuple[str, ...]:
+        """Ids of the images that may be picked, sorted."""
+        return tuple(image for image in self.images if image not in self.test)
+
+
+def read_domain(path: Path, option: str, labelled: bool = True) -> Domain:
+    """Look at a folder of images in one of the layouts (:mod:`xssr_strategy.simulation.layouts`); no pixel is read.
+
+    In each of them ``test.txt`` may hold out images (one id a line; the extension may stay), beside those of nnU-Net's
+    ``imagesTs`` with ``labelsTs``, and ``sites.csv`` (``image,site``) may tell where an image is from. The Decathlon's
+    own test images have no labels and are not used. A pool may be empty: a folder may be all test cases.
+
+    Args:
+        path: the folder.
+        option: by which it was named, such as ``--target``, for messages.
+        labelled: whether labels are needed: at least one, and one for every test case. Without it any folder of images
+            will do, and its subfolders count.
+
+    Raises:
+        UserError: no such folder, layout, image or label; two images with one id; a ``dataset.json``, ``test.txt`` or
+            ``sites.csv`` that cannot be read or names what is not there; images of several channels.
+    """
+    path = Path(path)
+    try:
+        if not path.is_dir():
+            problem = "is a file, not a folder" if path.exists() else "does not exist"
+            raise UserError(f"{path}: {problem}; name a folder that holds images.")
+        layout = labelled_layout(path)
+        if layout is None and labelled:
+            raise UserError(f"{path}: no labels are found; lay the folder out as {KNOWN}.")
+        return _domain(path, layout or plain_layout(path), labelled)
+    except UserError as error:
+        raise UserError(f"{option} {error}") from error
+
+
+def without_label(domain: Domain) -> list[str]:
+    """Images of the pool for which there is no label, sorted: annotating them will fail."""
+    return [image for image in domain.pool if image not in domain.labels]
+
+
+def held_out(domain: Domain, fraction: float = 0.2, seed: int = 0) -> Domain:
+    """The domain with a test set: its own, or else images drawn with the seed.
+
+    That a fifth is held out where nothing is said is our choice. The draw is among all images, with or without a
+    label, and looks at nothing but their ids, so it is the same however the files are listed.
+
+    Args:
+        fraction: of the images, between 0 and 1, rounded to whole images and at least one.
+
+    Raises:
+        UserError: an image that is drawn has no label.
+    """
+    if domain.test:
+        return domain
+    images = sorted(domain.images)
+    count = max(1, round(fraction * len(images)))
+    drawn = sorted(np.random.default_rng(seed).permutation(images)[:count].tolist())
+    for image in drawn:
+        if image not in domain.labels:
+            raise UserError(
+                f"{domain.root}: the image {image} is drawn as a test case but has no label; "
+                f"add {domain.label_places[image]} or choose test cases in test.txt."
+            )
+    return replace(domain, test=frozenset(drawn))
+
+
+def _domain(path: Path, layout: Layout, labelled: bool) -> Domain:
+    test = layout.test | _test_cases(path / "test.txt", layout.images)
+    if labelled and not layout.labels:
+        place = layout.label_places[min(layout.images)]
+        raise UserError(
+            f"{path}: not one of the {len(layout.images)} images has a label; the first belongs at {place}."
+        )
+    for image in sorted(test - layout.labels.keys()) if labelled else ():
+        listed = "imagesTs" if image in layout.test else "test.txt"
+        raise UserError(
+            f"{path}: the test case {image} has no label; add {layout.label_places[image]} or take it out of {listed}."
+        )
+    name = path.name if path.name not in ("", "..") else path.resolve().name
+    return Domain(
+        name=name,
+        root=path,
+        images=dict(sorted(layout.images.items())),
+        labels=dict(sorted(layout.labels.items())),
+        test=test,
+        label_names=layout.label_names,
+        sites=_sites(path / "sites.csv", layout.images, name),
+        label_places=layout.label_places,
+    )
+
+
+def _test_cases(file: Path, images: Mapping[str, Path]) -> frozenset[str]:
+    if not file.is_file():
+        return frozenset()
+    lines = enumerate(read_text(file).splitlines(), start=1)
+    return frozenset(_image(line.strip(), f"{file}, line {number}", images) for number, line in lines if line.strip())
+
+
+def _sites(file: Path, images: Mapping[str, Path], name: str) -> dict[str, str]:
+    sites: dict[str, str] = {}
+    table = csv.DictReader(
+        StringIO(read_text(file) if file.is_file() else "image,site", newline=""), skipinitialspace=True
+    )
+    if not {"image", "site"} <= set(table.fieldnames or ()):
+        raise UserError(f"{file}: the first line has no columns image and site; begin the file with image,site.")
+    for row in table:
+        place = f"{file}, line {table.line_num}"
+        image = _image((row["image"] or "").strip(), place, images)
+        site = (row["site"] or "").strip()
+        if not site:
+            raise UserError(f"{place}: no site for {image}; add it or remove the line.")
+        if image in sites:
+            raise UserError(f"{place}: {image} has a line before; remove one of the two.")
+        sites[image] = site
+    return dict.fromkeys(sorted(images), name) | sites
+
+
+def _image(text: str, place: str, images: Mapping[str, Path]) -> str:
+    """The id that a line names, with or without extension."""
+    for image in (text, without_extension(text)):
+        if image in images:
+            return image
+    raise UserError(f"{place}: '{text}' is none of the {len(images)} images; correct or remove the line.")

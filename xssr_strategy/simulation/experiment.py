@@ -1,0 +1,114 @@
+"""What a simulation compares: the domains, the settings that decide a result, and the jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from xssr_strategy.errors import UserError
+from xssr_strategy.images.preset import Preset
+from xssr_strategy.settings import Budget
+from xssr_strategy.simulation.domains import Domain
+from xssr_strategy.simulation.results import Job
+from xssr_strategy.simulation.strategies import FULL, RANDOM, SOURCE_ONLY
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """The settings that decide a result, whatever is compared.
+
+    Attributes:
+        preset: kind of image, with the sides of what encoder and U-Net see.
+        labels: names of the labels, without the background.
+        steps: optimisation steps of a training; the same for every strategy.
+        full_steps: of the training on the whole pool.
+        encoder, encoder_steps: as the server's settings of these names.
+        encoders: encoders trained, with seeds 0, 1, ...; the jobs of seed s use number s modulo this.
+        threads: processor threads of a training. Sums in another order round otherwise, and training amplifies it.
+    """
+
+    preset: Preset
+    labels: tuple[str, ...]
+    steps: int
+    full_steps: int
+    encoder: str
+    encoder_steps: int
+    encoders: int
+    threads: int
+
+    def described(self) -> dict[str, Any]:
+        """As JSON knows it, so that it can be compared with what was written."""
+        values = asdict(self)
+        values["preset"] = {key: list(v) if isinstance(v, tuple) else v for key, v in values["preset"].items()}
+        return {**values, "labels": list(self.labels)}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A comparison of strategies.
+
+    Attributes:
+        target: the domain whose pool is picked from and whose labels play the annotator.
+        source: the domain that the encoder learns from, or None.
+        test: the domain whose held-out images are the test cases; often ``target`` itself.
+        protocol: how every strategy is trained and judged.
+        strategies: names, as ``parse_strategies`` gives them.
+        budgets: numbers of labels, or percentages of the pool.
+        seeds: trainings of every strategy and budget, paired across strategies.
+        draws: draws of ``random``, each trained with every seed.
+    """
+
+    target: Domain
+    source: Domain | None
+    test: Domain
+    protocol: Protocol
+    strategies: tuple[str, ...]
+    budgets: tuple[Budget, ...]
+    seeds: int
+    draws: int
+
+    def check(self) -> None:
+        """Refuse what cannot be run, before any work is done.
+
+        Raises:
+            UserError: no pool, a budget above the pool, or no source where one is needed.
+        """
+        pool = len(self.target.pool)
+        if not pool:
+            raise UserError(f"--target {self.target.root}: all its images are test cases; shorten its test.txt.")
+        for budget in self.budgets:
+            if budget.count is not None and budget.count > pool:
+                raise UserError(f"--budget {budget}: the pool has only {pool} images; ask for that many or fewer.")
+        if SOURCE_ONLY in self.strategies and (self.source is None or not self.source.labels):
+            raise UserError("--strategies source-only: needs the labels of a source; name a labelled one by --source.")
+
+    def jobs(self, pool: int) -> list[Job]:
+        """Every job, seed by seed, so that a run that is stopped has compared what it has.
+
+        Args:
+            pool: images in the pool.
+        """
+        jobs: dict[Job, None] = {}  # 5% and 22 may be the same
+        for seed in range(self.seeds):
+            for strategy in self.strategies:
+                if strategy in (FULL, SOURCE_ONLY):
+                    jobs[Job(strategy, pool if strategy == FULL else 0, seed)] = None
+                    continue
+                for budget in self.budgets:
+                    for draw in range(self.draws if strategy == RANDOM else 1):
+                        jobs[Job(strategy, budget.of(pool), seed, draw)] = None
+        return list(jobs)
+
+
+def cases_of(domain: Domain) -> Mapping[str, dict[str, str]]:
+    """id -> the paths ``image`` and ``label`` of every held-out image."""
+    return {
+        case: {"image": str(domain.images[case]), "label": str(domain.labels[case])} for case in sorted(domain.test)
+    }
+
+
+def workspace_of(out: Path) -> Path:
+    """Where the encoders and vectors of a simulation are kept, if nothing else is asked for."""
+    return out / "embedding"

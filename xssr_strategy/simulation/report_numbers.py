@@ -1,0 +1,205 @@
+"""The numbers of a simulation's report, as the text of its cards and tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from xssr_strategy.simulation.results import Facts, JobResult, Site
+from xssr_strategy.simulation.scores import Metric, Scores, Table, budgets, gather, mean, strategies
+from xssr_strategy.simulation.statistics import (
+    ENOUGH,
+    Comparison,
+    Estimate,
+    count,
+    labels_needed,
+    percent_of_full,
+    verdicts,
+)
+from xssr_strategy.simulation.strategies import FULL, RANDOM, SOURCE_ONLY
+
+NOTHING = "–"
+"""What stands where there is no number."""
+
+
+COLUMNS = 6
+"""Strategies side by side in a table of sites; more do not fit on a page."""
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What has been computed of the results, once for the whole report.
+
+    Attributes:
+        facts: what all jobs share.
+        dice, hd95: scores by strategy and budget.
+        names: the strategies that pick, the default first.
+        comparisons: all of them.
+        percent: of full data by strategy and budget, where known.
+    """
+
+    facts: Facts
+    dice: Table
+    hd95: Table
+    names: tuple[str, ...]
+    comparisons: tuple[Comparison, ...]
+    percent: dict[tuple[str, int], Estimate | None]
+
+    @property
+    def lead(self) -> str | None:
+        """The strategy that the report is about: the default, else the first; None before any has run."""
+        return self.names[0] if self.names else None
+
+    def against(self, other: str, metric: Metric = "dice") -> list[Comparison]:
+        """The comparisons to one strategy."""
+        return [one for one in self.comparisons if (one.against, one.metric) == (other, metric)]
+
+
+@dataclass(frozen=True)
+class Card:
+    """A part of the short answer: a large word and what it means."""
+
+    title: str
+    value: str
+    note: str
+
+
+@dataclass(frozen=True)
+class SiteTable:
+    """Sites in rows.
+
+    Attributes:
+        columns: strategies whose Dice is told.
+        rows: site, images in the pool, test cases, distance to source, and Dice for each of ``columns``.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def numbers_of(facts: Facts, results: Sequence[JobResult]) -> Numbers:
+    """Everything that the report tells in numbers."""
+    dice = gather(results, "dice")
+    percent = {key: percent_of_full(dice, *key) for key in dice}
+    names = tuple(strategies(dice, facts.default))
+    return Numbers(facts, dice, gather(results, "hd95"), names, tuple(verdicts(facts, results)), percent)
+
+
+def answer(numbers: Numbers) -> list[Card]:
+    """What somebody wants to know who reads nothing else; empty before any strategy has run."""
+    lead = numbers.lead
+    if lead is None:
+        return []
+    return [_beside_random(numbers, lead), _share_of_full(numbers, lead), _needed(numbers, lead)]
+
+
+def result_rows(numbers: Numbers) -> list[list[str]]:
+    """Strategy, labels, Dice, HD95, per cent of full data, difference to random, seeds, draws."""
+    gaps = {(one.strategy, one.budget): one for one in numbers.against(RANDOM)}
+    rows = []
+    for key in ((name, budget) for name in _all_names(numbers) for budget in budgets(numbers.dice, name)):
+        dice, hd95, share = numbers.dice[key], numbers.hd95[key].mean, numbers.percent[key]
+        spread = "" if dice.spread is None else f" ± {dice.spread:.3f}"
+        rows.append([
+            key[0],
+            f"{key[1]:,}",
+            _fixed(dice.mean, 3) + spread,
+            _fixed(hd95, 1),
+            NOTHING if share is None else f"{share.value:.1f}",
+            _gap(gaps[key]) if key in gaps else NOTHING,
+            str(len(dice.seeds)),
+            str(len(dice.draws)),
+        ])  # fmt: skip
+    return rows
+
+
+def needed_words(numbers: Numbers) -> list[str]:
+    """For every strategy its name and the labels that it needs for ``ENOUGH``; empty without full data."""
+    if not budgets(numbers.dice, FULL):
+        return []
+    needed = {name: labels_needed(numbers.dice, name) for name in numbers.names}
+    return [f"{name}: {'not reached' if most is None else f'{most:,}'}" for name, most in needed.items()]
+
+
+def site_tables(numbers: Numbers) -> list[SiteTable]:
+    """Sites with the Dice of every strategy at its largest budget, ``COLUMNS`` strategies a table."""
+    keys = [(name, budgets(numbers.dice, name)[-1]) for name in _all_names(numbers)]
+    groups = [keys[start : start + COLUMNS] for start in range(0, len(keys), COLUMNS)] or [[]]
+    return [_site_table(numbers, group) for group in groups]
+
+
+def _site_table(numbers: Numbers, keys: Sequence[tuple[str, int]]) -> SiteTable:
+    columns = tuple(name if name in (FULL, SOURCE_ONLY) else f"{name}, {budget:,}" for name, budget in keys)
+    rows = [
+        (
+            site.name,
+            f"{len(site.pool):,}",
+            f"{len(site.test):,}",
+            NOTHING if site.distance is None else f"{site.distance:.2f}",
+            *(_fixed(_at(site, numbers.dice[key]), 3) for key in keys),
+        )
+        for site in numbers.facts.sites
+    ]
+    return SiteTable(columns, tuple(rows))
+
+
+def _all_names(numbers: Numbers) -> list[str]:
+    return [name for name in (*numbers.names, FULL, SOURCE_ONLY) if budgets(numbers.dice, name)]
+
+
+def _beside_random(numbers: Numbers, lead: str) -> Card:
+    title, gaps = f"{lead} beside random picks", [one for one in numbers.against(RANDOM) if one.strategy == lead]
+    if not gaps:
+        return Card(title, NOTHING, "random has not run with the same number of labels")
+    words = {one.verdict for one in gaps}
+    if len(gaps) == 1:
+        value = f"{gaps[0].texts[0]} points" if gaps[0].decided else "no difference shown"
+        note = f": {gaps[0].verdict}" if gaps[0].decided else f": {_gap(gaps[0])} points"
+        return Card(title, value, f"in Dice with {count(gaps[0].budget, 'label')}{note}")
+    if len(words) == 1:
+        value = words.pop() if gaps[0].decided else "no difference shown"
+        return Card(title, value, f"in Dice at all {len(gaps)} numbers of labels")
+    counts = [f"{word} at {sum(one.verdict == word for one in gaps)}" for word in ("better", "worse") if word in words]
+    rest = "" if all(one.decided for one in gaps) else "; no difference can be shown at the others"
+    return Card(title, ", ".join(counts) + f" of {len(gaps)}", f"numbers of labels, in Dice{rest}")
+
+
+def _share_of_full(numbers: Numbers, lead: str) -> Card:
+    title = "Share of full data"
+    needed = labels_needed(numbers.dice, lead)
+    budget = budgets(numbers.dice, lead)[-1] if needed is None else needed
+    share = numbers.percent[lead, budget]
+    if share is None:
+        return Card(title, NOTHING, "full has not run, so it is not known what all labels give")
+    note = (
+        f"of the Dice with all {len(numbers.facts.images):,} labels, from {budget:,} "
+        f"(95 % interval {share.low:.1f} to {share.high:.1f} %)"
+    )
+    return Card(title, f"{share.value:.1f} %", note)
+
+
+def _needed(numbers: Numbers, lead: str) -> Card:
+    title, run = f"Labels for {ENOUGH:.0f} % of full data", budgets(numbers.dice, lead)
+    if not budgets(numbers.dice, FULL):
+        return Card(title, NOTHING, "full has not run, so it is not known what all labels give")
+    needed = labels_needed(numbers.dice, lead)
+    if needed is None:
+        return Card(title, f"more than {run[-1]:,}", f"{lead} did not get there with the numbers tried")
+    return Card(title, f"{needed:,}", f"the smallest number tried with which {lead} gets there")
+
+
+def _gap(one: Comparison) -> str:
+    value, low, high = one.texts
+    return f"{value} [{low}, {high}]"
+
+
+def _at(site: Site, scores: Scores) -> float:
+    """Mean over the site's cases, then over the jobs; NaN without any."""
+    places = [place for place, case in enumerate(scores.cases) if case in set(site.test)]
+    jobs = mean(scores.values[:, :, places], axis=2)
+    return float(mean(jobs.reshape(-1), axis=0))
+
+
+def _fixed(value: float, digits: int) -> str:
+    return NOTHING if math.isnan(value) else f"{value:.{digits}f}"

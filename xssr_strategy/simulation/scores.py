@@ -1,0 +1,131 @@
+"""The scores of a simulation as arrays, and what two strategies have in common.
+
+A case's score is the mean over the labels that it holds; a case that holds none does not count. Labels come first,
+then cases, then seeds and draws, so that every case weighs the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xssr_strategy.simulation.results import JobResult
+from xssr_strategy.simulation.strategies import FULL, RANDOM, SOURCE_ONLY
+
+Array = NDArray[np.float64]
+Metric = Literal["dice", "hd95"]
+
+METRICS: tuple[Metric, ...] = ("dice", "hd95")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Every score of one strategy at one budget in one metric.
+
+    Attributes:
+        strategy, budget, metric: whose.
+        draws, seeds, cases: names of the rows of each axis of ``values``.
+        values: (draws, seeds, cases); NaN where the job is missing or the case does not count.
+    """
+
+    strategy: str
+    budget: int
+    metric: Metric
+    draws: tuple[int, ...]
+    seeds: tuple[int, ...]
+    cases: tuple[str, ...]
+    values: Array
+
+    @property
+    def jobs(self) -> Array:
+        """Mean over cases of every job that has one, in the order of draws and seeds."""
+        means = mean(self.values, axis=2)
+        return means[np.isfinite(means)]
+
+    @property
+    def mean(self) -> float:
+        """Mean over the jobs; NaN without any."""
+        return float(mean(self.jobs, axis=0))
+
+    @property
+    def spread(self) -> float | None:
+        """Standard deviation (divisor n - 1) over the jobs, that is over seeds and draws; None for less than two."""
+        return float(self.jobs.std(ddof=1)) if self.jobs.size > 1 else None
+
+
+Table = Mapping[tuple[str, int], Scores]
+"""The scores in one metric by strategy and budget."""
+
+
+def gather(results: Sequence[JobResult], metric: Metric) -> dict[tuple[str, int], Scores]:
+    """The scores of all jobs by strategy and budget."""
+    groups: dict[tuple[str, int], list[JobResult]] = {}
+    for result in results:
+        groups.setdefault((result.job.strategy, result.job.budget), []).append(result)
+    return {key: _scores(*key, group, metric) for key, group in sorted(groups.items())}
+
+
+def strategies(table: Table, default: str) -> list[str]:
+    """Those that pick: the default first, ``random`` last, ``full`` and ``source-only`` left out."""
+    names = {strategy for strategy, _ in table} - {FULL, SOURCE_ONLY}
+    return sorted(names, key=lambda name: (name == RANDOM, name != default, name))
+
+
+def budgets(table: Table, strategy: str) -> list[int]:
+    """Those that a strategy has run with, the smallest first."""
+    return sorted(budget for name, budget in table if name == strategy)
+
+
+def paired(one: Scores, other: Scores) -> tuple[Array, Array] | None:
+    """What both sides have: (draws, seeds, cases) of each, without NaN, seeds and cases the same; None without any.
+
+    While jobs are missing, the largest set of whole draws is taken in which every draw has the same seeds. A case
+    without a score in one of the jobs is left out of all.
+    """
+    seeds = sorted(set(one.seeds) & set(other.seeds))
+    cases = sorted(set(one.cases) & set(other.cases))
+    if not seeds or not cases:
+        return None
+    sides = [_rows(side, seeds, cases) for side in (one, other)]
+    done = [np.isfinite(side).any(axis=2) for side in sides]
+    largest = 0
+    grid: tuple[Array, Array] | None = None
+    for first, second in product(np.unique(done[0], axis=0), np.unique(done[1], axis=0)):
+        wanted = first & second
+        whole = [side[jobs[:, wanted].all(axis=1)][:, wanted] for side, jobs in zip(sides, done, strict=True)]
+        size = sum(side.shape[0] * side.shape[1] for side in whole)
+        if wanted.any() and size > largest:
+            largest, grid = size, (whole[0], whole[1])
+    if grid is None:
+        return None
+    counted = np.logical_and.reduce([np.isfinite(side).all(axis=(0, 1)) for side in grid])
+    return (grid[0][:, :, counted], grid[1][:, :, counted]) if counted.any() else None
+
+
+def mean(values: Array, axis: int) -> Array:
+    """Mean of what is not NaN; NaN where nothing is left."""
+    counted = np.isfinite(values).sum(axis=axis)
+    return np.where(counted > 0, np.nansum(values, axis=axis) / np.maximum(counted, 1), np.nan)
+
+
+def _scores(strategy: str, budget: int, group: Sequence[JobResult], metric: Metric) -> Scores:
+    draws, seeds = (tuple(sorted({getattr(one.job, axis) for one in group})) for axis in ("draw", "seed"))
+    cases = tuple(sorted({case for one in group for case in one.cases}))
+    values = np.full((len(draws), len(seeds), len(cases)), np.nan)
+    places = {case: place for place, case in enumerate(cases)}
+    for one in group:
+        rows = [places[case] for case in one.cases]
+        labels = np.array(one.dice if metric == "dice" else one.hd95, dtype=np.float64)
+        values[draws.index(one.job.draw), seeds.index(one.job.seed), rows] = mean(labels, axis=1)
+    return Scores(strategy, budget, metric, draws, seeds, cases, values)
+
+
+def _rows(side: Scores, seeds: Sequence[int], cases: Sequence[str]) -> Array:
+    kept = [side.seeds.index(seed) for seed in seeds]
+    places = {case: place for place, case in enumerate(side.cases)}
+    return side.values[:, kept][:, :, [places[case] for case in cases]]

@@ -1,0 +1,143 @@
+"""A simulation from beginning to end: embed, select, train what is missing, report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from xssr_strategy.errors import UserError
+from xssr_strategy.simulation.engines import Finished
+from xssr_strategy.simulation.experiment import Experiment
+from xssr_strategy.simulation.planning import Planned, plan_jobs
+from xssr_strategy.simulation.results import Facts, JobResult, read_facts, read_results, write_facts, write_result
+from xssr_strategy.simulation.vectors import Embedding
+from xssr_strategy.simulation.work import Outcome, Training
+from xssr_strategy.worklist import Progress
+
+TRAINING = "training"
+
+Engine = Callable[[Sequence[Training]], Iterator[Finished]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What there is to do.
+
+    Attributes:
+        jobs: every job that can run.
+        failed: name -> reason of those that cannot.
+        facts: for the report.
+        set_aside: id -> reason of the images of the pool that cannot be read.
+    """
+
+    jobs: tuple[Planned, ...]
+    failed: Mapping[str, str]
+    facts: Facts
+    set_aside: Mapping[str, str]
+
+
+def plan(experiment: Experiment, out: Path, workspace: Path, command: str, progress: Progress) -> Plan:
+    """Embed the pool, select for every job, and write down the facts.
+
+    Args:
+        experiment: what is compared.
+        out: folder of the results; one that holds results of the same protocol is added to.
+        workspace: folder of encoders and vectors.
+        command: as it was typed.
+        progress: called with (stage, done, total).
+
+    Raises:
+        UserError: the experiment cannot be run, or ``out`` holds another one.
+    """
+    experiment.check()
+    embedding = Embedding(experiment, workspace)
+    embedded = [embedding.make(number, progress) for number in range(experiment.protocol.encoders)]
+    pool = embedded[0].images
+    for budget in experiment.budgets:
+        if budget.count is not None and budget.count > len(pool):
+            raise UserError(f"--budget {budget}: only {len(pool)} images of the pool can be read; ask for fewer.")
+    source = experiment.source
+    facts = Facts(
+        command=command,
+        source=None if source is None else source.name,
+        target=experiment.target.name,
+        test=None if experiment.test is experiment.target else experiment.test.name,
+        labels=experiment.protocol.labels,
+        unit="mm" if experiment.protocol.preset.spatial_dims == 3 else "pixels",
+        images={image: str(experiment.target.images[image]) for image in pool},
+        sites=tuple(embedding.sites(embedded[0])),
+        default=experiment.strategies[0],
+        settings=experiment.protocol.described(),
+    )
+    _check_same(out, facts)
+    write_facts(out, facts)
+    jobs, failed = plan_jobs(experiment, embedded, out)
+    return Plan(tuple(jobs), failed, facts, embedding.set_aside())
+
+
+def run(plan: Plan, out: Path, engine: Engine, progress: Progress, part: tuple[int, int] = (1, 1)) -> dict[str, str]:
+    """Train what has no result yet, and write each job's as soon as it is there.
+
+    Args:
+        plan: of :func:`plan`.
+        out: folder of the results.
+        engine: runs trainings.
+        progress: called with (stage, done, total).
+        part: (k, n) to run the k-th of n parts alone.
+
+    Returns:
+        Name -> reason of every job that could not be run.
+    """
+    found = {result.training: _outcome(result) for result in read_results(out)}
+    done = {result.job: result.training for result in read_results(out)}
+    trainings = list({planned.training.digest: planned.training for planned in plan.jobs}.values())
+    mine = trainings[part[0] - 1 :: part[1]]
+    waiting: dict[str, list[Planned]] = {training.digest: [] for training in mine}
+    for planned in plan.jobs:
+        digest = planned.training.digest
+        if digest in waiting and done.get(planned.job) != digest:
+            if digest in found:
+                write_result(out, planned.result(found[digest]))
+            else:
+                waiting[digest].append(planned)
+    failed = dict(plan.failed)
+    todo = [training for training in mine if waiting[training.digest]]
+    progress(TRAINING, len(mine) - len(todo), len(mine))
+    for count, (training, outcome) in enumerate(engine(todo), start=1):
+        for planned in waiting[training.digest]:
+            if isinstance(outcome, str):
+                failed[planned.job.name] = outcome
+            else:
+                write_result(out, planned.result(outcome))
+        progress(TRAINING, len(mine) - len(todo) + count, len(mine))
+    return failed
+
+
+def _outcome(result: JobResult) -> Outcome:
+    return Outcome(0.0, result.cases, result.dice, result.hd95, result.overlays)
+
+
+def _check_same(out: Path, facts: Facts) -> None:
+    """Results of another protocol or of other images are not mixed in.
+
+    Raises:
+        UserError: ``out`` holds such.
+    """
+    if not (out / "experiment.json").exists():
+        return
+    before = read_facts(out)
+    for name in ("source", "target", "test", "labels", "images", "settings"):
+        if getattr(before, name) != getattr(facts, name):
+            raise UserError(
+                f"--out {out}: holds a simulation with {_difference(name, before, facts)}; name another folder."
+            )
+
+
+def _difference(name: str, before: Facts, now: Facts) -> str:
+    if name == "images":
+        return f"a pool of other images ({len(before.images)} there, {len(now.images)} now)"
+    if name == "settings":
+        keys = [key for key in now.settings if key not in before.settings or before.settings[key] != now.settings[key]]
+        return "another " + " and ".join(key.replace("_", " ") for key in keys)
+    return f"{name} {getattr(before, name)} instead of {getattr(now, name)}"

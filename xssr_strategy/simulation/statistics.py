@@ -1,0 +1,240 @@
+"""What the scores of a simulation say: paired differences with bootstrap intervals, and a plain verdict on each.
+
+Intervals: percentile bootstrap (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13). Cases,
+seeds and draws are resampled independently and crossed (Owen, The pigeonhole bootstrap, Annals of Applied Statistics
+1, 2007), the same cases and seeds on both sides, so that what both sides share cancels out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from xssr_strategy.simulation.results import Facts, JobResult
+from xssr_strategy.simulation.scores import (
+    METRICS,
+    Array,
+    Metric,
+    Scores,
+    Table,
+    budgets,
+    gather,
+    paired,
+    strategies,
+)
+from xssr_strategy.simulation.strategies import FULL, RANDOM
+
+RESAMPLES = 10_000
+CONFIDENCE = 95.0
+"""Per cent that an interval is meant to cover; our choice, as is the number of resamples."""
+
+ENOUGH = 99.0
+"""Per cent of full data that count as enough; our choice."""
+
+_BLOCK = 1_000  # resamples at a time, so that 10,000 test cases fit into memory
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One strategy beside another at the same budget.
+
+    Attributes:
+        strategy, against: names.
+        budget: labels that each had.
+        metric: ``dice`` (in [0, 1], more is better) or ``hd95`` (less is better).
+        unit: in which the sentence tells the difference: ``points`` of a hundredth Dice, ``mm`` or ``pixels``.
+        mean: of ``strategy`` over the seeds, draws and cases that both have.
+        difference: ``mean`` less that of ``against``, with its interval, in the metric's own unit.
+        seeds, cases: how many both have.
+        draws: of ``against``.
+        own_draws: of ``strategy``.
+        beaten: draws of ``against`` whose mean is worse than ``mean``.
+    """
+
+    strategy: str
+    against: str
+    budget: int
+    metric: Metric
+    unit: str
+    mean: float
+    difference: Estimate
+    seeds: int
+    cases: int
+    draws: int
+    own_draws: int
+    beaten: int
+
+    @property
+    def decided(self) -> bool:
+        """Whether the interval leaves out 0."""
+        return not self.difference.low <= 0.0 <= self.difference.high
+
+    @property
+    def verdict(self) -> str:
+        """``better`` or ``worse`` where that can be said."""
+        if not self.decided:
+            return "no difference can be shown"
+        return "better" if (self.difference.value > 0.0) == (self.metric == "dice") else "worse"
+
+    @property
+    def shown(self) -> Estimate:
+        """``difference`` in ``unit``."""
+        scale = 100.0 if self.metric == "dice" else 1.0
+        return Estimate(
+            *(scale * number for number in (self.difference.value, self.difference.low, self.difference.high))
+        )
+
+    @property
+    def texts(self) -> tuple[str, str, str]:
+        """Value, low and high of ``shown``, signed; with two digits where one would be mostly zeros."""
+        gap = self.shown
+        fine = max(-gap.low, gap.high) < 0.25 or (self.decided and min(abs(gap.low), abs(gap.high)) < 0.05)
+        return f"{gap.value:+.{1 + fine}f}", f"{gap.low:+.{1 + fine}f}", f"{gap.high:+.{1 + fine}f}"
+
+    @property
+    def sentence(self) -> str:
+        """The verdict with its numbers, for people."""
+        value, low, high = self.texts
+        way = "above" if value.startswith("+") else "below"
+        gap = f"{value[1:]} {self.unit} {way}" if float(value) else "level with"
+        score = f"Dice {self.mean:.3f}" if self.metric == "dice" else f"HD95 {self.mean:.1f} {self.unit}"
+        return (
+            f"{self.strategy} with {count(self.budget, 'label')}: {score}, {gap} {self._other} "
+            f"(95 % interval {low} to {high}): {self.verdict}.{self._draws}{self._limits}"
+        )
+
+    @property
+    def _other(self) -> str:
+        if self.against != RANDOM:
+            return self.against
+        return f"the mean of {self.draws} random draws" if self.draws > 1 else "one random draw"
+
+    @property
+    def _draws(self) -> str:
+        if self.draws == 1:
+            return ""
+        beaten = "all" if self.beaten == self.draws else f"{self.beaten} of the"
+        return f" It beats {beaten} {self.draws} draws."
+
+    @property
+    def _limits(self) -> str:
+        if self.seeds > 1:
+            return ""
+        drawn = " and the draws" if max(self.draws, self.own_draws) > 1 else ""
+        return f" With one training seed the interval covers the test cases{drawn} only, not the training."
+
+
+def count(number: int, noun: str) -> str:
+    """``1 label``, ``22 labels``, ``1,200 labels``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def compare(one: Scores, other: Scores, unit: str) -> Comparison | None:
+    """``one`` beside ``other`` on the seeds and cases that both have; None without any."""
+    sides = paired(one, other)
+    if sides is None:
+        return None
+    first, second = sides
+    means, others = resampled_means(first, second)
+    draws = second.mean(axis=(1, 2))
+    better = draws < first.mean() if one.metric == "dice" else draws > first.mean()
+    return Comparison(
+        strategy=one.strategy,
+        against=other.strategy,
+        budget=one.budget,
+        metric=one.metric,
+        unit="points" if one.metric == "dice" else unit,
+        mean=float(first.mean()),
+        difference=_estimate(float(first.mean() - second.mean()), means - others),
+        seeds=first.shape[1],
+        cases=first.shape[2],
+        draws=len(second),
+        own_draws=len(first),
+        beaten=int(better.sum()),
+    )
+
+
+def verdicts(facts: Facts, results: Sequence[JobResult]) -> list[Comparison]:
+    """Every strategy beside ``random``, and the default one also beside every other, wherever the budgets agree.
+
+    Dice before HD95, ``random`` before others, the default strategy before others, then by name and budget.
+    """
+    found = []
+    for metric in METRICS:
+        table = gather(results, metric)
+        for strategy, against in _pairs(table, facts.default):
+            for budget in budgets(table, strategy):
+                if (against, budget) in table:
+                    found.append(compare(table[strategy, budget], table[against, budget], facts.unit))
+    return [comparison for comparison in found if comparison is not None]
+
+
+def percent_of_full(table: Table, strategy: str, budget: int) -> Estimate | None:
+    """A strategy's mean as a percentage of the mean with the whole pool labelled; None where that is not known."""
+    whole = budgets(table, FULL)
+    sides = paired(table[strategy, budget], table[FULL, whole[-1]]) if whole else None
+    if sides is None or sides[1].mean() == 0.0:
+        return None
+    means, full = resampled_means(*sides)
+    share = np.divide(means, full, out=np.zeros_like(means), where=full > 0.0)
+    return _estimate(100.0 * float(sides[0].mean() / sides[1].mean()), 100.0 * share)
+
+
+def labels_needed(table: Table, strategy: str) -> int | None:
+    """The smallest budget run whose mean Dice is ``ENOUGH`` per cent of full data; None if none is."""
+    for budget in budgets(table, strategy):
+        share = percent_of_full(table, strategy, budget)
+        if share is not None and share.value >= ENOUGH:
+            return budget
+    return None
+
+
+def resampled_means(one: Array, other: Array) -> tuple[Array, Array]:
+    """The means of both sides in every bootstrap resample: (RESAMPLES,) each; the same arrays give the same means.
+
+    A resample gives every case, seed and draw the weight with which it was drawn; those of cases and seeds serve
+    both sides.
+
+    Args:
+        one: (draws, seeds, cases), without NaN.
+        other: (other draws, seeds, cases).
+    """
+    rng = np.random.default_rng(0)
+    means = np.empty((2, RESAMPLES))
+    for start in range(0, RESAMPLES, _BLOCK):
+        cases, seeds = _weights(rng, one.shape[2]), _weights(rng, one.shape[1])
+        for row, side in enumerate((one, other)):
+            jobs = (cases @ side.reshape(-1, side.shape[2]).T).reshape(_BLOCK, *side.shape[:2])
+            draws = _weights(rng, len(side))
+            means[row, start : start + _BLOCK] = np.einsum("rds,rd,rs->r", jobs, draws, seeds)
+    return means[0], means[1]
+
+
+def _weights(rng: np.random.Generator, size: int) -> Array:
+    """(_BLOCK, size) shares of a draw of ``size`` out of ``size`` with replacement; rows sum to 1."""
+    drawn = rng.integers(size, size=(_BLOCK, size)) + size * np.arange(_BLOCK)[:, None]
+    return np.bincount(drawn.ravel(), minlength=_BLOCK * size).reshape(_BLOCK, size) / size
+
+
+def _estimate(value: float, resampled: Array) -> Estimate:
+    tail = (100.0 - CONFIDENCE) / 2.0
+    low, high = np.round(np.percentile(resampled, [tail, 100.0 - tail]), 9)  # a rounding error is no difference
+    return Estimate(value, float(low), float(high))
+
+
+def _pairs(table: Table, default: str) -> Iterator[tuple[str, str]]:
+    names = strategies(table, default)
+    yield from ((name, RANDOM) for name in names if name != RANDOM)
+    if default in names and default != RANDOM:
+        yield from ((default, name) for name in names if name not in (default, RANDOM))

@@ -1,0 +1,118 @@
+"""Small pictures of images for the report, as a reader of such images expects to see them.
+
+An image file is shown upright; of a volume, a transverse slice in radiological convention: anterior on top, the
+patient's right on the left.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from monai.data import MetaTensor
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from xssr_strategy.images.preset import Preset
+from xssr_strategy.images.reading import UnreadableImage, conform, fit, read_image, scale_intensity, spacing_of
+
+THUMBNAIL, OVERLAY = 96, 256
+"""Sides in pixels; our choice."""
+
+# Bright and solid, dark and dashed: told apart in greyscale too, and by the common kinds of colour blindness.
+TRUTH, PREDICTION = "#F0E442", "#D55E00"
+
+_OUTLINES: tuple[tuple[str, Any], ...] = ((TRUTH, "solid"), (PREDICTION, (0.0, (2.6, 1.6))))
+_PLACEHOLDER = 190  # grey value
+
+
+def thumbnail(path: str | Path, preset: Preset) -> str:
+    """An image file as a data URI of a square PNG; of a volume its middle slice; plain grey if it cannot be read."""
+    try:
+        image = conform(read_image(path), preset, path)
+    except UnreadableImage:
+        return data_uri(_png(np.full((THUMBNAIL, THUMBNAIL, 1), _PLACEHOLDER, dtype=np.uint8)))
+    spacing, scaled = spacing_of(image)[:2], scale_intensity(image.as_tensor(), preset)
+    if scaled.ndim == 4:
+        scaled = scaled[..., scaled.shape[3] // 2]
+    return data_uri(_png(_bytes(_upright(fit(scaled, THUMBNAIL, spacing), image.ndim - 1))))
+
+
+def overlay(
+    image: Tensor,
+    truth: Tensor | NDArray[np.uint8],
+    prediction: Tensor | NDArray[np.uint8],
+    labels: Sequence[str],
+) -> bytes:
+    """An image with the outlines of truth (bright, solid) and prediction (dark, dashed) as a square PNG.
+
+    Args:
+        image: (C, *spatial) in [0, 1], a volume in RAS axes; a MetaTensor keeps its physical proportions.
+        truth, prediction: (*spatial) 0 for background, i for ``labels[i - 1]``. Of a volume, the slice is shown in
+            which they disagree most; the one with most truth where they agree.
+        labels: names of the labels.
+    """
+    spatial_dims = image.ndim - 1
+    spacing = spacing_of(image)[:2] if isinstance(image, MetaTensor) else (1.0, 1.0)
+    pixels = image.as_tensor() if isinstance(image, MetaTensor) else image
+    masks = [torch.as_tensor(mask).cpu() for mask in (truth, prediction)]
+    if spatial_dims == 3:
+        place = _worst_slice(*masks)
+        pixels, masks = pixels[..., place], [mask[..., place] for mask in masks]
+    shown = _upright(fit(pixels.cpu(), OVERLAY, spacing), spatial_dims)
+    figure = Figure(figsize=(1.0, 1.0), dpi=OVERLAY)
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    axes.imshow(_flat(shown), cmap="gray", vmin=0.0, vmax=1.0, interpolation="nearest")
+    axes.set_axis_off()
+    for mask, (colour, line) in zip(masks, _OUTLINES, strict=True):
+        for value in range(1, len(labels) + 1):
+            if (mask == value).any():
+                share = _upright(fit((mask == value)[None], OVERLAY, spacing), spatial_dims)
+                lines = axes.contour(_flat(share), [0.5], colors=colour, linestyles=[line], linewidths=0.55)
+                lines.set_path_effects([withStroke(linewidth=0.9, foreground="black", alpha=0.6)])
+    file = io.BytesIO()
+    canvas.print_png(file, pil_kwargs={"optimize": True})
+    return file.getvalue()
+
+
+def data_uri(png: bytes) -> str:
+    """A PNG as the ``src`` of a picture."""
+    return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
+
+
+def _worst_slice(truth: Tensor, prediction: Tensor) -> int:
+    """Along the third axis; (X, Y, Z) each."""
+    wrong = (truth != prediction).sum(dim=(0, 1))
+    return int((wrong if wrong.any() else (truth > 0).sum(dim=(0, 1))).argmax())
+
+
+def _upright(pixels: Tensor, spatial_dims: int) -> NDArray[np.float32]:
+    """(C, X, Y) to (rows, columns, C); a slice of a volume, (C, R, A), is turned round so that A is up and R left."""
+    rows = pixels.numpy().transpose(2, 1, 0)
+    return rows[::-1, ::-1] if spatial_dims == 3 else rows
+
+
+def _flat(pixels: NDArray[Any]) -> NDArray[Any]:
+    """(rows, columns, 3), or (rows, columns) of a grey image."""
+    return pixels.squeeze(2) if pixels.shape[2] == 1 else pixels
+
+
+def _bytes(pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
+    return np.rint(255.0 * pixels.clip(0.0, 1.0)).astype(np.uint8)
+
+
+def _png(pixels: NDArray[np.uint8]) -> bytes:
+    """(rows, columns, 1 or 3)."""
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(_flat(pixels))).save(file, "PNG", optimize=True)
+    return file.getvalue()

@@ -1,0 +1,125 @@
+"""The vectors that selectors see: encoders trained on the source, the pool embedded, no label in sight."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+from scipy.spatial import KDTree
+
+from xssr_strategy.embedding.checkpoint import EncoderCheckpoint, load_encoder
+from xssr_strategy.embedding.pool import embed_pool
+from xssr_strategy.embedding.standardise import standardise
+from xssr_strategy.embedding.store import SOURCE, TARGET, EmbeddingStore
+from xssr_strategy.ranking import standardised_vectors
+from xssr_strategy.settings import Settings
+from xssr_strategy.simulation.experiment import Experiment
+from xssr_strategy.simulation.results import Site
+from xssr_strategy.worklist import EMBEDDING, Progress, train
+from xssr_strategy.workspace import Workspace
+
+_TEST = "test"  # domain of the store; for distances in the report alone
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """The pool as one encoder sees it.
+
+    Attributes:
+        images: ids of the pool that could be read, sorted.
+        target: (N, D) standardised vectors, in the order of ``images``.
+        source: (M, D), or None.
+        encoder: id of the checkpoint.
+    """
+
+    images: tuple[str, ...]
+    target: NDArray[np.float64]
+    source: NDArray[np.float64] | None
+    encoder: str
+
+
+class Embedding:
+    """The encoders and vectors of an experiment, kept in a workspace and made where missing.
+
+    Args:
+        experiment: whose pool and source; test cases are not looked at.
+        root: folder of the workspace.
+    """
+
+    def __init__(self, experiment: Experiment, root: Path) -> None:
+        self._experiment = experiment
+        self._workspace = Workspace(root)
+        self._store = EmbeddingStore(self._workspace.store)
+        self._pool = {image: experiment.target.images[image] for image in experiment.target.pool}
+        # An encoder that learns from the target's own folder must not have seen its test cases.
+        source = experiment.source
+        own = source is None or source.root.resolve() == experiment.target.root.resolve()
+        self._source: Mapping[str, Path] = {} if source is None or own else source.images
+
+    def make(self, number: int, progress: Progress) -> Embedded:
+        """Train encoder ``number`` if it is missing, embed what is new, and give the vectors.
+
+        Raises:
+            UserError: no image can be read.
+        """
+        checkpoint = self._checkpoint(number, progress)
+
+        def on_image(done: int, total: int) -> None:
+            progress(EMBEDDING, done, total)
+
+        embed_pool(self._source, SOURCE, checkpoint, self._store, on_image)
+        embed_pool(self._pool, TARGET, checkpoint, self._store, on_image)
+        images, target, source = standardised_vectors(checkpoint.id, self._pool, self._store)
+        return Embedded(tuple(images), target, source, checkpoint.id)
+
+    def set_aside(self) -> dict[str, str]:
+        """id -> reason of the images of the pool that cannot be read; no strategy may pick them."""
+        return {image: why for image, (_, why) in self._store.failures(TARGET).items() if image in self._pool}
+
+    def sites(self, embedded: Embedded) -> list[Site]:
+        """The sites of pool and test cases, and how far each is from the source; for the report alone."""
+        experiment = self._experiment
+        pool: dict[str, list[str]] = {}
+        for image in embedded.images:
+            pool.setdefault(experiment.target.sites[image], []).append(image)
+        test: dict[str, list[str]] = {}
+        for case in sorted(experiment.test.test):
+            test.setdefault(experiment.test.sites[case], []).append(case)
+        row = {image: row for row, image in enumerate(embedded.images)}
+        sites = []
+        for name in sorted(pool.keys() | test.keys()):
+            inside, held_out = pool.get(name, []), test.get(name, [])
+            distance = None
+            if embedded.source is not None:
+                vectors = embedded.target[[row[image] for image in inside]]
+                if not inside:
+                    vectors = self._test_vectors(held_out, embedded)
+                distance = float(KDTree(embedded.source).query(vectors)[0].mean())
+            sites.append(Site(name, tuple(inside), tuple(held_out), distance))
+        return sites
+
+    def _checkpoint(self, number: int, progress: Progress) -> EncoderCheckpoint:
+        protocol = self._experiment.protocol
+        settings = Settings(encoder=protocol.encoder, encoder_steps=protocol.encoder_steps, seed=number)
+        path = self._workspace.encoder(settings, protocol.preset)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(self._workspace.lock):
+            if not path.exists():
+                train(self._source or self._pool, settings, protocol.preset, self._workspace, progress)
+        return load_encoder(path)
+
+    def _test_vectors(self, cases: Sequence[str], embedded: Embedded) -> NDArray[np.float64]:
+        checkpoint = next(
+            checkpoint
+            for number in range(self._experiment.protocol.encoders)
+            if (checkpoint := self._checkpoint(number, lambda stage, done, total: None)).id == embedded.encoder
+        )
+        images = {case: self._experiment.test.images[case] for case in cases}
+        embed_pool(images, _TEST, checkpoint, self._store)
+        _, vectors = self._store.vectors(_TEST, checkpoint.id, images)
+        _, source = self._store.vectors(SOURCE, checkpoint.id)
+        return standardise(vectors, source)[0]

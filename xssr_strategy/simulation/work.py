@@ -1,0 +1,132 @@
+"""One training with its scores: the unit of work that a process, a cluster's node or an array task runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from xssr_strategy.images.listing import fingerprint
+from xssr_strategy.images.preset import Preset
+from xssr_strategy.simulation.thumbnails import overlay
+from xssr_strategy.simulation.training import KeptPairs, Scored, score, train
+
+OVERLAYS = 4
+"""Worst cases of a training that get a picture; our choice."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a worker is given; it knows nothing else.
+
+    Attributes:
+        digest: of the rest, the files' states included; ``training_of`` makes it.
+        pairs: paths ``image`` and ``label`` of what is trained on, sorted.
+        cases: id -> paths of every test case.
+        preset, labels, steps, seed: as of ``train``.
+        threads: processor threads.
+        overlays: folder for pictures of the worst cases.
+    """
+
+    digest: str
+    pairs: tuple[Mapping[str, str], ...]
+    cases: Mapping[str, Mapping[str, str]]
+    preset: Preset
+    labels: tuple[str, ...]
+    steps: int
+    seed: int
+    threads: int
+    overlays: Path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training found: fields as in ``JobResult``."""
+
+    seconds: float
+    cases: tuple[str, ...]
+    dice: tuple[tuple[float, ...], ...]
+    hd95: tuple[tuple[float, ...], ...]
+    overlays: tuple[str, ...]
+
+
+def training_of(
+    pairs: Sequence[Mapping[str, str]],
+    cases: Mapping[str, Mapping[str, str]],
+    preset: Preset,
+    labels: tuple[str, ...],
+    steps: int,
+    seed: int,
+    threads: int,
+    out: Path,
+) -> Training:
+    """The training on these pairs, whatever their order.
+
+    Raises:
+        UserError: a file is gone.
+    """
+    ordered = tuple(sorted(pairs, key=lambda pair: pair["image"]))
+    files = [[_state(pair["image"]), _state(pair["label"])] for pair in (*ordered, *cases.values())]
+    decides = json.dumps([files, list(cases), asdict(preset), labels, steps, seed, threads], sort_keys=True)
+    digest = hashlib.sha256(decides.encode()).hexdigest()[:16]
+    return Training(digest, ordered, cases, preset, labels, steps, seed, threads, out / "overlays" / digest)
+
+
+def run_training(training: Training, device: torch.device | None = None) -> Outcome:
+    """Train, score every test case, and draw the worst.
+
+    Raises:
+        UserError: a label or a test case cannot be used.
+    """
+    began = time.monotonic()
+    device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.set_num_threads(training.threads)
+    network, plan = train(
+        training.pairs, training.preset, training.labels, training.steps, training.seed, _kept(device), device
+    )
+    dice, hd95 = [], []
+    worst: list[tuple[float, str, Scored]] = []
+    for case, paths in training.cases.items():
+        scored = score(network, plan, training.preset, paths, device)
+        dice.append(scored.dice)
+        hd95.append(scored.hd95)
+        if not np.isnan(scored.dice).all():
+            worst.append((float(np.nanmean(scored.dice)), case, scored))
+            worst = sorted(worst, key=lambda one: one[:2])[:OVERLAYS]  # volumes are large: no more are held
+    for _, case, scored in worst:
+        _write(
+            training.overlays / f"{case}.png",
+            overlay(scored.image, scored.truth, scored.prediction, training.labels),
+        )
+    return Outcome(
+        seconds=time.monotonic() - began,
+        cases=tuple(training.cases),
+        dice=tuple(dice),
+        hd95=tuple(hd95),
+        overlays=tuple(case for _, case, _ in worst),
+    )
+
+
+@cache
+def _kept(device: torch.device) -> KeptPairs:
+    """One for all trainings of a process."""
+    return KeptPairs(device)
+
+
+def _state(path: str) -> str:
+    return f"{path} {fingerprint(Path(path))}"
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial.write_bytes(content)
+    os.replace(partial, path)

@@ -6,7 +6,10 @@ STAMP := $(VENV)/.installed
 # Threads that wait actively take the processor from each other; read before torch is loaded.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: venv demo test e2e scenarios lint bench bench-selection wheel clean
+# Where the X-rays of the experiments are: montgomery and shenzhen, each with images/ and labels/.
+XRAYS ?= ../shared/data/cxr-lung
+
+.PHONY: venv demo test e2e scenarios simulate-quick lint bench bench-selection wheel clean
 
 venv: $(STAMP)
 
@@ -30,6 +33,12 @@ e2e: venv
 scenarios: venv
 	$(BIN)/python -m tests.e2e.xray $(SCENARIO_ARGS)
 	$(BIN)/python -m tests.e2e.hippocampus $(SCENARIO_ARGS)
+
+# A slice of the X-ray experiment in a few minutes; its figures prove nothing, docs/RESULTS.md has those that do.
+simulate-quick: venv
+	$(BIN)/xssr simulate --source $(XRAYS)/montgomery --target $(XRAYS)/shenzhen --labels lung --budget 5,22 \
+		--strategies medoids,xssr,coreset,random,full --seeds 2 --draws 2 --size 64 --steps 80 --encoder-steps 120 \
+		--out simulations/quick $(SIMULATE_ARGS)
 
 lint: venv
 	$(BIN)/ruff check .

@@ -88,3 +88,12 @@ def test_the_same_every_time_and_no_setting_stays() -> None:
     assert first == figures.learning_curves(table, "xssr")
     assert dict(matplotlib.rcParams) == before
     assert "x$y_$" in texts(first)
+
+
+def test_many_budgets_share_the_ticks() -> None:
+    found = texts(
+        figures.learning_curves(gather(run("xssr", *((5 + place, 0.7) for place in range(90))), "dice"), "xssr")
+    )
+    ticks = [text for text in found if text.isdigit()]
+    assert ticks[0] == "5"
+    assert 6 <= len(ticks) <= 8

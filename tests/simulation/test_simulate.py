@@ -11,7 +11,7 @@ from tests.simulation.hospitals import POOL, TEST, Inline, comparable, experimen
 from xssr_strategy.errors import UserError
 from xssr_strategy.settings import parse_budget
 from xssr_strategy.simulation.results import read_facts
-from xssr_strategy.simulation.strategies import ABLATIONS, SELECTORS
+from xssr_strategy.simulation.strategies import ABLATIONS, RULES
 
 
 @pytest.fixture(scope="module")
@@ -31,12 +31,12 @@ def test_every_strategy_is_trained_with_the_same_seeds_and_scored_on_the_same_ca
     hospitals: tuple[Path, Path], tmp_path: Path
 ) -> None:
     source, target = hospitals
-    what = experiment(target, source, strategies=(*SELECTORS, "full", "source-only"), seeds=2, draws=3)
+    what = experiment(target, source, strategies=(*RULES, "full", "source-only"), seeds=2, draws=3)
     assert simulate(what, tmp_path) == {}
     found = rows(tmp_path)
     by_strategy = {name: [one for one in found if one.job.strategy == name] for name in what.strategies}
     assert {name: len(results) for name, results in by_strategy.items()} == {
-        **dict.fromkeys(SELECTORS, 2),
+        **dict.fromkeys(RULES, 2),
         "random": 6,
         "full": 2,
         "source-only": 2,
@@ -71,7 +71,7 @@ def test_the_run_is_the_same_when_every_label_that_was_not_paid_for_is_removed(
 
 def test_labels_decide_no_pick(copies: tuple[Path, Path], tmp_path: Path) -> None:
     source, target = copies
-    names = (*SELECTORS,)
+    names = (*RULES,)
     simulate(experiment(target, source, strategies=names, seeds=1), tmp_path / "before")
     for label in (target / "labels").iterdir():
         write_png(label, np.eye(40, 36, dtype=np.uint8))

@@ -149,3 +149,13 @@ def test_a_colour_image_with_spacing_keeps_both() -> None:
     picture = drawn(overlay(image, mask * 0, mask * 0, ["disc"]))
     assert picture[128, 128].tolist() == [255, 0, 0]
     assert picture[20, 128].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("size", [64, 1000])
+def test_a_speck_and_a_mask_without_an_edge_are_no_trouble(size: int) -> None:
+    """matplotlib would warn of an outline that is not there."""
+    speck, everything = torch.zeros(size, size, dtype=torch.uint8), torch.ones(size, size, dtype=torch.uint8)
+    speck[size // 2, size // 2] = 1
+    picture = drawn(overlay(torch.zeros(1, size, size), everything, speck, ["lung"]))
+    assert not yellow(picture).any()
+    assert red(picture).any() == (size < OVERLAY)

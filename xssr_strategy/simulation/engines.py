@@ -2,76 +2,81 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+import subprocess
+import sys
+from collections.abc import Generator, Sequence
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from typing import Any
 
 from xssr_strategy.errors import UserError
 from xssr_strategy.simulation.work import Outcome, Training, run_training
+from xssr_strategy.simulation.workers import environment, inherited, worker_pool
 
 Finished = tuple[Training, Outcome | str]
 """A training and what it found, or the reason why it could not be run."""
 
+_PATIENCE = 20  # seconds in which a Ray cluster has to answer, our choice
 
-def run_locally(trainings: Sequence[Training], jobs: int) -> Iterator[Finished]:
+_ASK = """
+import sys, ray
+try:
+    ray.init(sys.argv[1], log_to_driver=False)
+except Exception as error:
+    sys.exit(" ".join(str(error).split()))
+"""
+
+
+def run_locally(trainings: Sequence[Training], jobs: int) -> Generator[Finished, None, None]:
     """Run trainings side by side in processes of their own; yield each when it is finished.
 
     Args:
         trainings: in the order of their start.
         jobs: processes.
+
+    Raises:
+        UserError: a process was killed; what the others had finished was yielded before.
     """
     if not trainings:
         return
-    with _threads(trainings[0].threads), _pool(min(jobs, len(trainings))) as pool:
-        futures: dict[Future[Outcome | str], Training] = {
-            pool.submit(attempt, training): training for training in trainings
-        }
+    killed = False
+    with worker_pool(min(jobs, len(trainings))) as pool:
+        with inherited(trainings[0].threads):  # the processes are started here
+            futures = {pool.submit(attempt, training): training for training in trainings}
         for future in as_completed(futures):
-            try:
+            if isinstance(future.exception(), BrokenProcessPool):
+                killed = True
+            else:
                 yield futures[future], future.result()
-            except BrokenProcessPool:
-                raise UserError(
-                    "a training's process was ended from outside, perhaps for want of memory; "
-                    "run again with fewer --jobs: what is finished is kept."
-                ) from None
+    if killed:
+        raise UserError(
+            "a training's process was ended from outside, perhaps for want of memory; "
+            "run again with fewer --jobs: what is finished is kept."
+        )
 
 
-def run_on_ray(trainings: Sequence[Training], address: str | None) -> Iterator[Finished]:
+def run_on_ray(trainings: Sequence[Training], address: str) -> Generator[Finished, None, None]:
     """Run trainings on a Ray cluster, whose nodes see the images under the same paths.
 
     Args:
         trainings: in the order of their start.
-        address: of the cluster, as ``ray.init`` takes it; None for ``RAY_ADDRESS``, else a cluster of this machine.
+        address: of the cluster, as ``ray.init`` takes it; ``auto`` for that of ``RAY_ADDRESS`` or of this machine.
 
     Raises:
-        UserError: Ray is not installed, or there is no such cluster.
+        UserError: Ray is not installed, no such cluster, no node with the threads, or a node that was lost too often.
     """
     try:
         import ray
     except ImportError:
         raise UserError("--ray: Ray is not installed; install it with: pip install 'xssr-strategy[ray]'") from None
+    if not trainings:
+        return
+    _ask(address)
+    ray.init(address, ignore_reinit_error=True, log_to_driver=False, logging_level="ERROR")
     try:
-        ray.init(address=address, ignore_reinit_error=True, log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise UserError(
-            f"--ray {address}: no cluster answers there ({error}); start one with: ray start --head"
-        ) from None
-    wanted = trainings[0].threads if trainings else 1
-    gpus = 1 if ray.cluster_resources().keys() & {"GPU"} else 0
-    # A node that dies takes its trainings along; they are started again elsewhere.
-    remote: Any = ray.remote(
-        num_cpus=wanted, num_gpus=gpus, max_retries=3, runtime_env={"env_vars": _environment(wanted)}
-    )(attempt)
-    waiting = {remote.remote(training): training for training in trainings}
-    while waiting:
-        done, _ = ray.wait(list(waiting), num_returns=1)
-        for reference in done:
-            training = waiting.pop(reference)
-            yield training, ray.get(reference)
+        yield from _on_cluster(ray, trainings)
+    finally:
+        ray.shutdown()
 
 
 def attempt(training: Training) -> Outcome | str:
@@ -82,35 +87,49 @@ def attempt(training: Training) -> Outcome | str:
         return str(error)
 
 
-def _environment(threads: int) -> dict[str, str]:
-    # The loader's thread has a count of its own, read from here.
-    return {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
+def _ask(address: str) -> None:
+    """Ray goes on trying for minutes where nobody answers: a process that can be ended asks first.
 
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Processes started inside inherit the number of threads; it is read before torch is loaded."""
-    before = {name: os.environ.get(name) for name in _environment(count)}
-    os.environ.update(_environment(count))
+    Raises:
+        UserError: no cluster that can be used.
+    """
     try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        subprocess.run(
+            [sys.executable, "-c", _ASK, address], check=True, capture_output=True, text=True, timeout=_PATIENCE
+        )
+    except subprocess.TimeoutExpired:
+        reason = f"no cluster answers within {_PATIENCE} seconds"
+    except subprocess.CalledProcessError as error:
+        reason = error.stderr.strip().splitlines()[-1]
+    else:
+        return
+    raise UserError(f"--ray {address}: {reason.rstrip('.')}; start one with: ray start --head") from None
 
 
-@contextmanager
-def _pool(processes: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes that end at once when the caller is interrupted, not after the work that waits."""
-    pool = ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"))
-    try:
-        yield pool
-    except BaseException:
-        for process in list(pool._processes.values()):
-            process.terminate()
-        pool.shutdown(wait=True, cancel_futures=True)
-        raise
-    pool.shutdown()
+def _on_cluster(ray: Any, trainings: Sequence[Training]) -> Generator[Finished, None, None]:
+    threads = trainings[0].threads
+    largest = max(int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"])
+    if 0 < largest < threads:  # it would wait for ever; none at all is a cluster that starts nodes as they are needed
+        raise UserError(f"--threads {threads}: no node of the cluster has so many; ask for {largest} or fewer.")
+    # A node that dies takes its trainings along; they are started again elsewhere.
+    remote = ray.remote(
+        num_cpus=threads,
+        num_gpus=1 if "GPU" in ray.cluster_resources() else 0,
+        max_retries=3,
+        scheduling_strategy="SPREAD",
+        runtime_env={"env_vars": environment(threads)},
+    )(attempt)
+    waiting = {remote.remote(training): training for training in trainings}
+    while waiting:
+        (reference,), _ = ray.wait(list(waiting), num_returns=1)
+        training = waiting.pop(reference)
+        try:
+            outcome = ray.get(reference)
+        except ray.exceptions.RayTaskError:
+            raise
+        except ray.exceptions.RayError as error:
+            raise UserError(
+                f"--ray: a training was lost with its node ({type(error).__name__}); "
+                "look after the cluster and run again: what is finished is kept."
+            ) from None
+        yield training, outcome

@@ -30,6 +30,7 @@ _FONT, _FONT_SMALL = 9.5, 8.5
 _GREY, _RULE = "#595959", "#DDDDDD"
 _LOGARITHMIC = 8.0  # our choice: largest over smallest budget from which the axis is logarithmic
 _BANDS = 4  # our choice: of more strategies only the first and ``random`` get a band
+_TICKS = 8  # budgets with a tick at most
 _STYLE: Any = {"svg.hashsalt": "xssr", "svg.fonttype": "path", "text.parse_math": False, "font.size": _FONT}
 
 
@@ -163,9 +164,8 @@ def _draw_curves(axes: Axes, table: Table, names: Sequence[str], every: Sequence
         means += [*(middle - spread), *(middle + spread)]
     if every[-1] >= _LOGARITHMIC * every[0]:
         axes.set_xscale("log")
-    if len(every) <= 8:
-        axes.xaxis.set_major_locator(FixedLocator(every))
-        axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_locator(FixedLocator(every[:: -(-len(every) // _TICKS)]))
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter("{x:,.0f}")
     _draw_levels(axes, table, means, axes.axhline, axes.set_ylim)
     axes.grid(axis="y", color=_RULE, linewidth=0.8)

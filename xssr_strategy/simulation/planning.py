@@ -10,7 +10,7 @@ from xssr_strategy.selection import Selection
 from xssr_strategy.simulation.annotator import Annotator
 from xssr_strategy.simulation.experiment import Experiment, cases_of
 from xssr_strategy.simulation.results import Job, JobResult
-from xssr_strategy.simulation.strategies import FULL, RANDOM, SELECTORS, SOURCE_ONLY
+from xssr_strategy.simulation.strategies import FULL, RANDOM, RULES, SOURCE_ONLY
 from xssr_strategy.simulation.vectors import Embedded
 from xssr_strategy.simulation.work import Outcome, Training, training_of
 
@@ -78,7 +78,9 @@ def plan_jobs(experiment: Experiment, embedded: list[Embedded], out: Path) -> tu
             draws = job.draw if job.strategy == RANDOM else job.seed
             key = (job.strategy, job.budget, draws, job.seed % len(embedded))
             if key not in known:
-                known[key] = SELECTORS[job.strategy](draws).select(seen.target, job.budget, seen.source)
+                rule = RULES[job.strategy]
+                space = seen.content if rule.space == "content" else seen.layout
+                known[key] = rule.selector(draws).select(space.target, job.budget, space.source)
             selection = known[key]
         picks = pool if selection is None else tuple(seen.images[row] for row in selection.indices)
         try:

@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
 
 from xssr_strategy.errors import UserError
-from xssr_strategy.selection import XSSR, CoreSet, FacilityLocation, KMeans, ProbCover, Random, Selector, TypiClust
+from xssr_strategy.selection import (
+    XSSR,
+    CoreSet,
+    FacilityLocation,
+    KMeans,
+    Medoids,
+    ProbCover,
+    Random,
+    Selector,
+    TypiClust,
+)
 
 FULL = "full"
 """The whole pool, labelled."""
@@ -17,31 +29,56 @@ SOURCE_ONLY = "source-only"
 RANDOM = "random"
 """Has draws of its own, each trained with every seed."""
 
-ABLATIONS: Mapping[str, Callable[[int], Selector]] = {
-    "xssr:no-density": lambda seed: XSSR(without=["density"]),
-    "xssr:no-novelty": lambda seed: XSSR(without=["novelty"]),
-    "xssr:no-diversity": lambda seed: XSSR(without=["diversity"]),
-    "xssr:alpha-0": lambda seed: XSSR(alpha=0.0),
-    "xssr:alpha-0.5": lambda seed: XSSR(alpha=0.5),
-    "xssr:alpha-0.9": lambda seed: XSSR(alpha=0.9),
-    "xssr:sum": lambda seed: XSSR(combination="sum"),
-    "xssr:union": lambda seed: XSSR(coverage="union"),
+
+@dataclass(frozen=True)
+class Rule:
+    """How a strategy selects.
+
+    Attributes:
+        selector: the selector of a seed. The seed is that of the job, so that a rule that draws is judged by several
+            draws.
+        space: which part of the vectors it sees: the standardised content, or the layout as it is.
+    """
+
+    selector: Callable[[int], Selector]
+    space: Literal["content", "layout"] = "content"
+
+
+ABLATIONS: Mapping[str, Rule] = {
+    "xssr:no-density": Rule(lambda seed: XSSR(without=["density"])),
+    "xssr:no-novelty": Rule(lambda seed: XSSR(without=["novelty"])),
+    "xssr:no-diversity": Rule(lambda seed: XSSR(without=["diversity"])),
+    "xssr:alpha-0": Rule(lambda seed: XSSR(alpha=0.0)),
+    "xssr:alpha-0.5": Rule(lambda seed: XSSR(alpha=0.5)),
+    "xssr:alpha-0.9": Rule(lambda seed: XSSR(alpha=0.9)),
+    "xssr:sum": Rule(lambda seed: XSSR(combination="sum")),
+    "xssr:union": Rule(lambda seed: XSSR(coverage="union")),
 }
 """XSSR with one choice changed; the group ``ablations``."""
 
-SELECTORS: Mapping[str, Callable[[int], Selector]] = {
-    "xssr": lambda seed: XSSR(),
-    "coreset": lambda seed: CoreSet(),
-    "typiclust": lambda seed: TypiClust(seed=seed),
-    "kmeans": lambda seed: KMeans(seed),
-    "facility-location": lambda seed: FacilityLocation(),
-    "prob-cover": lambda seed: ProbCover(seed=seed),
-    RANDOM: lambda seed: Random(seed),
-    **ABLATIONS,
+CROSSED: Mapping[str, Rule] = {
+    "medoids:all": Rule(lambda seed: Medoids(typical=1.0), "layout"),
+    "medoids:content": Rule(lambda seed: Medoids()),
+    "xssr:layout": Rule(lambda seed: XSSR(), "layout"),
+    "kmeans:layout": Rule(lambda seed: KMeans(seed), "layout"),
+    "coreset:layout": Rule(lambda seed: CoreSet(), "layout"),
 }
-"""name -> the selector of a seed. The seed is that of the job, so that a rule that draws is judged by several draws."""
+"""What the gate and the vectors contribute; the group ``crossed``."""
 
-GROUPS: Mapping[str, tuple[str, ...]] = {"ablations": tuple(ABLATIONS)}
+RULES: Mapping[str, Rule] = {
+    "medoids": Rule(lambda seed: Medoids(), "layout"),
+    "xssr": Rule(lambda seed: XSSR()),
+    "coreset": Rule(lambda seed: CoreSet()),
+    "typiclust": Rule(lambda seed: TypiClust(seed=seed)),
+    "kmeans": Rule(lambda seed: KMeans(seed)),
+    "facility-location": Rule(lambda seed: FacilityLocation()),
+    "prob-cover": Rule(lambda seed: ProbCover(seed=seed)),
+    RANDOM: Rule(lambda seed: Random(seed)),
+    **ABLATIONS,
+    **CROSSED,
+}
+
+GROUPS: Mapping[str, tuple[str, ...]] = {"ablations": tuple(ABLATIONS), "crossed": tuple(CROSSED)}
 
 
 def parse_strategies(text: str) -> tuple[str, ...]:
@@ -50,13 +87,13 @@ def parse_strategies(text: str) -> tuple[str, ...]:
     Raises:
         UserError: an unknown name.
     """
-    known = (*SELECTORS, FULL, SOURCE_ONLY, *GROUPS)
+    known = (*RULES, FULL, SOURCE_ONLY, *GROUPS)
     names: list[str] = []
     for word in (word.strip() for word in text.split(",")):
         if word not in known:
             close = difflib.get_close_matches(word, known, n=1)
             hint = f" (did you mean {close[0]}?)" if close else ""
-            shown = ", ".join(name for name in known if name not in ABLATIONS)
+            shown = ", ".join(name for name in known if ":" not in name)
             raise UserError(f"--strategies {word}: no such strategy{hint}; choose among {shown}.")
         names += GROUPS.get(word, (word,))
     return tuple(dict.fromkeys(names))

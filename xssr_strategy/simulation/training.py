@@ -159,7 +159,7 @@ def score(
         logits = build_inferer(plan)(network_image(image, preset, plan)[None].to(device), network)
     prediction = original_label(torch.as_tensor(logits)[0].float().cpu(), image.affine.numpy(), image.shape[1:])
     dice, hd95 = scores(prediction, truth, len(plan.labels), _spacing(image))
-    return Scored(dice, hd95, scale_intensity(image.as_tensor(), preset), truth, prediction)
+    return Scored(dice, hd95, scale_intensity(image, preset), truth, prediction)
 
 
 def scores(

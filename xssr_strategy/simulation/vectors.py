@@ -13,6 +13,7 @@ from scipy.spatial import KDTree
 
 from xssr_strategy.embedding.checkpoint import EncoderCheckpoint, load_encoder
 from xssr_strategy.embedding.pool import embed_pool
+from xssr_strategy.embedding.readout import content, layout
 from xssr_strategy.embedding.standardise import standardise
 from xssr_strategy.embedding.store import SOURCE, TARGET, EmbeddingStore
 from xssr_strategy.ranking import standardised_vectors
@@ -26,19 +27,27 @@ _TEST = "test"  # domain of the store; for distances in the report alone
 
 
 @dataclass(frozen=True)
+class Space:
+    """Vectors of the pool (N, D) and of the source (M, D), or None without one."""
+
+    target: NDArray[np.floating]
+    source: NDArray[np.floating] | None
+
+
+@dataclass(frozen=True)
 class Embedded:
     """The pool as one encoder sees it.
 
     Attributes:
         images: ids of the pool that could be read, sorted.
-        target: (N, D) standardised vectors, in the order of ``images``.
-        source: (M, D), or None.
+        content: standardised, in the order of ``images``.
+        layout: as read out of the encoder.
         encoder: id of the checkpoint.
     """
 
     images: tuple[str, ...]
-    target: NDArray[np.float64]
-    source: NDArray[np.float64] | None
+    content: Space
+    layout: Space
     encoder: str
 
 
@@ -74,7 +83,10 @@ class Embedding:
         embed_pool(self._source, SOURCE, checkpoint, self._store, on_image)
         embed_pool(self._pool, TARGET, checkpoint, self._store, on_image)
         images, target, source = standardised_vectors(checkpoint.id, self._pool, self._store)
-        return Embedded(tuple(images), target, source, checkpoint.id)
+        _, vectors = self._store.vectors(TARGET, checkpoint.id, self._pool)
+        _, known = self._store.vectors(SOURCE, checkpoint.id)
+        layouts = Space(layout(vectors), layout(known) if len(known) else None)
+        return Embedded(tuple(images), Space(target, source), layouts, checkpoint.id)
 
     def set_aside(self) -> dict[str, str]:
         """id -> reason of the images of the pool that cannot be read; no strategy may pick them."""
@@ -94,11 +106,11 @@ class Embedding:
         for name in sorted(pool.keys() | test.keys()):
             inside, held_out = pool.get(name, []), test.get(name, [])
             distance = None
-            if embedded.source is not None:
-                vectors = embedded.target[[row[image] for image in inside]]
+            if embedded.content.source is not None:
+                vectors = embedded.content.target[[row[image] for image in inside]]
                 if not inside:
                     vectors = self._test_vectors(held_out, embedded)
-                distance = float(KDTree(embedded.source).query(vectors)[0].mean())
+                distance = float(KDTree(embedded.content.source).query(vectors)[0].mean())
             sites.append(Site(name, tuple(inside), tuple(held_out), distance))
         return sites
 
@@ -122,4 +134,4 @@ class Embedding:
         embed_pool(images, _TEST, checkpoint, self._store)
         _, vectors = self._store.vectors(_TEST, checkpoint.id, images)
         _, source = self._store.vectors(SOURCE, checkpoint.id)
-        return standardise(vectors, source)[0]
+        return standardise(content(vectors), content(source))[0]

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, Page, sync_playwright
 
+from tests.data import MONTGOMERY, SHENZHEN, need
 from tests.e2e import requirements
 from tests.orthanc import need as need_program
 from tests.simulation.synthetic import write_experiment
@@ -36,9 +39,25 @@ def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return write_report(out, failures={"coreset-4-d0-s9": "out of <memory>"}, missing=1)
 
 
+@pytest.fixture(scope="module")
+def quick() -> Path:
+    """The report of ``make simulate-quick`` on real X-rays; a run that was finished before is only looked at."""
+    need(MONTGOMERY)
+    need(SHENZHEN)
+    checkout = Path(__file__).parents[2]
+    subprocess.run(["make", "simulate-quick"], cwd=checkout, check=True, timeout=600)
+    return checkout / "simulations" / "quick" / "report.html"
+
+
 @pytest.fixture
 def opened(report: Path) -> Iterator[tuple[Page, list[str]]]:
     """The page, and whatever went wrong or was asked for."""
+    with browsed(report) as opened:
+        yield opened
+
+
+@contextmanager
+def browsed(report: Path) -> Iterator[tuple[Page, list[str]]]:
     program = requirements.browser()
     need_program(program)
     with sync_playwright() as playwright:
@@ -98,6 +117,22 @@ def test_it_prints_on_a4(opened: tuple[Page, list[str]], report: Path) -> None:
     page.set_viewport_size({"width": 688, "height": 1000})  # 182 mm
     heights = page.locator(".plot").evaluate_all("all => all.map(one => one.offsetHeight)")
     assert max(heights) < 900
+
+
+@pytest.mark.timeout(900)
+def test_the_quick_simulation_shows_curves_verdicts_and_thumbnails(quick: Path) -> None:
+    with browsed(quick) as (page, noted):
+        assert noted == []
+        assert page.locator("#curves .plot img").first.bounding_box()["width"] > 900  # type: ignore[index]
+        sentences = page.locator("#verdicts .verdict").all_inner_texts()
+        assert any(text.startswith("medoids with 22 labels: Dice 0.") for text in sentences)
+        assert any(text.startswith("xssr with 5 labels: Dice 0.") for text in sentences)
+        picks = page.locator("#picks img").all()
+        assert len(picks) == 4 * 22
+        assert all(drawn(picture) for picture in picks)
+        assert page.locator("#worst img").count() == 4
+        assert page.locator("#missing").count() == 0
+        _keep(page, quick)
 
 
 def _keep(page: Page, report: Path) -> None:

@@ -46,10 +46,11 @@ def test_they_cover_better_than_greedy_and_k_means() -> None:
 
 def test_only_typical_images_are_picked_and_every_group_is_covered() -> None:
     points = clusters(3)
-    picks = Medoids().select(points, 6).indices
+    picks = Medoids(typical=0.4).select(points, 6).indices
     assert sorted(picks // 30) == list(range(6))
     order = np.argsort(np.sort(np.linalg.norm(points[:, None] - points, axis=2), axis=1)[:, 1:21].mean(axis=1))
     assert set(picks) <= set(order[: round(0.4 * len(points))])
+    assert max(Medoids().select(points, 12).indices) < 180
     assert max(CoreSet().select(points, 6).indices) >= 180  # where outliers attract
 
 

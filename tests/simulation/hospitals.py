@@ -45,6 +45,7 @@ def experiment(target: Path, source: Path | None = None, **changes: Any) -> Expe
         encoder="conv_mae",
         encoder_steps=3,
         encoders=1,
+        share=1.0,
         threads=1,
     )
     own = {name: changes.pop(name) for name in list(changes) if name in Protocol.__dataclass_fields__}

@@ -143,6 +143,16 @@ def test_encoders_take_turns(hospitals: tuple[Path, Path], tmp_path: Path) -> No
     assert coverage[0] == coverage[2] != coverage[1]
 
 
+def test_every_seed_may_see_a_part_of_the_pool_of_its_own(hospitals: tuple[Path, Path], tmp_path: Path) -> None:
+    source, target = hospitals
+    names = ("xssr", "kmeans", "full", "random")
+    simulate(experiment(target, source, strategies=names, share=0.5, seeds=2, draws=1), tmp_path)
+    found = {(one.job.strategy, one.job.seed): set(one.picks) for one in rows(tmp_path)}
+    assert len(found["full", 0]) == len(found["full", 1]) == POOL // 2
+    assert found["full", 0] != found["full", 1]
+    assert all(picks <= found["full", seed] for (_, seed), picks in found.items())
+
+
 def test_a_picked_image_without_a_label_fails_its_jobs_and_no_other(copies: tuple[Path, Path], tmp_path: Path) -> None:
     source, target = copies
     what = experiment(target, source, strategies=("xssr", "coreset"), seeds=1)
@@ -192,14 +202,14 @@ def test_an_image_that_cannot_be_read_is_nobodys_pick(copies: tuple[Path, Path],
     what = experiment(target, source, strategies=("random", "full"), seeds=1, budgets=(parse_budget("15"),))
     assert simulate(what, tmp_path / "out") == {}
     assert all("scan03" not in one.picks and len(one.picks) == POOL - 1 for one in rows(tmp_path / "out"))
-    with pytest.raises(UserError, match="--budget 16: only 15 images of the pool can be read"):
+    with pytest.raises(UserError, match="--budget 16: the pool has only 15 readable images"):
         simulate(experiment(target, source, budgets=(parse_budget("16"),)), tmp_path / "out")
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"budgets": (parse_budget("17"),)}, "--budget 17: the pool has only 16 images"),
+        ({"budgets": (parse_budget("17"),)}, "--budget 17: the pool has only 16 readable images"),
         ({"strategies": ("source-only",)}, "source-only: needs the labels of a source"),
     ],
 )

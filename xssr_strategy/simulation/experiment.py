@@ -26,6 +26,8 @@ class Protocol:
         full_steps: of the training on the whole pool.
         encoder, encoder_steps: as the server's settings of these names.
         encoders: encoders trained, with seeds 0, 1, ...; the jobs of seed s use number s modulo this.
+        share: of the pool that a seed sees, in (0, 1]. Below 1 every seed has a part of its own, the same for all
+            strategies, so that the spread covers which images there are to pick from.
         threads: processor threads of a training. Sums in another order round otherwise, and training amplifies it.
     """
 
@@ -36,7 +38,12 @@ class Protocol:
     encoder: str
     encoder_steps: int
     encoders: int
+    share: float
     threads: int
+
+    def seen(self, pool: int) -> int:
+        """Images that a seed sees of a pool."""
+        return max(1, int(self.share * pool))
 
     def described(self) -> dict[str, Any]:
         """As JSON knows it, so that it can be compared with what was written."""
@@ -75,20 +82,29 @@ class Experiment:
         Raises:
             UserError: no pool, a budget above the pool, or no source where one is needed.
         """
-        pool = len(self.target.pool)
-        if not pool:
+        if not self.target.pool:
             raise UserError(f"--target {self.target.root}: all its images are test cases; shorten its test.txt.")
-        for budget in self.budgets:
-            if budget.count is not None and budget.count > pool:
-                raise UserError(f"--budget {budget}: the pool has only {pool} images; ask for that many or fewer.")
+        self.check_budgets(len(self.target.pool))
         if SOURCE_ONLY in self.strategies and (self.source is None or not self.source.labels):
             raise UserError("--strategies source-only: needs the labels of a source; name a labelled one by --source.")
+
+    def check_budgets(self, pool: int) -> None:
+        """Refuse a budget above what a seed sees of a pool of this many readable images.
+
+        Raises:
+            UserError: there is one.
+        """
+        seen = self.protocol.seen(pool)
+        for budget in self.budgets:
+            if budget.count is not None and budget.count > seen:
+                whose = "the pool has" if self.protocol.share == 1.0 else "a seed's part of the pool has"
+                raise UserError(f"--budget {budget}: {whose} only {seen} readable images; ask for that many or fewer.")
 
     def jobs(self, pool: int) -> list[Job]:
         """Every job, seed by seed, so that a run that is stopped has compared what it has.
 
         Args:
-            pool: images in the pool.
+            pool: images that a seed sees.
         """
         jobs: dict[Job, None] = {}  # 5% and 22 may be the same
         for seed in range(self.seeds):

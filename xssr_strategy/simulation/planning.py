@@ -62,7 +62,6 @@ def plan_jobs(experiment: Experiment, embedded: list[Embedded], out: Path) -> tu
     Returns:
         The jobs that can run, in order, and name -> reason of those that cannot.
     """
-    pool = embedded[0].images
     annotator = Annotator(experiment.target)
     source = experiment.source
     expert = None if source is None else Annotator(source)
@@ -71,18 +70,21 @@ def plan_jobs(experiment: Experiment, embedded: list[Embedded], out: Path) -> tu
     planned: list[Planned] = []
     failed: dict[str, str] = {}
     known: dict[tuple[str, int, int, int], Selection] = {}
-    for job in experiment.jobs(len(pool)):
-        seen = embedded[job.seed % len(embedded)]
+    count = protocol.seen(len(embedded[0].images))
+    parts = [embedded[seed % len(embedded)].part(count, seed) for seed in range(experiment.seeds)]
+    for job in experiment.jobs(len(parts[0].images)):
+        seen = parts[job.seed]
         selection = None
         if job.strategy not in (FULL, SOURCE_ONLY):
             draws = job.draw if job.strategy == RANDOM else job.seed
-            key = (job.strategy, job.budget, draws, job.seed % len(embedded))
+            whole = protocol.share == 1.0
+            key = (job.strategy, job.budget, draws, job.seed % len(embedded) if whole else job.seed)
             if key not in known:
                 rule = RULES[job.strategy]
                 space = seen.content if rule.space == "content" else seen.layout
                 known[key] = rule.selector(draws).select(space.target, job.budget, space.source)
             selection = known[key]
-        picks = pool if selection is None else tuple(seen.images[row] for row in selection.indices)
+        picks = seen.images if selection is None else tuple(seen.images[row] for row in selection.indices)
         try:
             if job.strategy == SOURCE_ONLY:
                 assert source is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +49,14 @@ class Embedded:
     content: Space
     layout: Space
     encoder: str
+
+    def part(self, count: int, seed: int) -> Embedded:
+        """What a seed sees of the pool: ``count`` images, drawn among the ids."""
+        if count == len(self.images):
+            return self
+        rows = np.sort(np.random.default_rng([seed, 1]).permutation(len(self.images))[:count])
+        content, layout = (replace(space, target=space.target[rows]) for space in (self.content, self.layout))
+        return Embedded(tuple(self.images[row] for row in rows), content, layout, self.encoder)
 
 
 class Embedding:

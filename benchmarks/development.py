@@ -1,0 +1,38 @@
+"""A domain made of a pool alone, to choose settings on: the held-out images of the real one are not even linked.
+
+    python -m benchmarks.development ../shared/data/cxr-lung/shenzhen simulations/development/shenzhen
+
+A quarter of the pool becomes the test cases, the rest the pool. ``xssr simulate --target`` takes the folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from xssr_strategy.simulation.domains import held_out, read_domain
+
+SHARE = 0.25
+
+
+def make(domain: Path, out: Path) -> None:
+    """Link the pool's images and labels below ``out`` and hold out a quarter."""
+    source = read_domain(domain, "DOMAIN")
+    for image in source.pool:
+        for kind, file in (("images", source.images[image]), ("labels", source.labels[image])):
+            link = out / kind / file.name
+            link.parent.mkdir(parents=True, exist_ok=True)
+            if not link.is_symlink():
+                link.symlink_to(file.resolve())
+    (out / "test.txt").unlink(missing_ok=True)
+    test = held_out(read_domain(out, "OUT"), SHARE).test
+    (out / "test.txt").write_text("\n".join(sorted(test)) + "\n")
+    print(f"{out}: {len(source.pool) - len(test)} images in the pool, {len(test)} held out of it")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("domain", type=Path)
+    parser.add_argument("out", type=Path)
+    arguments = parser.parse_args()
+    make(arguments.domain, arguments.out)

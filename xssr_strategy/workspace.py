@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from xssr_strategy.archive.query import is_remote, series_filter
@@ -48,7 +48,8 @@ class Workspace:
 
     def encoder(self, settings: Settings, preset: Preset) -> Path:
         """The encoder checkpoint of these settings; other settings have another file, so none is overwritten."""
-        asked = (settings.encoder, settings.encoder_steps, settings.seed, preset, str(settings.source))
+        seen = replace(preset, segmentation_size=0, segmentation_roi=0)  # no business of the encoder
+        asked = (settings.encoder, settings.encoder_steps, settings.seed, seen, str(settings.source))
         return self.models / f"encoder-{settings.encoder}-{preset.name}-{_digest(repr(asked))}.safetensors"
 
 

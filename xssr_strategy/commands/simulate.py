@@ -6,6 +6,7 @@ import argparse
 import os
 import shlex
 import sys
+import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
@@ -38,7 +39,9 @@ _SHOWN = 10  # reasons and sentences of one kind that the terminal shows
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the subcommand."""
     parser = commands.add_parser(
-        "simulate", help="compare strategies on a labelled set, whose labels play the annotator"
+        "simulate",
+        help="compare strategies on a labelled set, whose labels play the annotator",
+        allow_abbrev=False,  # a job array repeats the words as they were typed
     )
     parser.add_argument("--target", type=Path, required=True, help="labelled domain whose pool is picked from")
     parser.add_argument("--source", type=Path, help="domain that the encoder learns from (default: the pool itself)")
@@ -66,16 +69,26 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--encoders", type=_at_least(1), default=1, help="encoders, used by the seeds in turn (default 1)"
     )
+    parser.add_argument(
+        "--pool-share", type=_share, default=1.0, help="share of the pool that each seed sees, drawn anew (default 1)"
+    )
     parser.add_argument("--workspace", type=Path, help="where encoders and vectors are kept (default: in --out)")
     parser.add_argument(
         "--jobs", type=_at_least(1), help="trainings side by side (default: one for each core, or one GPU)"
     )
     parser.add_argument("--threads", type=_at_least(1), default=1, help="processor threads of a training (default 1)")
-    parser.add_argument("--part", type=_part, default=(1, 1), help="K/N: run the K-th of N parts, for a job array")
-    parser.add_argument(
-        "--slurm", type=_at_least(1), metavar="N", help="write a SLURM script of N array tasks; run nothing"
+    elsewhere = parser.add_mutually_exclusive_group()
+    elsewhere.add_argument("--part", type=_part, metavar="K/N", help="run the K-th of N parts, for a job array")
+    elsewhere.add_argument(
+        "--slurm", type=_at_least(1), metavar="N", help="write a SLURM script of N array tasks; train nothing"
     )
-    parser.add_argument("--ray", nargs="?", const="auto", metavar="ADDRESS", help="run the trainings on a Ray cluster")
+    elsewhere.add_argument(
+        "--ray",
+        nargs="?",
+        const="auto",
+        metavar="ADDRESS",
+        help="run the trainings on a Ray cluster (default: that of RAY_ADDRESS or of this machine)",
+    )
     parser.set_defaults(run=run_command)
 
 
@@ -83,26 +96,30 @@ def run_command(arguments: argparse.Namespace, console: Console) -> int:
     """Plan, train what is missing, and write the report; 1 if a job could not be run."""
     experiment = _experiment(arguments, console)
     out: Path = arguments.out
-    _make(out)
+    workspace: Path = arguments.workspace or workspace_of(out)
+    _make("--out", out)
+    _make("--workspace", workspace)
     command = "xssr " + shlex.join(sys.argv[1:])
     with StageProgress(console) as progress:
-        planned = plan(experiment, out, arguments.workspace or workspace_of(out), command, progress)
+        planned = plan(experiment, out, workspace, command, progress)
         _announce(planned, experiment, console)
         if arguments.slurm is not None:
             script = write_array_script(out, sys.argv[1:], arguments.slurm, experiment.protocol.threads)
-            _say(console, f"Written: {script}. Submit it with: bash {script}")
+            _say(console, f"Written: {script}. Submit it with: bash {shlex.quote(str(script))}")
             return 0
         if arguments.ray is not None:
-            engine = partial(run_on_ray, address=None if arguments.ray == "auto" else arguments.ray)
+            engine = partial(run_on_ray, address=arguments.ray)
         else:
             engine = partial(run_locally, jobs=arguments.jobs or _processes(experiment.protocol.threads))
-        failed = run(planned, out, engine, progress, arguments.part)
+        failed = run(planned, out, engine, progress, arguments.part or (1, 1))
     results = read_results(out)
-    done = {result.job for result in results}
-    missing = sum(one.job not in done and one.job.name not in failed for one in planned.jobs)
+    jobs = {one.job.name for one in planned.jobs} | failed.keys()
+    missing = len(jobs - {result.job.name for result in results})
     for name, reason in list(failed.items())[:_SHOWN]:
         _say(console, f"{name} could not be run: {reason}", style="bold red")
-    if results:
+    if arguments.part is not None:  # parts that run at the same time do not write one report
+        _say(console, f"This part is done; {missing} of {len(jobs)} jobs are missing. The report: run without --part.")
+    elif results:
         report = write_report(out, failed, missing)
         for comparison in verdicts(read_facts(out), results)[:_SHOWN]:
             _say(console, comparison.sentence)
@@ -138,6 +155,7 @@ def _experiment(arguments: argparse.Namespace, console: Console) -> Experiment:
             encoder=arguments.encoder,
             encoder_steps=arguments.encoder_steps,
             encoders=arguments.encoders,
+            share=arguments.pool_share,
             threads=arguments.threads,
         ),
         strategies=strategies,
@@ -152,7 +170,7 @@ def _announce(planned: Plan, experiment: Experiment, console: Console) -> None:
     _say(
         console,
         f"{pool} images in the pool, {len(experiment.test.test)} test cases, preset {experiment.protocol.preset.name}; "
-        f"{len(planned.jobs)} jobs, which take {trainings} trainings of {experiment.protocol.steps} steps.",
+        f"jobs: {len(planned.jobs)}, which take {trainings} trainings of {experiment.protocol.steps} steps.",
     )
     for reason in list(planned.set_aside.values())[:_SHOWN]:
         _say(console, f"set aside: {reason}", style="yellow")
@@ -160,7 +178,7 @@ def _announce(planned: Plan, experiment: Experiment, console: Console) -> None:
     if lacking:
         _say(
             console,
-            f"{len(lacking)} images of the pool have no label ({_some(lacking)}): a job that picks one cannot be run.",
+            f"images of the pool without a label: {len(lacking)} ({_some(lacking)}); a job that picks one fails.",
             style="yellow",
         )
 
@@ -195,14 +213,12 @@ def _budgets(text: str) -> tuple[Budget, ...]:
         raise UserError(f"--budget {text}: must be {error}; several are separated by commas.") from None
 
 
-def _make(out: Path) -> None:
+def _make(option: str, folder: Path) -> None:
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        probe = out / ".writable"
-        probe.touch()
-        probe.unlink()
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        raise UserError(f"--out {out}: cannot be written ({error.strerror}); name another folder.") from None
+        raise UserError(f"{option} {folder}: cannot be written ({error.strerror}); name another folder.") from None
 
 
 def _processes(threads: int) -> int:
@@ -220,6 +236,15 @@ def _at_least(least: int) -> Callable[[str], int]:
     return parse
 
 
+def _share(text: str) -> float:
+    try:
+        if 0.0 < float(text) <= 1.0:
+            return float(text)
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"{text}: must be a number above 0 and at most 1")
+
+
 def _side(text: str) -> int:
     if text.isascii() and text.isdigit() and int(text) > 0 and int(text) % SIDE_MULTIPLE == 0:
         return int(text)
@@ -228,7 +253,7 @@ def _side(text: str) -> int:
 
 def _part(text: str) -> tuple[int, int]:
     first, slash, last = text.partition("/")
-    if slash and first.isdigit() and last.isdigit() and 1 <= int(first) <= int(last):
+    if slash and text.isascii() and first.isdigit() and last.isdigit() and 1 <= int(first) <= int(last):
         return int(first), int(last)
     raise argparse.ArgumentTypeError(f"{text}: must be K/N, such as 3/16, K from 1 to N")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from collections.abc import Generator, Sequence
@@ -72,7 +73,7 @@ def run_on_ray(trainings: Sequence[Training], address: str) -> Generator[Finishe
     if not trainings:
         return
     _ask(address)
-    ray.init(address, ignore_reinit_error=True, log_to_driver=False, logging_level="ERROR")
+    ray.init(address, ignore_reinit_error=True, log_to_driver=False, logging_level=logging.ERROR)
     try:
         yield from _on_cluster(ray, trainings)
     finally:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from xssr_strategy.worklist import Progress
 
 TRAINING = "training"
 
-Engine = Callable[[Sequence[Training]], Iterator[Finished]]
+Engine = Callable[[Sequence[Training]], Generator[Finished, None, None]]
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,7 @@ def plan(experiment: Experiment, out: Path, workspace: Path, command: str, progr
     embedding = Embedding(experiment, workspace)
     embedded = [embedding.make(number, progress) for number in range(experiment.protocol.encoders)]
     pool = embedded[0].images
-    for budget in experiment.budgets:
-        if budget.count is not None and budget.count > len(pool):
-            raise UserError(f"--budget {budget}: only {len(pool)} images of the pool can be read; ask for fewer.")
+    experiment.check_budgets(len(pool))
     source = experiment.source
     facts = Facts(
         command=command,
@@ -104,13 +103,14 @@ def run(plan: Plan, out: Path, engine: Engine, progress: Progress, part: tuple[i
     failed = dict(plan.failed)
     todo = [training for training in mine if waiting[training.digest]]
     progress(TRAINING, len(mine) - len(todo), len(mine))
-    for count, (training, outcome) in enumerate(engine(todo), start=1):
-        for planned in waiting[training.digest]:
-            if isinstance(outcome, str):
-                failed[planned.job.name] = outcome
-            else:
-                write_result(out, planned.result(outcome))
-        progress(TRAINING, len(mine) - len(todo) + count, len(mine))
+    with closing(engine(todo)) as finished:  # whatever happens, its processes end here
+        for count, (training, outcome) in enumerate(finished, start=1):
+            for planned in waiting[training.digest]:
+                if isinstance(outcome, str):
+                    failed[planned.job.name] = outcome
+                else:
+                    write_result(out, planned.result(outcome))
+            progress(TRAINING, len(mine) - len(todo) + count, len(mine))
     return failed
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,9 +14,11 @@ _TEMPLATE = """\
 # Submits {tasks} array tasks and, when they are done, the report. The nodes see the images and this folder under the
 # same paths. Add the options of your cluster (partition, account, --gres=gpu:1) to both lines.
 set -e
+cd {folder}
 array=$(sbatch --parsable --array=1-{tasks} --cpus-per-task={threads} --output={log} \\
     --wrap={part})
-sbatch --dependency=afterany:$array --output={report_log} --wrap={report}
+sbatch --dependency=afterany:${{array%%;*}} --cpus-per-task={threads} --output={report_log} \\
+    --wrap={report}
 """
 
 
@@ -29,10 +32,11 @@ def write_array_script(out: Path, words: Sequence[str], tasks: int, threads: int
         threads: processor threads of a training.
     """
     kept = _without(list(words), "--slurm")
-    command = shlex.join(["xssr", *kept])
+    command = shlex.join([sys.executable, "-m", "xssr_strategy.cli", *kept])  # whatever PATH a node has
     script = out / SCRIPT
     text = _TEMPLATE.format(
         tasks=tasks,
+        folder=shlex.quote(str(Path.cwd())),
         threads=threads,
         log=shlex.quote(str(out / "slurm-%a.log")),
         report_log=shlex.quote(str(out / "slurm-report.log")),

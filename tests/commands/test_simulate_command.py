@@ -1,0 +1,114 @@
+"""``xssr simulate``: one sentence for every mistake."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.segmentation.phantoms import write_nifti
+from tests.simulation.hospitals import hospital
+from xssr_strategy.cli import main
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return hospital(tmp_path_factory.mktemp("hospitals") / "new", seed=2, test=2, count=6)
+
+
+def simulate(target: Path, out: Path, *more: str) -> int:
+    """``xssr simulate``; what trains an encoder trains it for two steps."""
+    short = ["--encoder-steps", "2", "--steps", "2", "--seeds", "1", "--draws", "1"]
+    return main(["simulate", "--target", str(target), "--out", str(out), *short, *more])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--strategies", "xssr,corset"], "--strategies corset: no such strategy (did you mean coreset?)"),
+        (["--strategies", "xssr,,random"], "--strategies : no such strategy; choose among "),
+        (["--strategies", "source-only"], "--strategies source-only: needs the labels of a source"),
+        (["--budget", "many"], "--budget many: must be a number of images"),
+        (["--budget", "0"], "--budget 0: must be a number of images"),
+        (["--budget", "3,"], "--budget 3,: must be a number of images"),
+        (["--budget", "5,7"], "--budget 7: the pool has only 6 "),
+        (["--preset", "mri", "--size", "64"], "--size 64: preset mri is 3-D, whose size follows the images"),
+        (["--preset", "photo"], "preset 'photo' does not exist; use one of xray"),
+        (["--encoder", "resnet"], "--encoder resnet: must be one of conv_mae"),
+        (["--labels", "lung,lung"], "--labels lung,lung: must be"),
+        (["--target", "/no/such"], "--target /no/such: does not exist; name a folder"),
+        (["--source", "/no/such"], "--source /no/such: does not exist; name a folder"),
+        (["--test", "/no/such"], "--test /no/such: does not exist; name a folder"),
+        (["--out", "FILE"], "FILE: cannot be written (File exists); name another folder."),
+        (["--out", "FILE/out"], "FILE/out: cannot be written (Not a directory); name another folder."),
+        (["--out", "/proc/out"], "--out /proc/out: cannot be written (No such file or directory)"),
+        (["--workspace", "FILE"], "FILE: cannot be written (File exists); name another folder."),
+    ],
+)
+def test_mistakes_get_one_sentence(
+    target: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    file = tmp_path / "FILE"
+    file.touch()
+    words = [str(tmp_path / word) if word.startswith("FILE") else word for word in arguments]
+    assert simulate(target, tmp_path / "out", *words) == 2
+    printed = capsys.readouterr()
+    (line,) = printed.out.splitlines()
+    assert line.startswith("xssr: ")
+    assert message in line
+    assert printed.err == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--part", "3/2"], "argument --part: 3/2: must be K/N, such as 3/16, K from 1 to N"),
+        (["--part", "0/2"], "argument --part: 0/2: must be K/N"),
+        (["--part", "2"], "argument --part: 2: must be K/N"),
+        (["--part", "¹/²"], "argument --part: ¹/²: must be K/N"),
+        (["--size", "100"], "argument --size: 100: must be a multiple of"),
+        (["--size", "-32"], "argument --size: -32: must be a multiple of"),
+        (["--seeds", "0"], "argument --seeds: 0: must be a whole number from 1"),
+        (["--jobs", "2.5"], "argument --jobs: 2.5: must be a whole number from 1"),
+        (["--slurm", "4", "--part", "1/2"], "argument --part: not allowed with argument --slurm"),
+        (["--slurm", "4", "--ray"], "argument --ray: not allowed with argument --slurm"),
+        (["--slur", "4"], "unrecognized arguments: --slur 4"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(
+    target: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        simulate(target, tmp_path / "out", *arguments)
+    assert ended.value.code == 2
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert "Traceback" not in printed.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_picked_image_without_a_label_is_named_and_the_status_says_that_a_job_failed(
+    target: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged = Path(shutil.copytree(target, tmp_path / "damaged"))
+    (damaged / "labels" / "scan03.png").unlink()
+    assert simulate(damaged, tmp_path / "out", "--strategies", "full") == 1
+    printed = capsys.readouterr().out
+    assert "images of the pool without a label: 1 (scan03); a job that picks one fails." in printed
+    assert "full-6-d0-s0 could not be run: " in printed
+    assert "the image scan03 has no label" in printed
+    assert "Traceback" not in printed
+
+
+def test_3_d_images_take_no_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(5):
+        for kind in ("images", "labels"):
+            path = tmp_path / "new" / kind / f"scan{number}.nii.gz"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_nifti(path, np.ones((8, 8, 8), dtype=np.uint8), np.eye(4))
+    (tmp_path / "new" / "test.txt").write_text("scan4")
+    assert simulate(tmp_path / "new", tmp_path / "out", "--size", "64") == 2
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "--size 64: preset mri is 3-D" in line

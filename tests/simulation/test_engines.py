@@ -1,0 +1,186 @@
+"""Where a training runs changes nothing about what it finds; a process or node that dies costs its own work alone."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.segmentation.phantoms import write_png
+from tests.simulation.hospitals import TEST, experiment, hospital, rows, simulate
+from xssr_strategy.errors import UserError
+from xssr_strategy.simulation import engines
+from xssr_strategy.simulation.engines import Finished, attempt, run_locally, run_on_ray
+from xssr_strategy.simulation.experiment import workspace_of
+from xssr_strategy.simulation.simulate import plan
+from xssr_strategy.simulation.work import Outcome, Training
+
+NOBODY = "127.0.0.1:1"  # where no cluster listens
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return hospital(tmp_path_factory.mktemp("hospitals") / "new", seed=2, test=TEST, count=8)
+
+
+@pytest.fixture(scope="module")
+def trainings(target: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Training]:
+    """Four that can be run, and between them one with a label of another shape."""
+    out = tmp_path_factory.mktemp("planned")
+    what = experiment(target, strategies=("random",), seeds=2, draws=2)
+    one, *others = (
+        planned.training for planned in plan(what, out, workspace_of(out), "xssr simulate", lambda *_: None).jobs
+    )
+    small = {**one.pairs[0], "label": str(write_png(out / "small.png", np.eye(9, dtype=np.uint8)))}
+    return [one, replace(one, digest="small", pairs=(small, *one.pairs[1:])), *others]
+
+
+@pytest.fixture(scope="module")
+def expected(trainings: list[Training]) -> dict[str, str]:
+    """What this process finds."""
+    return found((training, attempt(training)) for training in trainings)
+
+
+def found(finished: Iterable[Finished]) -> dict[str, str]:
+    """Digest -> what a training found, but for the seconds; as text, in which NaN equals NaN."""
+    return {
+        training.digest: repr(replace(outcome, seconds=0.0) if isinstance(outcome, Outcome) else outcome)
+        for training, outcome in finished
+    }
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_processes_find_what_this_process_finds(
+    trainings: list[Training], expected: dict[str, str], jobs: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = dict(os.environ), signal.getsignal(signal.SIGINT)
+    finished = run_locally(trainings, jobs)
+    first = next(finished)
+    for child in multiprocessing.active_children():
+        assert child.pid is not None
+        os.kill(child.pid, signal.SIGINT)  # a terminal's Ctrl-C reaches all; it is for this process to decide
+    assert found([first, *finished]) == expected
+    assert "small.png: the label is 9 x 9 but its image is" in expected["small"]
+    assert (dict(os.environ), signal.getsignal(signal.SIGINT)) == before
+    assert capfd.readouterr() == ("", ""), "processes are quiet"
+    assert multiprocessing.active_children() == []
+
+
+def test_a_process_that_is_killed_costs_no_finished_training(target: Path, tmp_path: Path) -> None:
+    before = dict(os.environ)
+
+    def engine(trainings: Sequence[Training]) -> Iterator[Finished]:
+        for finished in run_locally(trainings, jobs=1):
+            yield finished
+            for child in multiprocessing.active_children():
+                child.kill()
+
+    what = experiment(target, strategies=("random", "full"), seeds=1, draws=1, full_steps=1_000_000)
+    with pytest.raises(UserError, match=r"ended from outside.*run again with fewer --jobs: what is finished is kept"):
+        simulate(what, tmp_path, engine)  # type: ignore[arg-type]
+    assert [one.job.strategy for one in rows(tmp_path)] == ["random"]
+    assert dict(os.environ) == before
+
+
+def test_processes_end_when_their_caller_fails(target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full_disk(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("xssr_strategy.simulation.simulate.write_result", full_disk)
+    what = experiment(target, strategies=("random", "full"), seeds=1, draws=1, full_steps=1_000_000)
+    with pytest.raises(OSError, match="No space"):
+        simulate(what, tmp_path, lambda trainings: run_locally(trainings, jobs=1))  # type: ignore[arg-type]
+    assert multiprocessing.active_children() == []
+
+
+def test_without_ray_and_without_a_cluster_one_sentence_says_so(
+    trainings: list[Training], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "_PATIENCE", 5)
+    for address, message in (
+        (NOBODY, f"--ray {NOBODY}: no cluster answers within 5 seconds; start one with: ray start --head"),
+        ("nonsense", "--ray nonsense: Invalid address format: nonsense; start one with: ray start --head"),
+    ):
+        with pytest.raises(UserError) as caught:
+            next(run_on_ray(trainings, address))
+        assert str(caught.value) == message
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match=r"Ray is not installed; install it with: pip install 'xssr-strategy\[ray\]'"):
+        next(run_on_ray(trainings, "auto"))
+
+
+@pytest.fixture
+def cluster() -> Iterator[Any]:
+    """Two nodes of one processor each."""
+    import ray
+    from ray.cluster_utils import Cluster
+
+    temporary = tempfile.mkdtemp(prefix="ray")  # pytest's own folder is too deep for a socket
+    node = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    cluster = Cluster(True, head_node_args={**node, "include_dashboard": False, "temp_dir": temporary})
+    cluster.add_node(**node)
+    yield cluster
+    ray.shutdown()
+    cluster.shutdown()
+    shutil.rmtree(temporary, ignore_errors=True)
+
+
+def noting_nodes(places: Path, stuck: str = "") -> Callable[[Training], Outcome | str]:
+    """``attempt`` that notes at which node it is, and gets no further on the node ``stuck``."""
+
+    def noting(training: Training) -> Outcome | str:
+        import ray
+
+        node = ray.get_runtime_context().get_node_id()
+        (places / f"{node} {training.digest}").touch()
+        if node == stuck:
+            time.sleep(600)
+        return attempt(training)
+
+    return noting
+
+
+def test_the_nodes_of_a_cluster_find_what_this_process_finds_and_one_of_them_may_die(
+    trainings: list[Training],
+    expected: dict[str, str],
+    cluster: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(engines, "attempt", noting_nodes(tmp_path))
+    assert found(run_on_ray(trainings, cluster.address)) == expected
+    assert {path.name.split()[0] for path in tmp_path.iterdir()} == {node.node_id for node in cluster.list_all_nodes()}
+
+    with pytest.raises(UserError, match="--threads 2: no node of the cluster has so many; ask for 1 or fewer"):
+        next(run_on_ray([replace(trainings[0], threads=2)], cluster.address))
+
+    (doomed,) = cluster.worker_nodes
+    places = tmp_path / "again"
+    places.mkdir()
+    monkeypatch.setattr(engines, "attempt", noting_nodes(places, stuck=doomed.node_id))
+    finished = run_on_ray(trainings, cluster.address)
+    first = next(finished)
+    lost = wait_for(lambda: [path for path in places.iterdir() if path.name.startswith(doomed.node_id)])
+    cluster.remove_node(doomed, allow_graceful=False)
+    assert found([first, *finished]) == expected
+    assert len(lost) == 1
+
+
+def wait_for(what: Callable[[], list[Path]], seconds: float = 60.0) -> list[Path]:
+    deadline = time.monotonic() + seconds
+    while not (there := what()):
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.05)
+    return there

@@ -17,32 +17,35 @@ from xssr_strategy.errors import UserError
 def main(argv: list[str] | None = None) -> int:
     """Run a subcommand; a mistake of the user ends with one sentence and status 2."""
     words = sys.argv[1:] if argv is None else argv
-    cut = words.index("--") if "--" in words else len(words)
     # Before torch is loaded: threads that wait actively halve the speed of everything beside them.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     warnings.filterwarnings("ignore", module="monai|torch|ignite|mlflow")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
-    from xssr_strategy.commands import doctor, pool, select, serve, simulate
-    from xssr_strategy.demo import command as demo
-
-    parser = argparse.ArgumentParser("xssr", description="Which scans deserve a radiologist's hour.")
-    parser.add_argument("--version", action="version", version=f"xssr-strategy {__version__}")
-    commands = parser.add_subparsers(
-        title="commands", required=True, metavar="demo | serve | select | simulate | pool | doctor"
-    )
-    for command in (demo, serve, select, simulate, pool, doctor):
-        command.add_parser(commands)
-    arguments = parser.parse_args(words[:cut])
-    arguments.passed_through = words[cut + 1 :]
     console = Console()
     try:
-        status: int = arguments.run(arguments, console)
+        return _run(words, console)
     except UserError as error:
         console.print(f"xssr: {error}", style="bold red", highlight=False, markup=False, soft_wrap=True)
         return 2
     except KeyboardInterrupt:
         console.print("Stopped.")
         return 130
+
+
+def _run(words: list[str], console: Console) -> int:
+    from xssr_strategy.commands import doctor, pool, select, serve, simulate  # torch takes seconds
+    from xssr_strategy.demo import command as demo
+
+    parser = argparse.ArgumentParser("xssr", description="Which scans deserve a radiologist's hour.")
+    parser.add_argument("--version", action="version", version=f"xssr-strategy {__version__}")
+    shown = "demo | serve | select | simulate | pool | doctor"
+    commands = parser.add_subparsers(title="commands", required=True, metavar=shown)
+    for command in (demo, serve, select, simulate, pool, doctor):
+        command.add_parser(commands)
+    cut = words.index("--") if "--" in words else len(words)
+    arguments = parser.parse_args(words[:cut])
+    arguments.passed_through = words[cut + 1 :]
+    status: int = arguments.run(arguments, console)
     return status
 
 

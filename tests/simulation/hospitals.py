@@ -16,7 +16,7 @@ from xssr_strategy.simulation.domains import read_domain
 from xssr_strategy.simulation.engines import Finished, attempt
 from xssr_strategy.simulation.experiment import Experiment, Protocol, workspace_of
 from xssr_strategy.simulation.results import JobResult, read_results
-from xssr_strategy.simulation.simulate import plan, run
+from xssr_strategy.simulation.simulate import Plan, plan, run
 from xssr_strategy.simulation.work import Training
 
 POOL, TEST = 16, 3
@@ -75,17 +75,21 @@ class Inline:
             yield training, attempt(training)
 
 
+def planned(what: Experiment, out: Path) -> Plan:
+    """Every job with its picks, nothing trained."""
+    out.mkdir(exist_ok=True)
+    return plan(what, out, workspace_of(out), "xssr simulate", _silent)
+
+
 def simulate(
     what: Experiment, out: Path, engine: Inline | None = None, part: tuple[int, int] = (1, 1)
 ) -> dict[str, str]:
     """Plan and run; the jobs that could not be run, with the reason."""
-    out.mkdir(exist_ok=True)
+    return run(planned(what, out), out, engine or Inline(), _silent, part)
 
-    def progress(stage: str, done: int, total: int) -> None:
-        pass
 
-    planned = plan(what, out, workspace_of(out), "xssr simulate", progress)
-    return run(planned, out, engine or Inline(), progress, part)
+def _silent(stage: str, done: int, total: int) -> None:
+    """No progress is shown."""
 
 
 def rows(out: Path) -> list[JobResult]:

@@ -64,7 +64,7 @@ def found(finished: Iterable[Finished]) -> dict[str, str]:
 def test_processes_find_what_this_process_finds(
     trainings: list[Training], expected: dict[str, str], jobs: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    before = dict(os.environ), signal.getsignal(signal.SIGINT)
+    before = dict(os.environ), signal.pthread_sigmask(signal.SIG_BLOCK, ())
     finished = run_locally(trainings, jobs)
     first = next(finished)
     for child in multiprocessing.active_children():
@@ -72,7 +72,7 @@ def test_processes_find_what_this_process_finds(
         os.kill(child.pid, signal.SIGINT)  # a terminal's Ctrl-C reaches all; it is for this process to decide
     assert found([first, *finished]) == expected
     assert "small.png: the label is 9 x 9 but its image is" in expected["small"]
-    assert (dict(os.environ), signal.getsignal(signal.SIGINT)) == before
+    assert (dict(os.environ), signal.pthread_sigmask(signal.SIG_BLOCK, ())) == before
     assert capfd.readouterr() == ("", ""), "processes are quiet"
     assert multiprocessing.active_children() == []
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.segmentation.phantoms import write_png
-from tests.simulation.hospitals import POOL, TEST, Inline, comparable, experiment, hospital, rows, simulate
+from tests.simulation.hospitals import POOL, TEST, Inline, comparable, experiment, hospital, planned, rows, simulate
 from xssr_strategy.errors import UserError
 from xssr_strategy.settings import parse_budget
 from xssr_strategy.simulation.results import read_facts
@@ -31,15 +31,14 @@ def test_every_strategy_is_trained_with_the_same_seeds_and_scored_on_the_same_ca
     hospitals: tuple[Path, Path], tmp_path: Path
 ) -> None:
     source, target = hospitals
-    what = experiment(target, source, strategies=(*RULES, "full", "source-only"), seeds=2, draws=3)
+    names = ("medoids", "xssr", "kmeans", "random", "full", "source-only")
+    what = experiment(target, source, strategies=names, seeds=2, draws=3)
     assert simulate(what, tmp_path) == {}
     found = rows(tmp_path)
     by_strategy = {name: [one for one in found if one.job.strategy == name] for name in what.strategies}
     assert {name: len(results) for name, results in by_strategy.items()} == {
-        **dict.fromkeys(RULES, 2),
+        **dict.fromkeys(names, 2),
         "random": 6,
-        "full": 2,
-        "source-only": 2,
     }
     for name, results in by_strategy.items():
         assert sorted({one.job.seed for one in results}) == [0, 1]
@@ -69,16 +68,16 @@ def test_the_run_is_the_same_when_every_label_that_was_not_paid_for_is_removed(
     assert comparable(tmp_path / "with") == comparable(tmp_path / "without")
 
 
-def test_labels_decide_no_pick(copies: tuple[Path, Path], tmp_path: Path) -> None:
+def test_labels_decide_no_pick_of_any_strategy(copies: tuple[Path, Path], tmp_path: Path) -> None:
     source, target = copies
-    names = (*RULES,)
-    simulate(experiment(target, source, strategies=names, seeds=1), tmp_path / "before")
+    before = planned(experiment(target, source, strategies=(*RULES,), seeds=1), tmp_path / "before")
     for label in (target / "labels").iterdir():
         write_png(label, np.eye(40, 36, dtype=np.uint8))
-    simulate(experiment(target, source, strategies=names, seeds=1), tmp_path / "after")
-    before, after = rows(tmp_path / "before"), rows(tmp_path / "after")
-    assert [one.picks for one in before] == [one.picks for one in after]
-    assert [one.dice for one in before] != [one.dice for one in after]
+    after = planned(experiment(target, source, strategies=(*RULES,), seeds=1), tmp_path / "after")
+    assert len(before.jobs) == len(RULES) + 1  # random has two draws
+    assert all(len(set(one.picks)) == len(one.picks) == 3 for one in before.jobs)
+    assert [one.picks for one in before.jobs] == [one.picks for one in after.jobs]
+    assert all(one.training != other.training for one, other in zip(before.jobs, after.jobs, strict=True))
 
 
 def test_the_test_cases_decide_no_pick(copies: tuple[Path, Path], tmp_path: Path) -> None:

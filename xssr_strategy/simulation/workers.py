@@ -40,11 +40,11 @@ def worker_pool(processes: int) -> Iterator[ProcessPoolExecutor]:
 def inherited(threads: int) -> Iterator[None]:
     """Processes started inside inherit the environment and are deaf to Ctrl-C.
 
-    A terminal sends Ctrl-C to all of them; who started them hears it and ends them. Only for the main thread.
+    A terminal sends Ctrl-C to all of them; who started them hears it, if need be when all are started, and ends them.
     """
     wanted = environment(threads)
     before = {name: os.environ.get(name) for name in wanted}
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    heard = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     os.environ.update(wanted)
     try:
         yield
@@ -54,7 +54,7 @@ def inherited(threads: int) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
-        signal.signal(signal.SIGINT, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, heard)
 
 
 def _prepare() -> None:

@@ -34,10 +34,10 @@ scenarios: venv
 	$(BIN)/python -m tests.e2e.xray $(SCENARIO_ARGS)
 	$(BIN)/python -m tests.e2e.hippocampus $(SCENARIO_ARGS)
 
-# A slice of the X-ray experiment in a few minutes; its figures prove nothing, docs/RESULTS.md has those that do.
+# A slice of the X-ray experiment in a few minutes; its figures prove nothing.
 simulate-quick: venv
 	$(BIN)/xssr simulate --source $(XRAYS)/montgomery --target $(XRAYS)/shenzhen --labels lung --budget 5,22 \
-		--strategies medoids,xssr,coreset,random,full --seeds 2 --draws 2 --size 64 --steps 80 --encoder-steps 120 \
+		--strategies xssr,medoids,coreset,random,full --seeds 2 --draws 2 --size 64 --steps 80 --encoder-steps 120 \
 		--out simulations/quick $(SIMULATE_ARGS)
 
 lint: venv

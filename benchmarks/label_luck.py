@@ -35,9 +35,9 @@ from xssr_strategy.workspace import Workspace
 GRID, MASKS = 64, 20  # side of the masks, and their principal components
 
 
-def unexplained(out: Path, target: Path) -> tuple[dict[str, float], dict[str, float]]:
+def unexplained(folder: Path, target: Path) -> tuple[dict[str, float], dict[str, float]]:
     """id -> residual area, and id -> size of the residual mask, of every image of the pool."""
-    workspace = Workspace(workspace_of(out))
+    workspace = Workspace(folder)
     checkpoint = load_encoder(next(workspace.models.glob("encoder-*.safetensors")))
     labels = read_domain(target, "TARGET").labels
     images, vectors = EmbeddingStore(workspace.store).vectors(TARGET, checkpoint.id)
@@ -70,9 +70,9 @@ def adjusted(
     return dice, dice - luck @ slopes, 1.0 - float(np.var(centred - luck @ slopes) / np.var(centred))
 
 
-def main(out: Path, target: Path) -> None:
+def main(out: Path, target: Path, workspace: Path) -> None:
     """Print a row per strategy and budget: points of Dice above random, as found and without label luck."""
-    area, size = unexplained(out, target)
+    area, size = unexplained(workspace, target)
     for budget in sorted({job.job.budget for job in read_results(out)}):
         jobs = [
             job for job in read_results(out) if job.job.budget == budget and job.job.strategy not in (FULL, SOURCE_ONLY)
@@ -107,7 +107,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="folder of a simulation")
     parser.add_argument("target", type=Path, nargs="?", help="its target; by default the folder beside it")
+    parser.add_argument("--workspace", type=Path, help="folder of embeddings.sqlite; by default the one in OUT")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     images = read_facts(arguments.out).images
-    main(arguments.out, arguments.target or Path(next(iter(images.values()))).parents[1])
+    found = arguments.workspace or next(workspace_of(arguments.out).glob("*/embeddings.sqlite")).parent
+    main(arguments.out, arguments.target or Path(next(iter(images.values()))).parents[1], found)

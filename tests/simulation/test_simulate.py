@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ from tests.segmentation.phantoms import write_png
 from tests.simulation.hospitals import POOL, TEST, Inline, comparable, experiment, hospital, planned, rows, simulate
 from xssr_strategy.errors import UserError
 from xssr_strategy.settings import parse_budget
+from xssr_strategy.simulation.domains import read_domain
 from xssr_strategy.simulation.results import read_facts
+from xssr_strategy.simulation.simulate import plan
 from xssr_strategy.simulation.strategies import ABLATIONS, RULES
 
 
@@ -87,6 +90,42 @@ def test_the_test_cases_decide_no_pick(copies: tuple[Path, Path], tmp_path: Path
         write_png(target / "images" / f"{case}.png", np.full((40, 36), 7, dtype=np.uint8))
     simulate(experiment(target, target, strategies=("xssr",), seeds=1), tmp_path / "after")
     assert rows(tmp_path / "before")[0].picks == rows(tmp_path / "after")[0].picks
+
+
+def test_the_encoder_does_not_learn_from_what_the_source_holds_out(copies: tuple[Path, Path], tmp_path: Path) -> None:
+    source, target = copies
+    (source / "test.txt").write_text("scan00\nscan01\n")
+    before = planned(experiment(target, source, strategies=("xssr",), seeds=1), tmp_path / "before")
+    for case in ("scan00", "scan01"):
+        write_png(source / "images" / f"{case}.png", np.full((40, 36), 7, dtype=np.uint8))
+    after = planned(experiment(target, source, strategies=("xssr",), seeds=1), tmp_path / "after")
+    assert before.jobs[0].selection.scores.tolist() == after.jobs[0].selection.scores.tolist()  # type: ignore[union-attr]
+    write_png(source / "images" / "scan02.png", np.full((40, 36), 7, dtype=np.uint8))
+    other = planned(experiment(target, source, strategies=("xssr",), seeds=1), tmp_path / "other")
+    assert before.jobs[0].selection.scores.tolist() != other.jobs[0].selection.scores.tolist()  # type: ignore[union-attr]
+
+
+def test_a_workspace_may_be_shared_by_simulations_with_other_sources(
+    hospitals: tuple[Path, Path], tmp_path: Path
+) -> None:
+    source, target = hospitals
+    alone, shared = [], []
+    for number, other in enumerate((source, None)):
+        what = experiment(target, other, strategies=("xssr",), seeds=1)
+        (tmp_path / f"out{number}").mkdir()
+        alone.append(planned(what, tmp_path / f"alone{number}").jobs[0].selection)
+        common = plan(what, tmp_path / f"out{number}", tmp_path / "common", "xssr simulate", lambda *stage: None)
+        shared.append(common.jobs[0].selection)
+    assert [one.mean_coverage for one in shared] == [one.mean_coverage for one in alone]  # type: ignore[union-attr]
+    assert shared[0].mean_coverage != shared[1].mean_coverage  # type: ignore[union-attr]
+
+
+def test_test_cases_that_are_in_the_pool_are_refused(hospitals: tuple[Path, Path], tmp_path: Path) -> None:
+    source, _ = hospitals  # holds nothing out
+    everything = read_domain(source, "--test")
+    what = experiment(source, None, test=replace(everything, test=frozenset(everything.labels)))
+    with pytest.raises(UserError, match=r"--test .*: scan00 is in the pool of --target too"):
+        simulate(what, tmp_path)
 
 
 def test_what_is_finished_is_not_done_again(hospitals: tuple[Path, Path], tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 A vector has two parts. The *content* is the global average of the map, the usual embedding of an encoder. The *layout*
 keeps where the features are: the map averaged in a grid of at most 4 cells an axis, brought to 256 numbers by a fixed
 Gaussian random projection, which keeps distances (Johnson and Lindenstrauss 1984; Dasgupta and Gupta 2003, doi
-10.1002/rsa.10073). Grid and length are our choice: docs/RESULTS.md says what they were chosen on.
+10.1002/rsa.10073). Grid and length are our choice, made on a part of the pool of one X-ray domain.
 """
 
 from __future__ import annotations

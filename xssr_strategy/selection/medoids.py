@@ -2,9 +2,9 @@
 
 A k-medoids objective, the mean distance of the pool to its nearest pick (Kaufman and Rousseeuw 1987), made small by a
 greedy start and then by swaps until none helps: FastPAM1's exchange of the best pair (Schubert and Rousseeuw 2021,
-doi 10.1016/j.is.2021.101804). The fifth of the pool with the least density, XSSR's term, may not be picked: a network
-that learns from few labels pays for every label that is drawn unlike the others, and such labels are found at unusual
-images; to leave these out costs hardly any coverage. That gate is ours; docs/RESULTS.md says what it was chosen on.
+doi 10.1016/j.is.2021.101804). The fifth of the pool with the least density, XSSR's term, may not be picked: labels
+that are drawn unlike the others are found more often at unusual images. That gate is ours, and nothing here has been
+shown to be better than XSSR.
 
 With density as a gate and coverage as the aim there is nothing to calibrate, and novelty has no part.
 """

@@ -80,13 +80,23 @@ class Experiment:
         """Refuse what cannot be run, before any work is done.
 
         Raises:
-            UserError: no pool, a budget above the pool, or no source where one is needed.
+            UserError: no pool, a test case in the pool, a budget above the pool, or no source where one is needed.
         """
         if not self.target.pool:
             raise UserError(f"--target {self.target.root}: all its images are test cases; shorten its test.txt.")
+        held_out = self.held_out()
+        for image in self.target.pool:
+            if self.target.images[image].resolve() in held_out:
+                raise UserError(
+                    f"--test {self.test.root}: {image} is in the pool of --target too; name it in the test.txt of both."
+                )
         self.check_budgets(len(self.target.pool))
         if SOURCE_ONLY in self.strategies and (self.source is None or not self.source.labels):
             raise UserError("--strategies source-only: needs the labels of a source; name a labelled one by --source.")
+
+    def held_out(self) -> frozenset[Path]:
+        """Files of the test cases, links resolved: nothing may learn from them."""
+        return frozenset(self.test.images[case].resolve() for case in self.test.test)
 
     def check_budgets(self, pool: int) -> None:
         """Refuse a budget above what a seed sees of a pool of this many readable images.

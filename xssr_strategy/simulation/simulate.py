@@ -88,8 +88,9 @@ def run(plan: Plan, out: Path, engine: Engine, progress: Progress, part: tuple[i
     Returns:
         Name -> reason of every job that could not be run.
     """
-    found = {result.training: _outcome(result) for result in read_results(out)}
-    done = {result.job: result.training for result in read_results(out)}
+    results = read_results(out)
+    found = {result.training: _outcome(result) for result in results}
+    done = {result.job: result.training for result in results}
     trainings = list({planned.training.digest: planned.training for planned in plan.jobs}.values())
     mine = trainings[part[0] - 1 :: part[1]]
     waiting: dict[str, list[Planned]] = {training.digest: [] for training in mine}

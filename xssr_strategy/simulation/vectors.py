@@ -16,11 +16,10 @@ from xssr_strategy.embedding.pool import embed_pool
 from xssr_strategy.embedding.readout import content, layout
 from xssr_strategy.embedding.standardise import standardise
 from xssr_strategy.embedding.store import SOURCE, TARGET, EmbeddingStore
-from xssr_strategy.ranking import standardised_vectors
 from xssr_strategy.settings import Settings
 from xssr_strategy.simulation.experiment import Experiment
 from xssr_strategy.simulation.results import Site
-from xssr_strategy.worklist import EMBEDDING, Progress, train
+from xssr_strategy.worklist import EMBEDDING, Progress, images_digest, train
 from xssr_strategy.workspace import Workspace
 
 _TEST = "test"  # domain of the store; for distances in the report alone
@@ -63,19 +62,16 @@ class Embedding:
     """The encoders and vectors of an experiment, kept in a workspace and made where missing.
 
     Args:
-        experiment: whose pool and source; test cases are not looked at.
-        root: folder of the workspace.
+        experiment: whose pool and source; what they hold out and the test cases are not looked at.
+        root: folder of workspaces; encoders that learn from the same images share one.
     """
 
     def __init__(self, experiment: Experiment, root: Path) -> None:
         self._experiment = experiment
-        self._workspace = Workspace(root)
-        self._store = EmbeddingStore(self._workspace.store)
         self._pool = {image: experiment.target.images[image] for image in experiment.target.pool}
-        # An encoder that learns from the target's own folder must not have seen its test cases.
-        source = experiment.source
-        own = source is None or source.root.resolve() == experiment.target.root.resolve()
-        self._source: Mapping[str, Path] = {} if source is None or own else source.images
+        self._source = _learned_from(experiment)
+        self._workspace = Workspace(root / images_digest(self._source or self._pool)[:10])
+        self._store = EmbeddingStore(self._workspace.store)
 
     def make(self, number: int, progress: Progress) -> Embedded:
         """Train encoder ``number`` if it is missing, embed what is new, and give the vectors.
@@ -90,11 +86,11 @@ class Embedding:
 
         embed_pool(self._source, SOURCE, checkpoint, self._store, on_image)
         embed_pool(self._pool, TARGET, checkpoint, self._store, on_image)
-        images, target, source = standardised_vectors(checkpoint.id, self._pool, self._store)
-        _, vectors = self._store.vectors(TARGET, checkpoint.id, self._pool)
+        images, vectors = self._store.vectors(TARGET, checkpoint.id, self._pool)
         _, known = self._store.vectors(SOURCE, checkpoint.id)
+        contents = Space(*standardise(content(vectors), content(known) if len(known) else None))
         layouts = Space(layout(vectors), layout(known) if len(known) else None)
-        return Embedded(tuple(images), Space(target, source), layouts, checkpoint.id)
+        return Embedded(tuple(images), contents, layouts, checkpoint.id)
 
     def set_aside(self) -> dict[str, str]:
         """id -> reason of the images of the pool that cannot be read; no strategy may pick them."""
@@ -143,3 +139,11 @@ class Embedding:
         _, vectors = self._store.vectors(_TEST, checkpoint.id, images)
         _, source = self._store.vectors(SOURCE, checkpoint.id)
         return standardise(content(vectors), content(source))[0]
+
+
+def _learned_from(experiment: Experiment) -> Mapping[str, Path]:
+    """The source without what it holds out and without any test case; empty if it is the target itself, or none."""
+    source, held_out = experiment.source, experiment.held_out()
+    if source is None or source.root.resolve() == experiment.target.root.resolve():
+        return {}
+    return {image: source.images[image] for image in source.pool if source.images[image].resolve() not in held_out}

@@ -10,7 +10,7 @@ import pytest
 
 from tests.images.files import shared_data, write_dicom
 from xssr_strategy.errors import UserError
-from xssr_strategy.images.listing import EXTENSIONS, find_images, fingerprint
+from xssr_strategy.images.listing import EXTENSIONS, content_digest, find_images, fingerprint
 
 
 def touch(path: Path) -> Path:
@@ -126,6 +126,27 @@ def test_fingerprint_of_a_series_and_of_detached_voxels(tmp_path: Path) -> None:
     before = fingerprint(header)
     voxels.write_bytes(b"longer")
     assert fingerprint(header) != before
+
+
+def test_content_digest_knows_a_copy_and_a_change(tmp_path: Path) -> None:
+    path, copy = touch(tmp_path / "a.png"), touch(tmp_path / "elsewhere" / "b.png")
+    os.utime(copy, ns=(1_000, 1_000))
+    assert content_digest(path) == content_digest(copy)
+    copy.write_bytes(b"y")  # of the same size
+    assert content_digest(path) != content_digest(copy)
+    with pytest.raises(UserError, match=r"c\.png: cannot be found"):
+        content_digest(tmp_path / "c.png")
+
+
+def test_content_digest_of_a_series_and_of_detached_voxels(tmp_path: Path) -> None:
+    series = touch(tmp_path / "series/1").parent
+    header, voxels = touch(tmp_path / "a.mhd"), touch(tmp_path / "a.raw")
+    before = content_digest(series), content_digest(header)
+    touch(series / "2")
+    voxels.write_bytes(b"y")
+    after = content_digest(series), content_digest(header)
+    assert before[0] != after[0]
+    assert before[1] != after[1]
 
 
 def test_shared_data_is_listed() -> None:

@@ -143,6 +143,15 @@ def test_what_is_finished_is_not_done_again(hospitals: tuple[Path, Path], tmp_pa
     assert nothing.ran == []
 
 
+def test_a_copy_of_the_data_finds_its_trainings_again(hospitals: tuple[Path, Path], tmp_path: Path) -> None:
+    what = {"strategies": ("xssr", "random"), "seeds": 1}
+    simulate(experiment(hospitals[1], hospitals[0], **what), tmp_path / "out")
+    source, target = (shutil.copytree(of, tmp_path / of.name, copy_function=shutil.copyfile) for of in hospitals)
+    engine = Inline()
+    simulate(experiment(target, source, **what), tmp_path / "out", engine)
+    assert engine.ran == []
+
+
 def test_jobs_with_the_same_picks_and_seed_share_a_training(hospitals: tuple[Path, Path], tmp_path: Path) -> None:
     source, target = hospitals
     engine = Inline()

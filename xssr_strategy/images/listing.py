@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 from xssr_strategy.errors import UserError
 
 logger = logging.getLogger(__name__)
+
+_BLOCK = 1 << 20  # bytes read at once
 
 EXTENSIONS: tuple[str, ...] = (
     ".nii.gz",
@@ -77,16 +80,42 @@ def fingerprint(path: Path) -> str:
         UserError: the file or directory is gone.
     """
     try:
-        if path.is_dir():
-            members = [entry for entry in path.iterdir() if not entry.name.startswith(".") and entry.is_file()]
-        else:
-            voxels = (path.with_suffix(suffix) for suffix in (".raw", ".zraw") if path.suffix.lower() == ".mhd")
-            members = [path, *(file for file in voxels if file.is_file())]
-        stats = [member.stat() for member in members]
+        stats = [member.stat() for member in _members(path)]
     except OSError as error:
-        raise UserError(f"{path}: cannot be found any more; put it back or list the folder again") from error
+        raise _gone(path) from error
     latest = max((stat.st_mtime_ns for stat in stats), default=0)
     return f"{len(stats)}-{sum(stat.st_size for stat in stats)}-{latest}"
+
+
+def content_digest(path: Path) -> str:
+    """SHA-256 of the image's bytes, as hexadecimal digits: the same for a copy, which ``fingerprint`` tells apart.
+
+    Raises:
+        UserError: the file or directory is gone or cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        for member in sorted(_members(path)):
+            of_file = hashlib.sha256()
+            with member.open("rb") as file:
+                while block := file.read(_BLOCK):
+                    of_file.update(block)
+            digest.update(of_file.digest())
+    except OSError as error:
+        raise _gone(path) from error
+    return digest.hexdigest()
+
+
+def _members(path: Path) -> list[Path]:
+    """The files that hold an image."""
+    if path.is_dir():
+        return [entry for entry in path.iterdir() if not entry.name.startswith(".") and entry.is_file()]
+    voxels = (path.with_suffix(suffix) for suffix in (".raw", ".zraw") if path.suffix.lower() == ".mhd")
+    return [path, *(file for file in voxels if file.is_file())]
+
+
+def _gone(path: Path) -> UserError:
+    return UserError(f"{path}: cannot be found any more; put it back or list the folder again")
 
 
 def _walk(folder: Path, recursive: bool) -> Iterator[Path]:

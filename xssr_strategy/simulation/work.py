@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from xssr_strategy.images.listing import fingerprint
+from xssr_strategy.images.listing import content_digest, fingerprint
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.simulation.thumbnails import overlay
 from xssr_strategy.simulation.training import KeptPairs, Scored, score, train
@@ -28,7 +28,7 @@ class Training:
     """What a worker is given; it knows nothing else.
 
     Attributes:
-        digest: of the rest, the files' states included; ``training_of`` makes it.
+        digest: of the rest, by the content of the files, wherever they lie; ``training_of`` makes it.
         pairs: paths ``image`` and ``label`` of what is trained on, sorted.
         cases: id -> paths of every test case.
         preset, labels, steps, seed: as of ``train``.
@@ -71,10 +71,10 @@ def training_of(
     """The training on these pairs, whatever their order.
 
     Raises:
-        UserError: a file is gone.
+        UserError: a file is gone or cannot be read.
     """
     ordered = tuple(sorted(pairs, key=lambda pair: pair["image"]))
-    files = [[_state(pair["image"]), _state(pair["label"])] for pair in (*ordered, *cases.values())]
+    files = [[_content(pair["image"]), _content(pair["label"])] for pair in (*ordered, *cases.values())]
     decides = json.dumps([files, list(cases), asdict(preset), labels, steps, seed, threads], sort_keys=True)
     digest = hashlib.sha256(decides.encode()).hexdigest()[:16]
     return Training(digest, ordered, cases, preset, labels, steps, seed, threads, out / "overlays" / digest)
@@ -121,8 +121,14 @@ def _kept(device: torch.device) -> KeptPairs:
     return KeptPairs(device)
 
 
-def _state(path: str) -> str:
-    return f"{path} {fingerprint(Path(path))}"
+def _content(path: str) -> str:
+    return _read(path, fingerprint(Path(path)))
+
+
+@cache
+def _read(path: str, state: str) -> str:
+    """The digest of a file, read once for each state that it is found in."""
+    return content_digest(Path(path))
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -125,7 +125,7 @@ def test_the_quick_simulation_shows_curves_verdicts_and_thumbnails(quick: Path) 
         assert noted == []
         assert page.locator("#curves .plot img").first.bounding_box()["width"] > 900  # type: ignore[index]
         sentences = page.locator("#verdicts .verdict").all_inner_texts()
-        assert any(text.startswith("medoids with 22 labels: Dice 0.") for text in sentences)
+        assert any(text.startswith("kmeans with 22 labels: Dice 0.") for text in sentences)
         assert any(text.startswith("xssr with 5 labels: Dice 0.") for text in sentences)
         picks = page.locator("#picks img").all()
         assert len(picks) == 4 * 22

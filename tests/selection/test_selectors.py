@@ -10,7 +10,6 @@ from xssr_strategy.selection import (
     CoreSet,
     FacilityLocation,
     KMeans,
-    Medoids,
     ProbCover,
     Random,
     Selector,
@@ -25,13 +24,10 @@ GREEDY = [  # of these a larger budget extends the smaller
     pytest.param(ProbCover(), id="prob-cover"),
     pytest.param(ProbCover(radius=4.0), id="prob-cover-radius"),
     pytest.param(Random(seed=3), id="random"),
-    pytest.param(Medoids(planned=6), id="medoids-planned-6"),
 ]
 SELECTORS = [
     *GREEDY,
     pytest.param(XSSR(), id="xssr"),
-    pytest.param(Medoids(), id="medoids"),
-    pytest.param(Medoids(typical=1.0), id="medoids-of-all"),
     pytest.param(KMeans(seed=3), id="k-means"),
     pytest.param(TypiClust(), id="typi-clust"),
     pytest.param(TypiClust(neighbours=3, max_clusters=4), id="typi-clust-4"),

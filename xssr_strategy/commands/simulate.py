@@ -32,7 +32,7 @@ from xssr_strategy.simulation.slurm import write_array_script
 from xssr_strategy.simulation.statistics import verdicts
 from xssr_strategy.simulation.strategies import parse_strategies
 
-_STRATEGIES = "xssr,medoids,coreset,typiclust,kmeans,random,full"
+_STRATEGIES = "xssr,kmeans,coreset,typiclust,random,full"
 _SHOWN = 10  # reasons and sentences of one kind that the terminal shows
 
 

@@ -13,7 +13,6 @@ from xssr_strategy.selection.facility_location import FacilityLocation
 from xssr_strategy.selection.greedy import Rule
 from xssr_strategy.selection.incremental import Candidate, NextPick
 from xssr_strategy.selection.k_means import KMeans
-from xssr_strategy.selection.medoids import Medoids
 from xssr_strategy.selection.prob_cover import ProbCover
 from xssr_strategy.selection.random import Random
 from xssr_strategy.selection.typi_clust import TypiClust
@@ -26,7 +25,6 @@ __all__ = [
     "CoreSet",
     "FacilityLocation",
     "KMeans",
-    "Medoids",
     "NextPick",
     "ProbCover",
     "Random",

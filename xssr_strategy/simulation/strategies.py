@@ -13,7 +13,6 @@ from xssr_strategy.selection import (
     CoreSet,
     FacilityLocation,
     KMeans,
-    Medoids,
     ProbCover,
     Random,
     Selector,
@@ -57,16 +56,13 @@ ABLATIONS: Mapping[str, Rule] = {
 """XSSR with one choice changed; the group ``ablations``."""
 
 CROSSED: Mapping[str, Rule] = {
-    "medoids:all": Rule(lambda seed: Medoids(typical=1.0), "layout"),
-    "medoids:content": Rule(lambda seed: Medoids()),
     "xssr:layout": Rule(lambda seed: XSSR(), "layout"),
     "kmeans:layout": Rule(lambda seed: KMeans(seed), "layout"),
     "coreset:layout": Rule(lambda seed: CoreSet(), "layout"),
 }
-"""What the gate and the vectors contribute; the group ``crossed``."""
+"""What the vectors contribute; the group ``crossed``."""
 
 RULES: Mapping[str, Rule] = {
-    "medoids": Rule(lambda seed: Medoids(), "layout"),
     "xssr": Rule(lambda seed: XSSR()),
     "coreset": Rule(lambda seed: CoreSet()),
     "typiclust": Rule(lambda seed: TypiClust(seed=seed)),

@@ -1,0 +1,38 @@
+"""A simulation's table and verdicts in Markdown, as docs/RESULTS.md holds them.
+
+python -m benchmarks.results simulations/montgomery-shenzhen
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from xssr_strategy.simulation.report_numbers import needed_words, numbers_of, result_rows
+from xssr_strategy.simulation.results import read_facts, read_results
+
+COLUMNS = ("strategy", "labels", "Dice", "HD95", "% of full", "points above random [95 %]", "seeds", "draws")
+
+
+def main(out: Path) -> None:
+    """Print the command, the table, the default's verdicts in Dice, and what the trainings took."""
+    facts, results = read_facts(out), read_results(out)
+    numbers = numbers_of(facts, results)
+    print(f"    {facts.command}\n")
+    for row in (COLUMNS, ("---", *["---:"] * (len(COLUMNS) - 1)), *result_rows(numbers)):
+        print("| " + " | ".join(row) + " |")
+    print()
+    for one in numbers.comparisons:
+        if one.strategy == numbers.lead and one.metric == "dice":
+            print(f"- {one.sentence}")
+    print("\nLabels for 99 % of full data: " + "; ".join(needed_words(numbers)) + ".")
+    seconds = {result.training: result.seconds for result in results if result.seconds}
+    print(
+        f"{len(results)} jobs, {len(seconds)} trainings, {sum(seconds.values()) / 3600:.1f} hours of them one by one."
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path, help="folder of a simulation")
+    main(parser.parse_args().out)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 
@@ -37,3 +39,18 @@ def test_commands_run_or_say_what_to_do_without_monai_label(tmp_path, arguments,
     assert result.returncode == status, result.stdout + result.stderr
     assert printed in result.stdout
     assert "Traceback" not in result.stderr
+
+
+def test_a_full_disk_ends_in_a_sentence_and_other_faults_are_not_hidden(monkeypatch, capsys) -> None:
+    faults = [OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "out/jobs/a.json"), OSError(errno.EIO, "broken")]
+
+    def fail(*_: object) -> int:
+        raise faults.pop(0)
+
+    monkeypatch.setattr("xssr_strategy.commands.doctor.examine", fail)
+    assert main(["doctor"]) == 2
+    assert capsys.readouterr().out == (
+        "xssr: out/jobs/a.json: No space left on device; make room and run again: what is finished is kept.\n"
+    )
+    with pytest.raises(OSError, match="broken"):
+        main(["doctor"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
 import os
 import sys
@@ -12,6 +13,8 @@ from rich.console import Console
 
 from xssr_strategy import __version__
 from xssr_strategy.errors import UserError
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -26,6 +29,13 @@ def main(argv: list[str] | None = None) -> int:
         return _run(words, console)
     except UserError as error:
         console.print(f"xssr: {error}", style="bold red", highlight=False, markup=False, soft_wrap=True)
+        return 2
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        where = error.filename or "the disk"
+        sentence = f"xssr: {where}: {error.strerror}; make room and run again: what is finished is kept."
+        console.print(sentence, style="bold red", highlight=False, markup=False, soft_wrap=True)
         return 2
     except KeyboardInterrupt:
         console.print("Stopped.")

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from tests.segmentation.phantoms import write_png
 from tests.simulation.hospitals import TEST, experiment, hospital, rows, simulate
@@ -58,6 +59,16 @@ def found(finished: Iterable[Finished]) -> dict[str, str]:
         training.digest: repr(replace(outcome, seconds=0.0) if isinstance(outcome, Outcome) else outcome)
         for training, outcome in finished
     }
+
+
+def test_a_gpu_that_is_too_small_is_a_reason(trainings: list[Training], monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_large(_: Training) -> Outcome:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(engines, "run_training", too_large)
+    assert (
+        attempt(trainings[0]) == "the GPU's memory does not suffice; run again with a smaller --size or fewer --jobs."
+    )
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

@@ -70,6 +70,7 @@ def examine() -> list[Finding]:
             "only for the viewer tests: apt-get install chromium",
         ),
         _orthanc(),
+        _package("Ray", "ray", "only for xssr simulate --ray: pip install 'xssr-strategy[ray]'"),
     ]
 
 
@@ -80,7 +81,7 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _package(part: str, package: str, remedy: str, needed: bool) -> Finding:
+def _package(part: str, package: str, remedy: str, needed: bool = False) -> Finding:
     version = _version(package)
     return Finding(part, version is not None, version or "", remedy, needed)
 

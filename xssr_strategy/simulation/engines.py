@@ -10,6 +10,8 @@ from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
+import torch
+
 from xssr_strategy.errors import UserError
 from xssr_strategy.simulation.work import Outcome, Training, run_training
 from xssr_strategy.simulation.workers import environment, inherited, worker_pool
@@ -81,11 +83,13 @@ def run_on_ray(trainings: Sequence[Training], address: str) -> Generator[Finishe
 
 
 def attempt(training: Training) -> Outcome | str:
-    """Run a training; the reason, if an image or label of it cannot be used."""
+    """Run a training; the reason, if an image or label of it cannot be used or the GPU is too small."""
     try:
         return run_training(training)
     except UserError as error:
         return str(error)
+    except torch.cuda.OutOfMemoryError:
+        return "the GPU's memory does not suffice; run again with a smaller --size or fewer --jobs."
 
 
 def _ask(address: str) -> None:

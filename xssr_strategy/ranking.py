@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from xssr_strategy.embedding.readout import content
 from xssr_strategy.embedding.standardise import standardise
 from xssr_strategy.embedding.store import SOURCE, TARGET, EmbeddingStore
 from xssr_strategy.selection import XSSR, Advice, Rule, advise, coverage_curve
@@ -200,10 +199,10 @@ def _write_terms(store: EmbeddingStore, terms: PoolTerms) -> None:
 def standardised_vectors(
     encoder: str, target: Collection[str], store: EmbeddingStore
 ) -> tuple[list[str], NDArray[np.float64], NDArray[np.float64] | None]:
-    """The embedded images of ``target``, sorted, their content (N, D), and that of the source (M, D), if any."""
+    """The embedded images of ``target``, sorted, their vectors (N, D), and those of the source (M, D), if any."""
     images, vectors = store.vectors(TARGET, encoder, target)
     _, known = store.vectors(SOURCE, encoder)
-    return images, *standardise(content(vectors), content(known) if len(known) else None)
+    return images, *standardise(vectors, known if len(known) else None)
 
 
 def reason(pick: RankedImage, ranking: Ranking) -> str:

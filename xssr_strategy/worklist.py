@@ -24,7 +24,6 @@ from xssr_strategy.embedding.checkpoint import EncoderCheckpoint, load_encoder, 
 from xssr_strategy.embedding.encoder import MaskedAutoencoder
 from xssr_strategy.embedding.inputs import training_inputs
 from xssr_strategy.embedding.pool import EmbeddingReport, embed_pool
-from xssr_strategy.embedding.readout import content
 from xssr_strategy.embedding.store import SOURCE, TARGET, EmbeddingStore
 from xssr_strategy.embedding.training import COLLAPSED, TrainingSettings, encode_all, mean_cosine, train_encoder
 from xssr_strategy.errors import UserError
@@ -174,7 +173,7 @@ def train(
         loss = train_encoder(
             encoder, inputs, training, state, facts["images"], lambda step, steps: progress(TRAINING, step, steps)
         )
-        cosine = mean_cosine(content(encode_all(encoder, inputs[:200])))
+        cosine = mean_cosine(encode_all(encoder, inputs[:200]))
         if cosine > COLLAPSED and len(inputs) > 1:
             logger.warning(
                 "The embedding has collapsed or nearly so (mean pairwise cosine %.4f, above %.2f): it may tell images "

@@ -20,7 +20,6 @@ from xssr_strategy.demo.annotator import Annotator
 from xssr_strategy.demo.picture import DemoResult, draw
 from xssr_strategy.demo.play import Played, in_order, play
 from xssr_strategy.demo.server import Server, free_port
-from xssr_strategy.embedding.readout import content
 from xssr_strategy.embedding.standardise import standardise
 from xssr_strategy.embedding.store import SOURCE, TARGET, EmbeddingStore
 from xssr_strategy.errors import UserError
@@ -146,7 +145,7 @@ def _result(studies: Path, kinds: dict[str, Any], xssr: Played, at_random: Playe
     ranking = read_ranking(store)
     assert ranking is not None
     images, vectors = store.vectors(TARGET, ranking.encoder)
-    target, source = standardise(content(vectors), content(store.vectors(SOURCE, ranking.encoder)[1]))
+    target, source = standardise(vectors, store.vectors(SOURCE, ranking.encoder)[1])
     assert source is not None
     arms = _named(xssr, at_random)
     return DemoResult(

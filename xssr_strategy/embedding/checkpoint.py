@@ -17,7 +17,7 @@ from xssr_strategy.embedding.encoder import Encoder
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import Preset
 
-_FORMAT = 2  # 1 had vectors of content alone
+_FORMAT = 3  # 2 went with longer vectors
 
 
 @dataclass(frozen=True)

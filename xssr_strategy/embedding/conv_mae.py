@@ -19,20 +19,20 @@ class ConvMAE(MaskedAutoencoder):
     """Residual stages that halve the side, a light decoder that doubles it again.
 
     Hidden patches are set to mid-grey, encoded by ordinary convolutions and reconstructed; the loss
-    is taken on hidden pixels only. Vectors are read out of the last feature maps. The paper names a
-    convolutional MAE but not its layers: widths and depth are our choice.
+    is taken on hidden pixels only. The embedding is the global average of the last feature map. The
+    paper names a convolutional MAE but not its layers: widths and depth are our choice.
 
     Args:
         spatial_dims: 2 or 3.
         in_channels: image channels.
-        channels: feature maps per stage; vectors are read out of the last.
+        channels: feature maps per stage; the last is the dimension of the embedding.
         patch: side of a hidden patch in pixels; the image side must be a multiple of it.
     """
 
     def __init__(self, spatial_dims: int, in_channels: int, channels: tuple[int, ...], patch: int) -> None:
         super().__init__()
         self.patch = patch
-        self.maps = channels[-1]
+        self.dim = channels[-1]
         widths = (in_channels, *channels)
         self.encoder = nn.Sequential(
             *(
@@ -50,9 +50,9 @@ class ConvMAE(MaskedAutoencoder):
             SubpixelUpsample(spatial_dims, upwards[-1], in_channels, scale_factor=4, apply_pad_pool=False),
         )
 
-    def features(self, images: Tensor) -> Tensor:
-        features: Tensor = self.encoder(normalised(images))
-        return features
+    def encode(self, images: Tensor) -> Tensor:
+        features = self.encoder(normalised(images))
+        return features.flatten(start_dim=2).mean(dim=2)
 
     def masked_loss(self, images: Tensor, mask_ratio: float) -> Tensor:
         target = normalised(images)

@@ -8,31 +8,18 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from xssr_strategy.embedding.readout import LAYOUT, read_out
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import Preset
 
 
 class Encoder(nn.Module, ABC):
-    """Maps a batch of images (B, C, size, ...) in [0, 1] to vectors (B, ``dim``).
+    """Maps a batch of images (B, C, size, ...) in [0, 1] to vectors (B, ``dim``)."""
 
-    A subclass says what its feature maps are, and how many; the vectors are read out of them alike.
-    """
-
-    maps: int
-
-    @property
-    def dim(self) -> int:
-        """Length of a vector: content and layout (:mod:`xssr_strategy.embedding.readout`)."""
-        return self.maps + LAYOUT
+    dim: int
 
     @abstractmethod
-    def features(self, images: Tensor) -> Tensor:
-        """(B, C, size, ...) -> (B, maps, *grid), without augmentation or masking."""
-
     def encode(self, images: Tensor) -> Tensor:
         """(B, C, size, ...) -> (B, dim), without augmentation or masking."""
-        return read_out(self.features(images))
 
 
 class MaskedAutoencoder(Encoder):

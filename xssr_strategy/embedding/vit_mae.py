@@ -10,24 +10,23 @@ from xssr_strategy.images.preset import Preset
 
 
 class VitMAE(MaskedAutoencoder):
-    """``MaskedAutoEncoderViT`` with a loss and feature maps; far smaller than the paper's ViT-L.
+    """``MaskedAutoEncoderViT`` with a loss and an ``encode``; far smaller than the paper's ViT-L.
 
     Width 192, 6 layers and 6 heads (our choice) suit the hundred or so images of a source domain.
-    The feature maps are the patch tokens after the last block, each in its place.
+    The embedding is the mean of the patch tokens after the last block.
     """
 
     def __init__(self, spatial_dims: int, in_channels: int, size: int, patch: int) -> None:
         super().__init__()
         self.patch = patch
-        self.maps = 192
-        self.grid = (size // patch,) * spatial_dims
+        self.dim = 192
         self.network = MaskedAutoEncoderViT(
             in_channels=in_channels,
             img_size=size,
             patch_size=patch,
             spatial_dims=spatial_dims,
-            hidden_size=self.maps,
-            mlp_dim=4 * self.maps,
+            hidden_size=self.dim,
+            mlp_dim=4 * self.dim,
             num_layers=6,
             num_heads=6,
             decoder_hidden_size=96,
@@ -36,9 +35,9 @@ class VitMAE(MaskedAutoencoder):
             decoder_num_heads=6,
         )
 
-    def features(self, images: Tensor) -> Tensor:
-        tokens = self.network.blocks(self.network.patch_embedding(normalised(images)))
-        return tokens.transpose(1, 2).unflatten(2, self.grid)
+    def encode(self, images: Tensor) -> Tensor:
+        tokens = self.network.patch_embedding(normalised(images))
+        return self.network.blocks(tokens).mean(dim=1)
 
     def masked_loss(self, images: Tensor, mask_ratio: float) -> Tensor:
         target = self._patches(normalised(images))

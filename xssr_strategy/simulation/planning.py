@@ -80,9 +80,7 @@ def plan_jobs(experiment: Experiment, embedded: list[Embedded], out: Path) -> tu
             whole = protocol.share == 1.0
             key = (job.strategy, job.budget, draws, job.seed % len(embedded) if whole else job.seed)
             if key not in known:
-                rule = RULES[job.strategy]
-                space = seen.content if rule.space == "content" else seen.layout
-                known[key] = rule.selector(draws).select(space.target, job.budget, space.source)
+                known[key] = RULES[job.strategy](draws).select(seen.target, job.budget, seen.source)
             selection = known[key]
         picks = seen.images if selection is None else tuple(seen.images[row] for row in selection.indices)
         try:

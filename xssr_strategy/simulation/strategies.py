@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Literal
 
 from xssr_strategy.errors import UserError
 from xssr_strategy.selection import (
@@ -29,52 +27,33 @@ RANDOM = "random"
 """Has draws of its own, each trained with every seed."""
 
 
-@dataclass(frozen=True)
-class Rule:
-    """How a strategy selects.
-
-    Attributes:
-        selector: the selector of a seed. The seed is that of the job, so that a rule that draws is judged by several
-            draws.
-        space: which part of the vectors it sees: the standardised content, or the layout as it is.
-    """
-
-    selector: Callable[[int], Selector]
-    space: Literal["content", "layout"] = "content"
-
+Rule = Callable[[int], Selector]
+"""The selector of a seed. The seed is that of the job, so that a rule that draws is judged by several draws."""
 
 ABLATIONS: Mapping[str, Rule] = {
-    "xssr:no-density": Rule(lambda seed: XSSR(without=["density"])),
-    "xssr:no-novelty": Rule(lambda seed: XSSR(without=["novelty"])),
-    "xssr:no-diversity": Rule(lambda seed: XSSR(without=["diversity"])),
-    "xssr:alpha-0": Rule(lambda seed: XSSR(alpha=0.0)),
-    "xssr:alpha-0.5": Rule(lambda seed: XSSR(alpha=0.5)),
-    "xssr:alpha-0.9": Rule(lambda seed: XSSR(alpha=0.9)),
-    "xssr:sum": Rule(lambda seed: XSSR(combination="sum")),
-    "xssr:union": Rule(lambda seed: XSSR(coverage="union")),
+    "xssr:no-density": lambda seed: XSSR(without=["density"]),
+    "xssr:no-novelty": lambda seed: XSSR(without=["novelty"]),
+    "xssr:no-diversity": lambda seed: XSSR(without=["diversity"]),
+    "xssr:alpha-0": lambda seed: XSSR(alpha=0.0),
+    "xssr:alpha-0.5": lambda seed: XSSR(alpha=0.5),
+    "xssr:alpha-0.9": lambda seed: XSSR(alpha=0.9),
+    "xssr:sum": lambda seed: XSSR(combination="sum"),
+    "xssr:union": lambda seed: XSSR(coverage="union"),
 }
 """XSSR with one choice changed; the group ``ablations``."""
 
-CROSSED: Mapping[str, Rule] = {
-    "xssr:layout": Rule(lambda seed: XSSR(), "layout"),
-    "kmeans:layout": Rule(lambda seed: KMeans(seed), "layout"),
-    "coreset:layout": Rule(lambda seed: CoreSet(), "layout"),
-}
-"""What the vectors contribute; the group ``crossed``."""
-
 RULES: Mapping[str, Rule] = {
-    "xssr": Rule(lambda seed: XSSR()),
-    "coreset": Rule(lambda seed: CoreSet()),
-    "typiclust": Rule(lambda seed: TypiClust(seed=seed)),
-    "kmeans": Rule(lambda seed: KMeans(seed)),
-    "facility-location": Rule(lambda seed: FacilityLocation()),
-    "prob-cover": Rule(lambda seed: ProbCover(seed=seed)),
-    RANDOM: Rule(lambda seed: Random(seed)),
+    "xssr": lambda seed: XSSR(),
+    "coreset": lambda seed: CoreSet(),
+    "typiclust": lambda seed: TypiClust(seed=seed),
+    "kmeans": lambda seed: KMeans(seed),
+    "facility-location": lambda seed: FacilityLocation(),
+    "prob-cover": lambda seed: ProbCover(seed=seed),
+    RANDOM: lambda seed: Random(seed),
     **ABLATIONS,
-    **CROSSED,
 }
 
-GROUPS: Mapping[str, tuple[str, ...]] = {"ablations": tuple(ABLATIONS), "crossed": tuple(CROSSED)}
+GROUPS: Mapping[str, tuple[str, ...]] = {"ablations": tuple(ABLATIONS)}
 
 
 def parse_strategies(text: str) -> tuple[str, ...]:

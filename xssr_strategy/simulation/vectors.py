@@ -13,9 +13,9 @@ from scipy.spatial import KDTree
 
 from xssr_strategy.embedding.checkpoint import EncoderCheckpoint, load_encoder
 from xssr_strategy.embedding.pool import embed_pool
-from xssr_strategy.embedding.readout import content, layout
 from xssr_strategy.embedding.standardise import standardise
 from xssr_strategy.embedding.store import SOURCE, TARGET, EmbeddingStore
+from xssr_strategy.ranking import standardised_vectors
 from xssr_strategy.settings import Settings
 from xssr_strategy.simulation.experiment import Experiment
 from xssr_strategy.simulation.results import Site
@@ -26,27 +26,19 @@ _TEST = "test"  # domain of the store; for distances in the report alone
 
 
 @dataclass(frozen=True)
-class Space:
-    """Vectors of the pool (N, D) and of the source (M, D), or None without one."""
-
-    target: NDArray[np.floating]
-    source: NDArray[np.floating] | None
-
-
-@dataclass(frozen=True)
 class Embedded:
     """The pool as one encoder sees it.
 
     Attributes:
         images: ids of the pool that could be read, sorted.
-        content: standardised, in the order of ``images``.
-        layout: as read out of the encoder.
+        target: (N, D) standardised vectors, in the order of ``images``.
+        source: (M, D) those of the source, or None without one.
         encoder: id of the checkpoint.
     """
 
     images: tuple[str, ...]
-    content: Space
-    layout: Space
+    target: NDArray[np.float64]
+    source: NDArray[np.float64] | None
     encoder: str
 
     def part(self, count: int, seed: int) -> Embedded:
@@ -54,8 +46,7 @@ class Embedded:
         if count == len(self.images):
             return self
         rows = np.sort(np.random.default_rng([seed, 1]).permutation(len(self.images))[:count])
-        content, layout = (replace(space, target=space.target[rows]) for space in (self.content, self.layout))
-        return Embedded(tuple(self.images[row] for row in rows), content, layout, self.encoder)
+        return replace(self, images=tuple(self.images[row] for row in rows), target=self.target[rows])
 
 
 class Embedding:
@@ -86,11 +77,8 @@ class Embedding:
 
         embed_pool(self._source, SOURCE, checkpoint, self._store, on_image)
         embed_pool(self._pool, TARGET, checkpoint, self._store, on_image)
-        images, vectors = self._store.vectors(TARGET, checkpoint.id, self._pool)
-        _, known = self._store.vectors(SOURCE, checkpoint.id)
-        contents = Space(*standardise(content(vectors), content(known) if len(known) else None))
-        layouts = Space(layout(vectors), layout(known) if len(known) else None)
-        return Embedded(tuple(images), contents, layouts, checkpoint.id)
+        images, target, source = standardised_vectors(checkpoint.id, self._pool, self._store)
+        return Embedded(tuple(images), target, source, checkpoint.id)
 
     def set_aside(self) -> dict[str, str]:
         """id -> reason of the images of the pool that cannot be read; no strategy may pick them."""
@@ -110,11 +98,11 @@ class Embedding:
         for name in sorted(pool.keys() | test.keys()):
             inside, held_out = pool.get(name, []), test.get(name, [])
             distance = None
-            if embedded.content.source is not None:
-                vectors = embedded.content.target[[row[image] for image in inside]]
+            if embedded.source is not None:
+                vectors = embedded.target[[row[image] for image in inside]]
                 if not inside:
                     vectors = self._test_vectors(held_out, embedded)
-                distance = float(KDTree(embedded.content.source).query(vectors)[0].mean())
+                distance = float(KDTree(embedded.source).query(vectors)[0].mean())
             sites.append(Site(name, tuple(inside), tuple(held_out), distance))
         return sites
 
@@ -138,7 +126,7 @@ class Embedding:
         embed_pool(images, _TEST, checkpoint, self._store)
         _, vectors = self._store.vectors(_TEST, checkpoint.id, images)
         _, source = self._store.vectors(SOURCE, checkpoint.id)
-        return standardise(content(vectors), content(source))[0]
+        return standardise(vectors, source)[0]
 
 
 def _learned_from(experiment: Experiment) -> Mapping[str, Path]:

@@ -12,7 +12,6 @@ from fastapi import HTTPException
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.strategy import Strategy
 
-from xssr_strategy.embedding.readout import content
 from xssr_strategy.embedding.standardise import standardise
 from xssr_strategy.embedding.store import SOURCE, TARGET
 from xssr_strategy.ranking import Ranking, reason
@@ -202,7 +201,7 @@ class SelectorStrategy(_PoolStrategy):
             return self._at_random(waiting, datastore, self._not_ranked_yet(datastore))
         assert encoder is not None
         _, known = self._project.store.vectors(SOURCE, encoder)
-        target, source = standardise(content(vectors), content(known) if len(known) else None)
+        target, source = standardise(vectors, known if len(known) else None)
         selection = self._selector.select(target, 1, source, np.asarray(closed, dtype=int))
         state = self._project.state(datastore)
         return {

@@ -30,6 +30,11 @@ def words(out: str, *more: str) -> list[str]:
     ]
 
 
+def _hears_ctrl_c() -> None:
+    """What a shell starts in the background is deaf to it, and so would be what these tests start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Run:
     """``xssr`` in a process group of its own, as a terminal starts it; its output in a file."""
 
@@ -42,6 +47,7 @@ class Run:
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=_hears_ctrl_c,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
             )
         self.pid = self._process.pid

@@ -19,8 +19,8 @@ from xssr_strategy.embedding.checkpoint import EncoderCheckpoint
 from xssr_strategy.embedding.pool import embed_pool
 from xssr_strategy.embedding.store import TARGET, EmbeddingStore
 from xssr_strategy.images.listing import find_images
+from xssr_strategy.images.preprocessing import encoder_input
 from xssr_strategy.images.preset import PRESETS
-from xssr_strategy.images.reading import encoder_input
 
 _REPEATS = 5
 _BATCH = 16

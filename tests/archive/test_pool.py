@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import sqlite3
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -18,12 +13,9 @@ from urllib3.exceptions import ReadTimeoutError
 
 from tests.dicom_series import WrittenSeries, write_phantom
 from tests.orthanc import Orthanc
-from xssr_strategy.archive import labels
-from xssr_strategy.archive.client import Archive, ArchiveDown, ArchiveError, Series
-from xssr_strategy.archive.labels import LabelledSeries
+from xssr_strategy.archive.client import Archive, ArchiveDown, Series
 from xssr_strategy.archive.pool import MAX_AGE, ArchivePool, SeriesOf
 from xssr_strategy.archive.query import Query
-from xssr_strategy.database import open_database
 from xssr_strategy.errors import UserError
 
 pytestmark = pytest.mark.e2e
@@ -172,76 +164,6 @@ def test_an_unknown_keyword_is_refused_because_an_archive_would_pass_over_it(arc
         ArchivePool(archive.url, {"Modalty": "CT"})
 
 
-@pytest.mark.parametrize("text", ["ftp://host/x", "?", "http://host/dicom-web?Modality", "folder?Modality=CT", ""])
-def test_what_is_no_query(text) -> None:
-    with pytest.raises(ValueError, match="no query"):
-        Query.parse(text)
-
-
-def test_a_query_is_written_as_it_is_read() -> None:
-    query = Query.parse("http://host/dicom-web/?StationName=A%20B&Modality=CT")
-    assert query.matching() == {"Modality": "CT", "StationName": "A B"}
-    assert str(query) == "http://host/dicom-web?Modality=CT&StationName=A B"
-    assert query.at("http://other") is query
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "kind", "sentence"),
-    [
-        (401, b"", ArchiveDown, "refuses access .*MONAI_LABEL_DICOMWEB_USERNAME"),
-        (500, b"oops", ArchiveError, "failed at searching series .status 500"),
-        (200, b"<html>It works!</html>", ArchiveDown, "does not answer as a DICOMweb service"),
-    ],
-)
-def test_answers_that_are_none_become_a_sentence(status, body, kind, sentence) -> None:
-    with answering(body, status) as url, pytest.raises(kind, match=sentence) as caught:
-        Archive(url).search({"Modality": "CT"})
-    assert len(str(caught.value).splitlines()) == 1
-
-
-@contextmanager
-def answering(body: bytes, status: int = 200) -> Iterator[str]:
-    """URL of a server that answers everything so."""
-
-    class Same(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None: ...
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Same) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/dicom-web"
-        server.shutdown()
-
-
-def test_a_uid_that_would_lead_out_of_the_cache_is_no_series() -> None:
-    uids = ["../../escaped", "..", "1.2/3", "", "1..2", "1.2.3"]
-    answer = [{"0020000E": {"Value": [uid]}, "0020000D": {"Value": ["1.2"]}, "00100020": None} for uid in uids]
-    with answering(json.dumps(answer).encode()) as url:
-        assert [series.uid for series in Archive(url).search({})] == ["1.2.3"]
-
-
-def test_an_archive_that_hangs_is_given_up() -> None:
-    class Hanging(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            time.sleep(3)
-
-        def log_message(self, *_: object) -> None: ...
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Hanging) as server:
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            with pytest.raises(ArchiveDown, match="does not answer"):
-                Archive(f"http://127.0.0.1:{server.server_port}/dicom-web", patience=0.3).search({})
-        finally:
-            server.shutdown()
-
-
 def test_a_portioned_answer_is_read_to_its_end(archive, series, monkeypatch) -> None:
     asked: list[int | None] = []
     client = Archive(archive.url)
@@ -314,82 +236,3 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_done(archive, serie
     with pytest.raises(ArchiveDown, match=r"cannot be written \(No space left on device\): make room"):
         pool.fetch()
     assert list(pool.cache.root.iterdir()) == []
-
-
-def test_a_password_in_the_address_is_refused_and_not_repeated() -> None:
-    with pytest.raises(UserError, match="MONAI_LABEL_DICOMWEB_PASSWORD, not into the address") as caught:
-        Archive("http://alice:s3cret@127.0.0.1:1/dicom-web")
-    assert "s3cret" not in str(caught.value)
-
-
-class Answers:
-    """An archive of segmentations, each with what its metadata say."""
-
-    url = "http://archive"
-
-    def __init__(self, **images: str | None) -> None:
-        self.images, self.asked = images, list[str]()
-
-    def search(self, filters: object) -> list[Series]:
-        return [Series(uid, "1.1", "SEG") for uid in self.images]
-
-    def metadata(self, series: Series) -> list[dict]:
-        self.asked.append(series.uid)
-        image = self.images[series.uid]
-        if image is None:
-            return []
-        return [{"00081115": {"Value": [{"0020000E": {"Value": [image]}}]}, "00080023": {"Value": ["20200101"]}}]
-
-
-@pytest.fixture
-def db(tmp_path) -> sqlite3.Connection:
-    return open_database(tmp_path / "labels.sqlite", labels.SCHEMA, 1, "a test", "nothing")
-
-
-def test_what_a_segmentation_segments_is_asked_once_but_not_given_up(db) -> None:
-    archive = Answers(a="1.5", b=None)
-    known = LabelledSeries(archive, db)
-    known.renew()
-    known.renew()
-    assert archive.asked == ["a", "b", "b"]  # b was still being stored: its metadata are empty
-    assert set(known.images()) == {"1.5"}
-    archive.images["b"] = "1.6"
-    known.renew()
-    assert set(known.images()) == {"1.5", "1.6"}
-    assert set(LabelledSeries(archive, db).images()) == {"1.5", "1.6"}  # after a restart, without a question
-
-
-def test_the_newest_label_counts_whatever_the_clocks_of_others_say(db) -> None:
-    now = [1000.0]
-    archive = Answers(a="1.5")
-    known = LabelledSeries(archive, db, clock=lambda: now[0])
-    known.submitted("1.5", "mine", "1.1", "19990101")
-    now[0] += 1
-    known.renew()
-    assert known.segmentation("1.5").uid == "a"
-    now[0] += 1
-    known.submitted("1.5", "again", "1.1", "19990102")
-    assert known.segmentation("1.5").uid == "again"
-
-
-def test_a_deleted_segmentation_is_forgotten_once_the_archive_had_time_to_list_it(db) -> None:
-    now = [1000.0]
-    known = LabelledSeries(Answers(), db, clock=lambda: now[0])
-    known.submitted("1.5", "mine", "1.1", "20260101")
-    known.renew()
-    assert set(known.images()) == {"1.5"}  # acknowledged a moment ago
-    now[0] += 3600
-    known.renew()
-    assert set(known.images()) == set()
-
-
-def test_an_empty_label_stays_until_it_is_taken_back(db) -> None:
-    now = [1000.0]
-    known = LabelledSeries(Answers(), db, clock=lambda: now[0])
-    known.submitted_empty("1.5", "20260101")
-    now[0] += 3600
-    known.renew()
-    assert set(known.images()) == {"1.5"}
-    assert known.forget_empty("1.5")
-    assert not known.forget_empty("1.5")
-    assert set(known.images()) == set()

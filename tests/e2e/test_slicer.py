@@ -21,8 +21,9 @@ from tests.data import HIPPOCAMPUS, SHENZHEN, held_out, need
 from tests.e2e.harness import copy_pool, start_server
 from tests.e2e.slicer import Refused, Slicer, read_volume, stack
 from xssr_strategy.demo.server import Server
+from xssr_strategy.images.preprocessing import conform
 from xssr_strategy.images.preset import PRESETS
-from xssr_strategy.images.reading import conform, read_image
+from xssr_strategy.images.reading import read_image
 from xssr_strategy.segmentation.labels import read_label
 
 pytestmark = pytest.mark.e2e

@@ -18,8 +18,8 @@ from xssr_strategy.embedding.pool import embed_pool
 from xssr_strategy.embedding.standardise import standardise
 from xssr_strategy.embedding.store import TARGET, EmbeddingStore
 from xssr_strategy.images.listing import find_images
+from xssr_strategy.images.preprocessing import encoder_input
 from xssr_strategy.images.preset import PRESETS
-from xssr_strategy.images.reading import encoder_input
 
 PRESET = replace(PRESETS["xray"], encoder_size=32, encoder_patch=8, encoder_channels=(8, 16))
 

@@ -16,7 +16,8 @@ from PIL import Image
 from tests.images.files import ramp, shared_data, write_dicom, write_itk, write_series
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import find_images
-from xssr_strategy.images.reading import UnreadableImage, read_image, spacing_of
+from xssr_strategy.images.preprocessing import spacing_of
+from xssr_strategy.images.reading import UnreadableImage, read_image
 
 
 def write_nifti(path: Path, array: np.ndarray, affine: np.ndarray | None = None) -> Path:

@@ -12,8 +12,9 @@ from PIL import Image
 from tests.images.files import write_series
 from tests.segmentation.phantoms import AFFINES, oblique, write_itk, write_nifti, write_png
 from xssr_strategy.errors import UserError
+from xssr_strategy.images.preprocessing import conform
 from xssr_strategy.images.preset import PRESETS
-from xssr_strategy.images.reading import conform, read_image
+from xssr_strategy.images.reading import read_image
 from xssr_strategy.segmentation.labels import read_label, usable_pairs
 
 XRAY, MRI = PRESETS["xray"], PRESETS["mri"]

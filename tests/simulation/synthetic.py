@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from tests.segmentation.phantoms import ellipsoids, write_nifti, write_png
+from xssr_strategy.images.preprocessing import conform, scale_intensity
 from xssr_strategy.images.preset import PRESETS
-from xssr_strategy.images.reading import conform, read_image, scale_intensity
+from xssr_strategy.images.reading import read_image
 from xssr_strategy.simulation.results import Facts, Job, JobResult, Site, write_facts, write_result
 from xssr_strategy.simulation.thumbnails import overlay
 

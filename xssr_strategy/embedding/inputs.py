@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xssr_strategy.errors import UserError
+from xssr_strategy.images.preprocessing import encoder_input
 from xssr_strategy.images.preset import Preset
-from xssr_strategy.images.reading import UnreadableImage, encoder_input
+from xssr_strategy.images.reading import UnreadableImage
 
 logger = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from monai.data import MetaTensor
 from torch import Tensor
 from torch.nn import functional as F
 
+from xssr_strategy.images.preprocessing import scale_intensity, spacing_of
 from xssr_strategy.images.preset import Preset
-from xssr_strategy.images.reading import scale_intensity, spacing_of
 from xssr_strategy.segmentation.plan import SegmentationPlan
 
 

@@ -15,8 +15,9 @@ from monai.transforms import Orientation
 from torch import Tensor
 
 from xssr_strategy.errors import UserError
+from xssr_strategy.images.preprocessing import conform, spacing_of
 from xssr_strategy.images.preset import Preset
-from xssr_strategy.images.reading import conform, read_image, spacing_of
+from xssr_strategy.images.reading import read_image
 
 logger = logging.getLogger(__name__)
 

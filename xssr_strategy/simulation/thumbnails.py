@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from xssr_strategy.images.preprocessing import conform, fit, scale_intensity, spacing_of
 from xssr_strategy.images.preset import Preset
-from xssr_strategy.images.reading import UnreadableImage, conform, fit, read_image, scale_intensity, spacing_of
+from xssr_strategy.images.reading import UnreadableImage, read_image
 
 THUMBNAIL, OVERLAY = 96, 256
 """Sides in pixels; our choice."""

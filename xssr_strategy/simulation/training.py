@@ -16,8 +16,9 @@ from monai.networks.nets import UNet
 from torch import Tensor
 
 from xssr_strategy.errors import UserError
+from xssr_strategy.images.preprocessing import conform, scale_intensity, spacing_of
 from xssr_strategy.images.preset import Preset
-from xssr_strategy.images.reading import conform, read_image, scale_intensity, spacing_of
+from xssr_strategy.images.reading import read_image
 from xssr_strategy.segmentation.geometry import network_image, original_label
 from xssr_strategy.segmentation.inference import build_inferer
 from xssr_strategy.segmentation.labels import read_label, usable_pairs

@@ -18,8 +18,9 @@ from monailabel.interfaces.datastore import DefaultLabelTag
 
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import EXTENSIONS, find_images, fingerprint, image_extension
+from xssr_strategy.images.preprocessing import conform
 from xssr_strategy.images.preset import Preset
-from xssr_strategy.images.reading import UnreadableImage, conform, read_grid, read_image
+from xssr_strategy.images.reading import UnreadableImage, read_grid, read_image
 from xssr_strategy.label_names import renumbered, segment_names
 from xssr_strategy.segmentation.labels import read_label
 

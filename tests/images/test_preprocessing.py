@@ -15,17 +15,9 @@ from PIL import Image
 
 from tests.images.files import ramp, shared_data, write_itk
 from xssr_strategy.images.listing import find_images
+from xssr_strategy.images.preprocessing import TO_RAS, conform, encoder_input, fit, scale_intensity, spacing_of
 from xssr_strategy.images.preset import PRESETS, Preset
-from xssr_strategy.images.reading import (
-    TO_RAS,
-    UnreadableImage,
-    conform,
-    encoder_input,
-    fit,
-    read_image,
-    scale_intensity,
-    spacing_of,
-)
+from xssr_strategy.images.reading import UnreadableImage, read_image
 
 XRAY, FUNDUS, MRI, CT = (PRESETS[name] for name in ("xray", "fundus", "mri", "ct"))
 

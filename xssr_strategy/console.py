@@ -39,7 +39,7 @@ class StageProgress:
                 self._tasks[stage] = self._bars.add_task(stage, total=total)
             self._bars.update(self._tasks[stage], completed=done, total=total)
             return
-        quarter = 4 * done // max(1, total)
-        if self._printed.get(stage) != quarter:
-            self._printed[stage] = quarter
+        tenth = 10 * done // max(1, total)
+        if self._printed.get(stage) != tenth:
+            self._printed[stage] = tenth
             self._console.print(f"{stage}: {done} of {total}", highlight=False)

@@ -136,7 +136,7 @@ def test_killed_twice_and_interrupted_a_run_goes_on_where_it_was(
 
     run = start(words(OUT))
     # The process that is to train starts now, and takes seconds to load its libraries.
-    run.wait_for(lambda: "training: 1 of 3" in run.log.read_text())
+    run.wait_for(lambda: f"training: {len(first)} of 3" in run.log.read_text())
     os.killpg(run.pid, signal.SIGINT)  # as a terminal does on Ctrl-C
     assert run.wait(20) == 130
     assert run.log.read_text().splitlines()[-1] == "Stopped."

@@ -1,6 +1,7 @@
 """A simulation's table and verdicts in Markdown, as docs/RESULTS.md holds them.
 
 python -m benchmarks.results simulations/montgomery-shenzhen
+python -m benchmarks.results simulations/few-labels --curves docs/images/few-labels.svg
 """
 
 from __future__ import annotations
@@ -8,14 +9,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from xssr_strategy.simulation.figures import learning_curves
 from xssr_strategy.simulation.report_numbers import needed_words, numbers_of, result_rows
 from xssr_strategy.simulation.results import read_facts, read_results
 
 COLUMNS = ("strategy", "labels", "Dice", "HD95", "% of full", "points above random [95 %]", "seeds", "draws")
 
 
-def main(out: Path) -> None:
-    """Print the command, the table, the default's verdicts in Dice, and what the trainings took."""
+def main(out: Path, curves: Path | None = None) -> None:
+    """Print the command, the table, the default's verdicts in Dice, and what the trainings took; draw the curves."""
     facts, results = read_facts(out), read_results(out)
     numbers = numbers_of(facts, results)
     print(f"    {facts.command}\n")
@@ -30,9 +32,12 @@ def main(out: Path) -> None:
     print(
         f"{len(results)} jobs, {len(seconds)} trainings, {sum(seconds.values()) / 3600:.1f} hours of them one by one."
     )
+    if curves is not None:
+        curves.write_text(learning_curves(numbers.dice, numbers.lead) or "")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="folder of a simulation")
-    main(parser.parse_args().out)
+    parser.add_argument("--curves", type=Path, help="SVG file for the learning curves")
+    main(**vars(parser.parse_args()))

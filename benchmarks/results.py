@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 
 from xssr_strategy.simulation.figures import learning_curves
-from xssr_strategy.simulation.report_numbers import needed_words, numbers_of, result_rows
+from xssr_strategy.simulation.report_numbers import luck_words, needed_words, numbers_of, result_rows
 from xssr_strategy.simulation.results import read_facts, read_results
 
 COLUMNS = ("strategy", "labels", "Dice", "HD95", "% of full", "points above random [95 %]", "seeds", "draws")
@@ -27,7 +27,8 @@ def main(out: Path, curves: Path | None = None) -> None:
     for one in numbers.comparisons:
         if one.strategy == numbers.lead and one.metric == "dice":
             print(f"- {one.sentence}")
-    print("\nLabels for 99 % of full data: " + "; ".join(needed_words(numbers)) + ".")
+    print("\nDraws of random that pass for better or worse than the others: " + "; ".join(luck_words(numbers)) + ".")
+    print("Labels for 99 % of full data: " + "; ".join(needed_words(numbers)) + ".")
     seconds = {result.training: result.seconds for result in results if result.seconds}
     print(
         f"{len(results)} jobs, {len(seconds)} trainings, {sum(seconds.values()) / 3600:.1f} hours of them one by one."

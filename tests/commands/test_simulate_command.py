@@ -11,6 +11,7 @@ import pytest
 from tests.segmentation.phantoms import write_nifti
 from tests.simulation.hospitals import hospital
 from xssr_strategy.cli import main
+from xssr_strategy.simulation.results import read_facts
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +101,28 @@ def test_a_picked_image_without_a_label_is_named_and_the_status_says_that_a_job_
     assert "full-6-d0-s0 could not be run: " in printed
     assert "the image scan03 has no label" in printed
     assert "Traceback" not in printed
+
+
+def test_results_do_not_become_images_of_the_source(
+    target: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = Path(shutil.copytree(target / "images", tmp_path / "scans"))
+    assert simulate(target, source / "results", "--source", str(source)) == 2
+    assert (
+        "lies in --source, whose subfolders count as images of it; name a folder elsewhere." in capsys.readouterr().out
+    )
+    assert not (source / "results").exists()
+
+
+def test_paths_are_those_of_whoever_typed_them(
+    target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(shutil.copytree(target, "new"))
+    assert simulate(Path("new"), Path("out"), "--strategies", "random", "--budget", "3", "--slurm", "1") == 0
+    facts = read_facts(tmp_path / "out")
+    assert {Path(path).parent for path in facts.images.values()} == {tmp_path / "new" / "images"}
+    assert str(tmp_path / "out" / "slurm.sh") in capsys.readouterr().out.replace("\n", "")
 
 
 def test_3_d_images_take_no_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

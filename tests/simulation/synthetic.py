@@ -38,6 +38,7 @@ def result(
         "training": f"{strategy}{budget}{draw}{seed}",
         "steps": 100,
         "seconds": 1.5,
+        "trained_with": "xssr-strategy 0 on cpu",
         "overlays": (),
     }
     return JobResult(

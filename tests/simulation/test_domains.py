@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -174,6 +175,17 @@ def many(count: int) -> Domain:
     places = {image: f"labels/{image}.*" for image in images}
     sites = dict.fromkeys(images, "set")
     return Domain("set", Path("set"), images, images, frozenset(), (), sites, places)
+
+
+def test_a_line_of_the_sites_without_an_end(tmp_path: Path) -> None:
+    (folders(tmp_path) / "sites.csv").write_text(f"image,site\na,{'x' * 200_000}\n")
+    refused(tmp_path, "sites.csv", "line 2", "correct the line")
+
+
+def test_a_name_that_is_not_utf_8(tmp_path: Path) -> None:
+    image = folders(tmp_path) / "images" / "a.png"
+    image.rename(os.fsdecode(os.fsencode(tmp_path) + b"/images/sc\xe9n.png"))
+    refused(tmp_path, r"the file name sc\xe9n is not UTF-8; rename it", labelled=False)
 
 
 @pytest.mark.parametrize(

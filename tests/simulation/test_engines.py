@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -26,6 +27,7 @@ from xssr_strategy.simulation.engines import Finished, attempt, run_locally, run
 from xssr_strategy.simulation.experiment import workspace_of
 from xssr_strategy.simulation.simulate import plan
 from xssr_strategy.simulation.work import Outcome, Training
+from xssr_strategy.simulation.workers import inherited
 
 NOBODY = "127.0.0.1:1"  # where no cluster listens
 
@@ -59,6 +61,29 @@ def found(finished: Iterable[Finished]) -> dict[str, str]:
         training.digest: repr(replace(outcome, seconds=0.0) if isinstance(outcome, Outcome) else outcome)
         for training, outcome in finished
     }
+
+
+def test_ctrl_c_that_arrives_in_another_thread_waits_until_the_processes_are_started() -> None:
+    release = threading.Event()
+    other = threading.Thread(target=release.wait)
+    other.start()
+    reached = []
+
+    def interrupted_while_it_starts() -> None:
+        with inherited(1):
+            assert other.ident is not None
+            signal.pthread_kill(other.ident, signal.SIGINT)
+            time.sleep(0.2)
+            reached.append("the end")
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            interrupted_while_it_starts()
+    finally:
+        release.set()
+        other.join()
+    assert reached == ["the end"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_gpu_that_is_too_small_is_a_reason(trainings: list[Training], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ import pytest
 from tests.simulation.synthetic import POOL, facts, result, write_experiment
 from xssr_strategy.errors import UserError
 from xssr_strategy.simulation.report import write_report
+from xssr_strategy.simulation.report_numbers import luck_words, numbers_of
 from xssr_strategy.simulation.report_pictures import PICKS
 from xssr_strategy.simulation.results import Site, read_facts, read_results, write_facts, write_result
 from xssr_strategy.simulation.statistics import verdicts
@@ -109,6 +110,21 @@ def test_the_table_has_a_row_for_every_strategy_and_budget(page: Page) -> None:
     assert table.count('class="lead"') == 3
     assert f"<td>{POOL}</td>" in table
     assert "<td>100.0</td>" in table
+
+
+def test_how_much_is_luck_stands_beside_the_verdicts(whole: Path, page: Page) -> None:
+    words = luck_words(numbers_of(read_facts(whole), read_results(whole)))
+    assert [word.partition(" with ")[2] for word in words] == ["4 labels", "8 labels", "16 labels"]
+    assert "; ".join(words) in " ".join(page.source.split())
+
+
+def test_trainings_made_in_different_ways_are_said(tmp_path: Path) -> None:
+    write_experiment(tmp_path, budgets=(4,), seeds=1)
+    assert "made in different ways" not in write_report(tmp_path).read_text()
+    (one, *_) = read_results(tmp_path)
+    write_result(tmp_path, dataclasses.replace(one, trained_with="xssr-strategy 0 on cuda"))
+    text = " ".join(write_report(tmp_path).read_text().split())
+    assert "compared here: xssr-strategy 0 on cpu; xssr-strategy 0 on cuda" in text
 
 
 def test_nothing_is_fetched_and_nothing_runs(page: Page) -> None:

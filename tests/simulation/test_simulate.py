@@ -11,7 +11,8 @@ from tests.segmentation.phantoms import write_png
 from tests.simulation.hospitals import POOL, TEST, Inline, comparable, experiment, hospital, planned, rows, simulate
 from xssr_strategy.errors import UserError
 from xssr_strategy.settings import parse_budget
-from xssr_strategy.simulation.domains import read_domain
+from xssr_strategy.simulation.domains import held_out, read_domain
+from xssr_strategy.simulation.report import write_report
 from xssr_strategy.simulation.results import read_facts
 from xssr_strategy.simulation.simulate import plan
 from xssr_strategy.simulation.strategies import ABLATIONS, RULES
@@ -103,6 +104,32 @@ def test_the_encoder_does_not_learn_from_what_the_source_holds_out(copies: tuple
     write_png(source / "images" / "scan02.png", np.full((40, 36), 7, dtype=np.uint8))
     other = planned(experiment(target, source, strategies=("xssr",), seeds=1), tmp_path / "other")
     assert before.jobs[0].selection.scores.tolist() != other.jobs[0].selection.scores.tolist()  # type: ignore[union-attr]
+
+
+def test_source_only_learns_from_no_test_case(copies: tuple[Path, Path], tmp_path: Path) -> None:
+    source, _ = copies  # holds nothing out
+    drawn = held_out(read_domain(source, "--target"))
+    what = replace(experiment(source, source, strategies=("source-only",), seeds=1), target=drawn, test=drawn)
+    (job,) = planned(what, tmp_path).jobs
+    trained = {Path(pair["image"]).stem for pair in job.training.pairs}
+    assert trained == {*drawn.images} - drawn.test
+    assert len(drawn.test) == TEST
+
+
+def test_a_source_of_test_cases_alone_is_refused(hospitals: tuple[Path, Path], tmp_path: Path) -> None:
+    source, target = hospitals
+    cases = read_domain(source, "--test")
+    what = experiment(target, source, test=replace(cases, test=frozenset(cases.labels)))
+    with pytest.raises(UserError, match=r"--source .*: all its images are test cases"):
+        simulate(what, tmp_path)
+
+
+def test_a_test_case_that_cannot_be_used_costs_no_training(copies: tuple[Path, Path], tmp_path: Path) -> None:
+    source, target = copies
+    write_png(target / "labels" / f"scan{POOL}.png", np.eye(9, dtype=np.uint8))
+    with pytest.raises(UserError, match=rf"scan{POOL}.png: the label is 9 x 9 but its image is"):
+        simulate(experiment(target, source), tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_a_workspace_may_be_shared_by_simulations_with_other_sources(
@@ -272,11 +299,52 @@ def test_results_of_another_simulation_are_not_mixed_in(hospitals: tuple[Path, P
     source, target = hospitals
     simulate(experiment(target, source, strategies=("random",), seeds=1, draws=1), tmp_path)
     for changes, message in (
-        ({"steps": 5}, "another steps"),
-        ({"threads": 2}, "another threads"),
-        ({"labels": ("other",)}, "labels"),
+        ({"steps": 5, "threads": 2}, r"other settings \(steps, threads\)"),
+        ({"labels": ("other",)}, r"labels \('blob',\), not \('other',\)"),
     ):
-        with pytest.raises(UserError, match=f"holds a simulation with .*{message}.*name another folder"):
+        with pytest.raises(UserError, match=f"holds results of {message}; name another folder"):
             simulate(experiment(target, source, **changes), tmp_path)
-    with pytest.raises(UserError, match="source old instead of None"):
+    with pytest.raises(UserError, match="source old, not None"):
         simulate(experiment(target), tmp_path)
+
+
+def test_results_on_other_test_cases_are_not_mixed_in(copies: tuple[Path, Path], tmp_path: Path) -> None:
+    source, target = copies
+    simulate(experiment(target, source, strategies=("random",), seeds=1, draws=1), tmp_path / "out")
+    write_png(target / "labels" / f"scan{POOL}.png", np.eye(40, 36, dtype=np.uint8))
+    with pytest.raises(UserError, match=r"holds results of other settings \(test cases\)"):
+        simulate(experiment(target, source, strategies=("kmeans",), seeds=1), tmp_path / "out")
+
+
+def test_a_command_that_was_wrong_and_has_no_result_can_be_corrected(
+    hospitals: tuple[Path, Path], tmp_path: Path
+) -> None:
+    planned(experiment(hospitals[1], labels=("wrong",)), tmp_path)
+    planned(experiment(hospitals[1], steps=5), tmp_path)
+    assert read_facts(tmp_path).settings["steps"] == 5
+
+
+def test_a_result_whose_job_fails_now_is_not_reported(copies: tuple[Path, Path], tmp_path: Path) -> None:
+    source, target = copies
+    what = {"strategies": ("xssr", "coreset"), "seeds": 1}
+    simulate(experiment(target, source, **what), tmp_path)
+    (only_here, *_) = set(rows(tmp_path)[1].picks) - set(rows(tmp_path)[0].picks)
+    (target / "labels" / f"{only_here}.png").unlink()
+    failed = simulate(experiment(target, source, **what), tmp_path)
+    assert list(failed) == ["xssr-3-d0-s0"]
+    page = write_report(tmp_path, failed, missing=1).read_text()
+    assert [line.split(",")[0] for line in (tmp_path / "results.csv").read_text().splitlines()] == [
+        "strategy",
+        "coreset",
+    ]
+    assert "1 job is" in page
+
+
+@pytest.mark.parametrize(
+    ("names", "lead"),
+    [(("random", "full", "kmeans", "xssr"), "kmeans"), (("full", "random"), "full"), (("xssr", "kmeans"), "xssr")],
+)
+def test_the_report_is_about_the_first_that_is_compared_with_the_others(
+    hospitals: tuple[Path, Path], tmp_path: Path, names: tuple[str, ...], lead: str
+) -> None:
+    assert planned(experiment(hospitals[1], strategies=names), tmp_path).facts.default == lead

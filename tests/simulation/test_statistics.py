@@ -15,6 +15,7 @@ from xssr_strategy.simulation.statistics import (
     Comparison,
     Estimate,
     compare,
+    decided_draws,
     labels_needed,
     percent_of_full,
     verdicts,
@@ -107,6 +108,18 @@ def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
         gap = found.difference
         hits += gap.low <= 0.01 <= gap.high
     assert 0.89 <= hits / runs <= 0.99
+
+
+def test_draws_that_differ_by_luck_alone_show_how_much_a_single_set_proves() -> None:
+    base = np.random.default_rng(6).uniform(0.6, 0.9, (1, 3, 20))
+    shifts = np.array([0.0, 0.01, 0.02])[:, None, None]
+    assert decided_draws(gather(grid("random", base + shifts), "dice"), 4) == (
+        2,
+        3,
+    )  # that in the middle is as the rest
+    assert decided_draws(gather(grid("random", base.repeat(5, axis=0)), "dice"), 4) == (0, 5)
+    assert decided_draws(gather(grid("random", base + shifts[:2]), "dice"), 4) == (0, 0)
+    assert decided_draws(gather(grid("random", base + shifts), "dice"), 8) == (0, 0)
 
 
 def test_labels_come_before_cases_and_what_is_not_there_does_not_count() -> None:

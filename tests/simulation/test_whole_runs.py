@@ -186,7 +186,7 @@ def test_a_job_array_finds_what_an_undivided_run_finds(
     arguments = words("array of two", "--workspace", WORKSPACE, "--slurm", "2")
     monkeypatch.setattr(sys, "argv", ["xssr", *arguments])
     assert main(arguments) == 0
-    assert "Submit it with: bash 'array of two/slurm.sh'" in capsys.readouterr().out
+    assert f"Submit it with: bash '{folder}/array of two/slurm.sh'" in capsys.readouterr().out
     assert finished(folder / "array of two") == {}
 
     calls = tmp_path / "calls"

@@ -43,12 +43,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="compare strategies on a labelled set, whose labels play the annotator",
         allow_abbrev=False,  # a job array repeats the words as they were typed
     )
-    parser.add_argument("--target", type=Path, required=True, help="labelled domain whose pool is picked from")
-    parser.add_argument("--source", type=Path, help="domain that the encoder learns from (default: the pool itself)")
+    parser.add_argument("--target", type=_folder, required=True, help="labelled domain whose pool is picked from")
+    parser.add_argument("--source", type=_folder, help="domain that the encoder learns from (default: the pool itself)")
     parser.add_argument(
-        "--test", type=Path, help="labelled domain of the test cases (default: those the target holds out)"
+        "--test", type=_folder, help="labelled domain of the test cases (default: those the target holds out)"
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder for the results and the report")
+    parser.add_argument("--out", type=_folder, required=True, help="folder for the results and the report")
     parser.add_argument("--budget", default="5%", help="labels, such as 22 or 5%% or 5,10,20 (default 5%%)")
     parser.add_argument("--strategies", default=_STRATEGIES, help=f"names separated by commas (default {_STRATEGIES})")
     parser.add_argument("--seeds", type=_at_least(1), default=5, help="trainings of each, paired (default 5)")
@@ -72,9 +72,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--pool-share", type=_share, default=1.0, help="share of the pool that each seed sees, drawn anew (default 1)"
     )
-    parser.add_argument("--workspace", type=Path, help="where encoders and vectors are kept (default: in --out)")
+    parser.add_argument("--workspace", type=_folder, help="where encoders and vectors are kept (default: in --out)")
     parser.add_argument(
-        "--jobs", type=_at_least(1), help="trainings side by side (default: one for each core, or one GPU)"
+        "--jobs",
+        type=_at_least(1),
+        help="trainings side by side on this machine (default: one for each core, or one GPU)",
     )
     parser.add_argument("--threads", type=_at_least(1), default=1, help="processor threads of a training (default 1)")
     elsewhere = parser.add_mutually_exclusive_group()
@@ -96,6 +98,11 @@ def run_command(arguments: argparse.Namespace, console: Console) -> int:
     """Plan, train what is missing, and write the report; 1 if a job could not be run."""
     experiment = _experiment(arguments, console)
     out: Path = arguments.out
+    source = experiment.source
+    if source is not None and not source.labels and out.resolve().is_relative_to(source.root.resolve()):
+        raise UserError(
+            f"--out {out}: lies in --source, whose subfolders count as images of it; name a folder elsewhere."
+        )
     workspace: Path = arguments.workspace or workspace_of(out)
     _make("--out", out)
     _make("--workspace", workspace)
@@ -112,11 +119,13 @@ def run_command(arguments: argparse.Namespace, console: Console) -> int:
         else:
             engine = partial(run_locally, jobs=arguments.jobs or _processes(experiment.protocol.threads))
         failed = run(planned, out, engine, progress, arguments.part or (1, 1))
-    results = read_results(out)
+    results = [one for one in read_results(out) if one.job.name not in failed]
     jobs = {one.job.name for one in planned.jobs} | failed.keys()
     missing = len(jobs - {result.job.name for result in results})
     for name, reason in list(failed.items())[:_SHOWN]:
         _say(console, f"{name} could not be run: {reason}", style="bold red")
+    if len(failed) > _SHOWN:
+        _say(console, f"{len(failed) - _SHOWN} more jobs could not be run.", style="bold red")
     if arguments.part is not None:  # parts that run at the same time do not write one report
         _say(console, f"This part is done; {missing} of {len(jobs)} jobs are missing. The report: run without --part.")
     elif results:
@@ -225,6 +234,10 @@ def _processes(threads: int) -> int:
     import torch
 
     return 1 if torch.cuda.is_available() else max(1, (os.cpu_count() or 1) // threads)
+
+
+def _folder(text: str) -> Path:
+    return Path(text).absolute()  # the nodes of a cluster may work in another folder
 
 
 def _at_least(least: int) -> Callable[[str], int]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
@@ -115,6 +116,10 @@ def held_out(domain: Domain, fraction: float = 0.2, seed: int = 0) -> Domain:
 
 
 def _domain(path: Path, layout: Layout, labelled: bool) -> Domain:
+    for image in layout.images:
+        if image.encode(errors="replace") != os.fsencode(image):
+            shown = os.fsencode(image).decode(errors="backslashreplace")
+            raise UserError(f"{path}: the file name {shown} is not UTF-8; rename it.")
     test = layout.test | _test_cases(path / "test.txt", layout.images)
     if labelled and not layout.labels:
         place = layout.label_places[min(layout.images)]
@@ -153,7 +158,7 @@ def _sites(file: Path, images: Mapping[str, Path], name: str) -> dict[str, str]:
     )
     if not {"image", "site"} <= set(table.fieldnames or ()):
         raise UserError(f"{file}: the first line has no columns image and site; begin the file with image,site.")
-    for row in table:
+    for row in _rows(table, file):
         place = f"{file}, line {table.line_num}"
         image = _image((row["image"] or "").strip(), place, images)
         site = (row["site"] or "").strip()
@@ -163,6 +168,13 @@ def _sites(file: Path, images: Mapping[str, Path], name: str) -> dict[str, str]:
             raise UserError(f"{place}: {image} has a line before; remove one of the two.")
         sites[image] = site
     return dict.fromkeys(sorted(images), name) | sites
+
+
+def _rows(table: csv.DictReader[str], file: Path) -> Iterator[dict[str, str]]:
+    try:
+        yield from table
+    except csv.Error as error:
+        raise UserError(f"{file}, line {table.line_num + 1}: {error}; correct the line.") from error
 
 
 def _image(text: str, place: str, images: Mapping[str, Path]) -> str:

@@ -105,7 +105,7 @@ def _ask(address: str) -> None:
     except subprocess.TimeoutExpired:
         reason = f"no cluster answers within {_PATIENCE} seconds"
     except subprocess.CalledProcessError as error:
-        reason = error.stderr.strip().splitlines()[-1]
+        reason = (error.stderr.strip().splitlines() or ["it cannot be asked"])[-1]
     else:
         return
     raise UserError(f"--ray {address}: {reason.rstrip('.')}; start one with: ray start --head") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,8 @@ class Experiment:
         """Refuse what cannot be run, before any work is done.
 
         Raises:
-            UserError: no pool, a test case in the pool, a budget above the pool, or no source where one is needed.
+            UserError: no pool, a test case in the pool, a budget above the pool, a source of test cases alone, or no
+                source where one is needed.
         """
         if not self.target.pool:
             raise UserError(f"--target {self.target.root}: all its images are test cases; shorten its test.txt.")
@@ -91,12 +92,30 @@ class Experiment:
                     f"--test {self.test.root}: {image} is in the pool of --target too; name it in the test.txt of both."
                 )
         self.check_budgets(len(self.target.pool))
-        if SOURCE_ONLY in self.strategies and (self.source is None or not self.source.labels):
+        learnt = self.source_pool()
+        if self.source is not None and not learnt:
+            raise UserError(
+                f"--source {self.source.root}: all its images are test cases; name another or leave it out."
+            )
+        if SOURCE_ONLY in self.strategies and (self.source is None or not self.source.labels.keys() & learnt.keys()):
             raise UserError("--strategies source-only: needs the labels of a source; name a labelled one by --source.")
 
     def held_out(self) -> frozenset[Path]:
         """Files of the test cases, links resolved: nothing may learn from them."""
         return frozenset(self.test.images[case].resolve() for case in self.test.test)
+
+    def source_pool(self) -> dict[str, Path]:
+        """id -> file of what may be learnt from the source: nothing held out there and no test case."""
+        if self.source is None:
+            return {}
+        held_out = self.held_out()
+        images = self.source.images
+        return {image: images[image] for image in self.source.pool if images[image].resolve() not in held_out}
+
+    def without_labels(self) -> Experiment:
+        """The same for whoever selects: no place of any label."""
+        source = None if self.source is None else _unlabelled(self.source)
+        return replace(self, target=_unlabelled(self.target), source=source, test=_unlabelled(self.test))
 
     def check_budgets(self, pool: int) -> None:
         """Refuse a budget above what a seed sees of a pool of this many readable images.
@@ -133,6 +152,10 @@ def cases_of(domain: Domain) -> Mapping[str, dict[str, str]]:
     return {
         case: {"image": str(domain.images[case]), "label": str(domain.labels[case])} for case in sorted(domain.test)
     }
+
+
+def _unlabelled(domain: Domain) -> Domain:
+    return replace(domain, labels={}, label_places={})
 
 
 def workspace_of(out: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +45,7 @@ class Planned:
             training=self.training.digest,
             steps=self.training.steps,
             seconds=outcome.seconds,
+            trained_with=outcome.trained_with,
             cases=outcome.cases,
             dice=outcome.dice,
             hd95=outcome.hd95,
@@ -52,7 +54,7 @@ class Planned:
 
 
 def plan_jobs(experiment: Experiment, embedded: list[Embedded], out: Path) -> tuple[list[Planned], dict[str, str]]:
-    """Select for every job and pay for its labels.
+    """Select for every job, then pay for the labels.
 
     Args:
         experiment: what is compared.
@@ -62,32 +64,47 @@ def plan_jobs(experiment: Experiment, embedded: list[Embedded], out: Path) -> tu
     Returns:
         The jobs that can run, in order, and name -> reason of those that cannot.
     """
-    annotator = Annotator(experiment.target)
-    source = experiment.source
-    expert = None if source is None else Annotator(source)
-    cases = cases_of(experiment.test)
+    chosen = _select(experiment.without_labels(), embedded)
+    return _annotate(experiment, chosen, out)
+
+
+def _select(experiment: Experiment, embedded: list[Embedded]) -> dict[Job, tuple[tuple[str, ...], Selection | None]]:
+    """The picks of every job, and why; none of ``source-only``."""
     protocol = experiment.protocol
-    planned: list[Planned] = []
-    failed: dict[str, str] = {}
+    chosen: dict[Job, tuple[tuple[str, ...], Selection | None]] = {}
     known: dict[tuple[str, int, int, int], Selection] = {}
     count = protocol.seen(len(embedded[0].images))
     parts = [embedded[seed % len(embedded)].part(count, seed) for seed in range(experiment.seeds)]
     for job in experiment.jobs(len(parts[0].images)):
         seen = parts[job.seed]
-        selection = None
-        if job.strategy not in (FULL, SOURCE_ONLY):
-            draws = job.draw if job.strategy == RANDOM else job.seed
-            whole = protocol.share == 1.0
-            key = (job.strategy, job.budget, draws, job.seed % len(embedded) if whole else job.seed)
-            if key not in known:
-                known[key] = RULES[job.strategy](draws).select(seen.target, job.budget, seen.source)
-            selection = known[key]
-        picks = seen.images if selection is None else tuple(seen.images[row] for row in selection.indices)
+        if job.strategy in (FULL, SOURCE_ONLY):
+            chosen[job] = (seen.images if job.strategy == FULL else (), None)
+            continue
+        draws = job.draw if job.strategy == RANDOM else job.seed
+        whole = protocol.share == 1.0
+        key = (job.strategy, job.budget, draws, job.seed % len(embedded) if whole else job.seed)
+        if key not in known:
+            known[key] = RULES[job.strategy](draws).select(seen.target, job.budget, seen.source)
+        chosen[job] = (tuple(seen.images[row] for row in known[key].indices), known[key])
+    return chosen
+
+
+def _annotate(
+    experiment: Experiment, chosen: Mapping[Job, tuple[tuple[str, ...], Selection | None]], out: Path
+) -> tuple[list[Planned], dict[str, str]]:
+    annotator, source = Annotator(experiment.target), experiment.source
+    expert = None if source is None else Annotator(source)
+    learnt = experiment.source_pool()
+    protocol = experiment.protocol
+    cases = cases_of(experiment.test)
+    planned: list[Planned] = []
+    failed: dict[str, str] = {}
+    for job, (picks, selection) in chosen.items():
         try:
             if job.strategy == SOURCE_ONLY:
                 assert source is not None
                 assert expert is not None
-                picks, pairs = (), expert.annotate([image for image in source.pool if image in source.labels])
+                pairs = expert.annotate([image for image in learnt if image in source.labels])
             else:
                 pairs = annotator.annotate(picks)
             training = training_of(

@@ -15,7 +15,15 @@ from jinja2 import Environment, StrictUndefined
 from xssr_strategy import __version__
 from xssr_strategy.images.preset import PRESETS, Preset
 from xssr_strategy.simulation import figures
-from xssr_strategy.simulation.report_numbers import Numbers, answer, needed_words, numbers_of, result_rows, site_tables
+from xssr_strategy.simulation.report_numbers import (
+    Numbers,
+    answer,
+    luck_words,
+    needed_words,
+    numbers_of,
+    result_rows,
+    site_tables,
+)
 from xssr_strategy.simulation.report_pictures import first_job, picks_of, worst_cases
 from xssr_strategy.simulation.results import Facts, JobResult, read_facts, read_results
 from xssr_strategy.simulation.scores import METRICS, Metric, budgets
@@ -35,7 +43,7 @@ def write_report(out: Path, failures: Mapping[str, str] = NO_FAILURES, missing: 
 
     Args:
         out: folder of a simulation.
-        failures: name of a job -> why it was not run or failed.
+        failures: name of a job -> why it was not run or failed; a result that it had before does not count.
         missing: jobs without a result, those of ``failures`` included.
 
     Returns:
@@ -44,7 +52,7 @@ def write_report(out: Path, failures: Mapping[str, str] = NO_FAILURES, missing: 
     Raises:
         UserError: the facts or a result are missing or damaged.
     """
-    facts, results = read_facts(out), read_results(out)
+    facts, results = read_facts(out), [one for one in read_results(out) if one.job.name not in failures]
     numbers = numbers_of(facts, results)
     write_tables(out, facts, results, numbers.comparisons)
     template = files("xssr_strategy.simulation").joinpath("report.html.jinja").read_text(encoding="utf-8")
@@ -79,6 +87,7 @@ def _numbers(numbers: Numbers) -> dict[str, Any]:
         "rows": result_rows(numbers),
         "needed": needed_words(numbers),
         "verdicts": {title: [one.sentence for one in group] for title, group in groups.items() if group},
+        "luck": luck_words(numbers),
         "sites": site_tables(numbers),
     }
 
@@ -124,6 +133,7 @@ def _small_print(facts: Facts, results: Sequence[JobResult]) -> dict[str, Any]:
         "draws": len({one.job.draw for one in results if one.job.strategy == RANDOM}),
         "cases": len({case for one in results for case in one.cases}),
         "jobs": len(results),
+        "trained_with": sorted({one.trained_with for one in results}),
         "resamples": f"{RESAMPLES:,}",
         "confidence": f"{CONFIDENCE:.0f}",
         "enough": f"{ENOUGH:.0f}",

@@ -13,6 +13,7 @@ from xssr_strategy.simulation.statistics import (
     Comparison,
     Estimate,
     count,
+    decided_draws,
     labels_needed,
     percent_of_full,
     verdicts,
@@ -122,6 +123,12 @@ def needed_words(numbers: Numbers) -> list[str]:
     return [f"{name}: {'not reached' if most is None else f'{most:,}'}" for name, most in needed.items()]
 
 
+def luck_words(numbers: Numbers) -> list[str]:
+    """For every budget how many draws of ``random`` pass for better or worse than the others."""
+    found = ((budget, *decided_draws(numbers.dice, budget)) for budget in budgets(numbers.dice, RANDOM))
+    return [f"{decided} of {draws} with {count(budget, 'label')}" for budget, decided, draws in found if draws]
+
+
 def site_tables(numbers: Numbers) -> list[SiteTable]:
     """Sites with the Dice of every strategy at its largest budget, ``COLUMNS`` strategies a table."""
     keys = [(name, budgets(numbers.dice, name)[-1]) for name in _all_names(numbers)]
@@ -173,7 +180,7 @@ def _share_of_full(numbers: Numbers, lead: str) -> Card:
     if share is None:
         return Card(title, NOTHING, "full has not run, so it is not known what all labels give")
     note = (
-        f"of the Dice with all {len(numbers.facts.images):,} labels, from {budget:,} "
+        f"of the Dice with all {budgets(numbers.dice, FULL)[-1]:,} labels, from {budget:,} "
         f"(95 % interval {share.low:.1f} to {share.high:.1f} %)"
     )
     return Card(title, f"{share.value:.1f} %", note)

@@ -51,6 +51,7 @@ class JobResult:
         training: digest of all that decides the trained network; jobs with the same picks and seed share it.
         steps: optimisation steps.
         seconds: of training and evaluation; 0 where another job's training served.
+        trained_with: version of this software and kind of device, on both of which the rounding depends.
         cases: test cases.
         dice: (cases, labels) Dice in [0, 1]; NaN where the case does not hold the label.
         hd95: (cases, labels) 95th percentile of the Hausdorff distance, in mm (3-D) or pixels (2-D); NaN as above.
@@ -66,6 +67,7 @@ class JobResult:
     training: str
     steps: int
     seconds: float
+    trained_with: str
     cases: tuple[str, ...]
     dice: tuple[tuple[float, ...], ...]
     hd95: tuple[tuple[float, ...], ...]
@@ -101,7 +103,7 @@ class Facts:
         unit: of HD95, ``mm`` or ``pixels``.
         images: id -> path of every image of the pool.
         sites: at least one.
-        default: the strategy that the server hands out first.
+        default: the strategy that the report is about.
         settings: what else decides a result (name -> value), for the report's small print.
     """
 

@@ -9,14 +9,16 @@ from pathlib import Path
 
 from xssr_strategy.errors import UserError
 from xssr_strategy.simulation.engines import Finished
-from xssr_strategy.simulation.experiment import Experiment
+from xssr_strategy.simulation.experiment import Experiment, cases_of
 from xssr_strategy.simulation.planning import Planned, plan_jobs
 from xssr_strategy.simulation.results import Facts, JobResult, read_facts, read_results, write_facts, write_result
+from xssr_strategy.simulation.strategies import most_asked_for
+from xssr_strategy.simulation.training import read_case
 from xssr_strategy.simulation.vectors import Embedding
-from xssr_strategy.simulation.work import Outcome, Training
-from xssr_strategy.worklist import Progress
+from xssr_strategy.simulation.work import Outcome, Training, content_of
+from xssr_strategy.worklist import Progress, images_digest
 
-TRAINING = "training"
+READING, TRAINING = "test cases", "training"
 
 Engine = Callable[[Sequence[Training]], Generator[Finished, None, None]]
 
@@ -49,27 +51,22 @@ def plan(experiment: Experiment, out: Path, workspace: Path, command: str, progr
         progress: called with (stage, done, total).
 
     Raises:
-        UserError: the experiment cannot be run, or ``out`` holds another one.
+        UserError: the experiment cannot be run, a test case cannot be used, or ``out`` holds another one.
     """
     experiment.check()
-    embedding = Embedding(experiment, workspace)
+    facts = _facts_before(experiment, command)
+    if not _goes_on(out, facts, ("source", "target", "test", "labels", "settings")):
+        _read_cases(experiment, progress)
+    embedding = Embedding(experiment.without_labels(), workspace)
     embedded = [embedding.make(number, progress) for number in range(experiment.protocol.encoders)]
     pool = embedded[0].images
     experiment.check_budgets(len(pool))
-    source = experiment.source
-    facts = Facts(
-        command=command,
-        source=None if source is None else source.name,
-        target=experiment.target.name,
-        test=None if experiment.test is experiment.target else experiment.test.name,
-        labels=experiment.protocol.labels,
-        unit="mm" if experiment.protocol.preset.spatial_dims == 3 else "pixels",
+    facts = replace(
+        facts,
         images={image: str(experiment.target.images[image]) for image in pool},
         sites=tuple(embedding.sites(embedded[0])),
-        default=experiment.strategies[0],
-        settings=experiment.protocol.described(),
     )
-    _check_same(out, facts)
+    _goes_on(out, facts, ("images",))
     write_facts(out, facts)
     jobs, failed = plan_jobs(experiment, embedded, out)
     return Plan(tuple(jobs), failed, facts, embedding.set_aside())
@@ -116,25 +113,61 @@ def run(plan: Plan, out: Path, engine: Engine, progress: Progress, part: tuple[i
 
 
 def _outcome(result: JobResult) -> Outcome:
-    return Outcome(0.0, result.cases, result.dice, result.hd95, result.overlays)
+    return Outcome(0.0, result.trained_with, result.cases, result.dice, result.hd95, result.overlays)
 
 
-def _check_same(out: Path, facts: Facts) -> None:
-    """Results of another protocol or of other images are not mixed in.
+def _facts_before(experiment: Experiment, command: str) -> Facts:
+    """What is known before any vector: no images and no sites."""
+    source, protocol = experiment.source, experiment.protocol
+    return Facts(
+        command=command,
+        source=None if source is None else source.name,
+        target=experiment.target.name,
+        test=None if experiment.test is experiment.target else experiment.test.name,
+        labels=protocol.labels,
+        unit="mm" if protocol.preset.spatial_dims == 3 else "pixels",
+        images={},
+        sites=(),
+        default=most_asked_for(experiment.strategies),
+        settings={
+            **protocol.described(),
+            "source_images": images_digest(experiment.source_pool())[:10] if source is not None else None,
+            "test_cases": content_of(cases_of(experiment.test)),
+        },
+    )
+
+
+def _read_cases(experiment: Experiment, progress: Progress) -> None:
+    """Every test case once, so that one that cannot be used costs no training.
 
     Raises:
-        UserError: ``out`` holds such.
+        UserError: there is one.
     """
-    if not (out / "experiment.json").exists():
-        return
+    cases = cases_of(experiment.test)
+    for number, case in enumerate(cases.values(), start=1):
+        read_case(case, experiment.protocol.preset, experiment.protocol.labels)
+        progress(READING, number, len(cases))
+
+
+def _goes_on(out: Path, facts: Facts, names: Sequence[str]) -> bool:
+    """Whether ``out`` holds results to go on with; those of another protocol or of other images are not mixed in.
+
+    Args:
+        facts: what is asked for now.
+        names: the facts that must be the same.
+
+    Raises:
+        UserError: one is not.
+    """
+    if not any((out / "jobs").glob("*.json")):
+        return False
     before = read_facts(out)
     if before.images.keys() == facts.images.keys():
         before = replace(before, images=facts.images)  # wherever they lie now; the trainings know what is in them
-    for name in ("source", "target", "test", "labels", "images", "settings"):
+    for name in names:
         if getattr(before, name) != getattr(facts, name):
-            raise UserError(
-                f"--out {out}: holds a simulation with {_difference(name, before, facts)}; name another folder."
-            )
+            raise UserError(f"--out {out}: holds results of {_difference(name, before, facts)}; name another folder.")
+    return True
 
 
 def _difference(name: str, before: Facts, now: Facts) -> str:
@@ -142,5 +175,5 @@ def _difference(name: str, before: Facts, now: Facts) -> str:
         return f"a pool of other images ({len(before.images)} there, {len(now.images)} now)"
     if name == "settings":
         keys = [key for key in now.settings if key not in before.settings or before.settings[key] != now.settings[key]]
-        return "another " + " and ".join(key.replace("_", " ") for key in keys)
-    return f"{name} {getattr(before, name)} instead of {getattr(now, name)}"
+        return f"other settings ({', '.join(key.replace('_', ' ') for key in keys)})"
+    return f"{name} {getattr(before, name)}, not {getattr(now, name)}"

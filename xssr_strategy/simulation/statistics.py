@@ -8,7 +8,7 @@ seeds and draws are resampled independently and crossed (Owen, The pigeonhole bo
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -178,6 +178,28 @@ def verdicts(facts: Facts, results: Sequence[JobResult]) -> list[Comparison]:
                 if (against, budget) in table:
                     found.append(compare(table[strategy, budget], table[against, budget], facts.unit))
     return [comparison for comparison in found if comparison is not None]
+
+
+def decided_draws(table: Table, budget: int) -> tuple[int, int]:
+    """How often one set of picks differs from others by luck alone: each draw of ``random`` beside all its others.
+
+    An interval knows the luck of cases, of trainings and of the draws of ``random``. A rule that picks one set for all
+    seeds has no more than that set, whose own luck no interval can know; draws that no rule made show how much it is.
+
+    Returns:
+        The draws called better or worse than the others in Dice, and all draws; (0, 0) with fewer than three.
+    """
+    scores = table.get((RANDOM, budget))
+    if scores is None or len(scores.draws) < 3:
+        return 0, 0
+    decided = 0
+    for row in range(len(scores.draws)):
+        others = np.arange(len(scores.draws)) != row
+        one = replace(scores, draws=scores.draws[row : row + 1], values=scores.values[row : row + 1])
+        rest = replace(scores, draws=tuple(np.array(scores.draws)[others].tolist()), values=scores.values[others])
+        found = compare(one, rest, "")
+        decided += found is not None and found.decided
+    return decided, len(scores.draws)
 
 
 def percent_of_full(table: Table, strategy: str, budget: int) -> Estimate | None:

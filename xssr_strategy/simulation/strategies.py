@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from xssr_strategy.errors import UserError
 from xssr_strategy.selection import (
@@ -54,6 +54,11 @@ RULES: Mapping[str, Rule] = {
 }
 
 GROUPS: Mapping[str, tuple[str, ...]] = {"ablations": tuple(ABLATIONS)}
+
+
+def most_asked_for(names: Sequence[str]) -> str:
+    """Which of these a report is about: the first that is compared with the others, else the first."""
+    return next((name for name in names if name not in (RANDOM, FULL, SOURCE_ONLY)), names[0])
 
 
 def parse_strategies(text: str) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ def write_tables(out: Path, facts: Facts, results: Sequence[JobResult], comparis
 def _result_columns(facts: Facts) -> list[str]:
     per_label = [f"{metric}_{label}" for metric in METRICS for label in facts.labels]
     selection = ["alpha", "mean_coverage", "max_coverage"]
-    return [*_JOB, "labels", *METRICS, *per_label, *selection, "steps", "seconds", "training"]
+    return [*_JOB, "labels", *METRICS, *per_label, *selection, "steps", "seconds", "trained_with", "training"]
 
 
 def _result_row(result: JobResult) -> list[Cell]:
@@ -43,7 +43,7 @@ def _result_row(result: JobResult) -> list[Cell]:
     means = [float(mean(mean(table, axis=1), axis=0)) for table in tables]
     per_label = [float(value) for table in tables for value in mean(table, axis=0)]
     selection = [result.alpha, result.mean_coverage, result.max_coverage]
-    training: list[Cell] = [result.steps, result.seconds, result.training]
+    training: list[Cell] = [result.steps, result.seconds, result.trained_with, result.training]
     return [*_job(result.job), len(result.picks), *means, *per_label, *selection, *training]
 
 

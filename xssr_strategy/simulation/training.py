@@ -143,6 +143,19 @@ class Scored:
     prediction: Tensor
 
 
+def read_case(case: Mapping[str, str], preset: Preset, labels: Sequence[str]) -> tuple[MetaTensor, Tensor]:
+    """A test case: its image, conformed, and its label (*spatial).
+
+    Args:
+        case: the paths ``image`` and ``label``.
+
+    Raises:
+        UserError: the image or its label cannot be used.
+    """
+    image = conform(read_image(case["image"]), preset, case["image"])
+    return image, read_label(case["label"], labels, image)[0]
+
+
 def score(
     network: UNet, plan: SegmentationPlan, preset: Preset, case: Mapping[str, str], device: torch.device
 ) -> Scored:
@@ -154,8 +167,7 @@ def score(
     Raises:
         UserError: the image or its label cannot be used.
     """
-    image = conform(read_image(case["image"]), preset, case["image"])
-    truth = read_label(case["label"], plan.labels, image)[0]
+    image, truth = read_case(case, preset, plan.labels)
     with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
         logits = build_inferer(plan)(network_image(image, preset, plan)[None].to(device), network)
     prediction = original_label(torch.as_tensor(logits)[0].float().cpu(), image.affine.numpy(), image.shape[1:])

@@ -130,8 +130,8 @@ class Embedding:
 
 
 def _learned_from(experiment: Experiment) -> Mapping[str, Path]:
-    """The source without what it holds out and without any test case; empty if it is the target itself, or none."""
-    source, held_out = experiment.source, experiment.held_out()
-    if source is None or source.root.resolve() == experiment.target.root.resolve():
+    """The source's pool; empty if there is no source or it is the target itself."""
+    source = experiment.source
+    if source is not None and source.root.resolve() == experiment.target.root.resolve():
         return {}
-    return {image: source.images[image] for image in source.pool if source.images[image].resolve() not in held_out}
+    return experiment.source_pool()

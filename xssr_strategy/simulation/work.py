@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from xssr_strategy import __version__
 from xssr_strategy.images.listing import content_digest, fingerprint
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.simulation.thumbnails import overlay
@@ -52,6 +53,7 @@ class Outcome:
     """What a training found: fields as in ``JobResult``."""
 
     seconds: float
+    trained_with: str
     cases: tuple[str, ...]
     dice: tuple[tuple[float, ...], ...]
     hd95: tuple[tuple[float, ...], ...]
@@ -78,6 +80,16 @@ def training_of(
     decides = json.dumps([files, list(cases), asdict(preset), labels, steps, seed, threads], sort_keys=True)
     digest = hashlib.sha256(decides.encode()).hexdigest()[:16]
     return Training(digest, ordered, cases, preset, labels, steps, seed, threads, out / "overlays" / digest)
+
+
+def content_of(cases: Mapping[str, Mapping[str, str]]) -> str:
+    """A digest of what the files of these cases hold, wherever they lie.
+
+    Raises:
+        UserError: a file is gone or cannot be read.
+    """
+    contents = {case: [_content(paths["image"]), _content(paths["label"])] for case, paths in cases.items()}
+    return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()[:10]
 
 
 def run_training(training: Training, device: torch.device | None = None) -> Outcome:
@@ -108,6 +120,7 @@ def run_training(training: Training, device: torch.device | None = None) -> Outc
         )
     return Outcome(
         seconds=time.monotonic() - began,
+        trained_with=f"xssr-strategy {__version__} on {device.type}",
         cases=tuple(training.cases),
         dice=tuple(dice),
         hd95=tuple(hd95),

@@ -41,9 +41,13 @@ def inherited(threads: int) -> Iterator[None]:
     """Processes started inside inherit the environment and are deaf to Ctrl-C.
 
     A terminal sends Ctrl-C to all of them; who started them hears it, if need be when all are started, and ends them.
+    Blocked in this thread, the signal may still arrive in another one: then it is noted, and raised in the end.
     """
     wanted = environment(threads)
     before = {name: os.environ.get(name) for name in wanted}
+    noted = threading.Event()
+    main = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGINT, lambda *_: noted.set()) if main else None
     heard = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     os.environ.update(wanted)
     try:
@@ -54,7 +58,11 @@ def inherited(threads: int) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+        if main:
+            signal.signal(signal.SIGINT, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, heard)
+        if noted.is_set():
+            signal.raise_signal(signal.SIGINT)
 
 
 def _prepare() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from xssr_strategy.simulation.domains import held_out, read_domain
+from xssr_strategy.simulation.domains import held_out, read_domain, without_label
 
 SHARE = 0.25
 
@@ -18,6 +18,8 @@ SHARE = 0.25
 def make(domain: Path, out: Path) -> None:
     """Link the pool's images and labels below ``out`` and hold out a quarter."""
     source = read_domain(domain, "DOMAIN")
+    if without_label(source):
+        raise SystemExit(f"{domain}: no label for {without_label(source)[0]}; add it or remove the image.")
     for image in source.pool:
         for kind, file in (("images", source.images[image]), ("labels", source.labels[image])):
             link = out / kind / file.name

@@ -1,6 +1,6 @@
 """How much of a strategy's result is luck with the labels that it happened to pick?
 
-    python -m benchmarks.label_luck simulations/development/results
+    python -m benchmarks.label_luck simulations/development/montgomery-shenzhen
 
 Labels differ in how they were drawn: some annotators include what others leave out. What of a label its image does not
 explain (the residual of a ridge regression of the mask on the image's vector, cross-validated) no selector
@@ -111,5 +111,8 @@ if __name__ == "__main__":
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     images = read_facts(arguments.out).images
-    found = arguments.workspace or next(workspace_of(arguments.out).glob("*/embeddings.sqlite")).parent
+    stores = sorted(workspace_of(arguments.out).glob("*/embeddings.sqlite"))
+    if arguments.workspace is None and not stores:
+        parser.error(f"{arguments.out} holds no vectors; name the folder of embeddings.sqlite by --workspace")
+    found = arguments.workspace or stores[0].parent
     main(arguments.out, arguments.target or Path(next(iter(images.values()))).parents[1], found)

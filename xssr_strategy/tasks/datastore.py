@@ -13,7 +13,7 @@ from typing import Any
 import SimpleITK as sitk
 from fastapi import HTTPException
 from monailabel.config import settings
-from monailabel.datastore.local import LocalDatastore
+from monailabel.datastore.local import LocalDatastore, LocalDatastoreModel
 from monailabel.interfaces.datastore import DefaultLabelTag
 
 from xssr_strategy.errors import UserError
@@ -54,6 +54,17 @@ class StudiesDatastore(LocalDatastore):
             auto_reload=watch and settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD,
             read_only=settings.MONAI_LABEL_DATASTORE_READ_ONLY,
         )
+
+    @property
+    def _datastore(self) -> LocalDatastoreModel:
+        return self._model
+
+    @_datastore.setter
+    def _datastore(self, model: LocalDatastoreModel) -> None:
+        # When another server has written, the base class takes the new model a moment before it tells it the folder.
+        # A label that came in between would be looked for, or saved, below the folder where the server was started.
+        model.base_path = self._datastore_path
+        self._model = model
 
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
         """As the base class, for an id that is a plain name.

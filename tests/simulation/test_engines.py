@@ -68,6 +68,7 @@ def test_ctrl_c_that_arrives_in_another_thread_waits_until_the_processes_are_sta
     other = threading.Thread(target=release.wait)
     other.start()
     reached = []
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background is deaf to it
 
     def interrupted_while_it_starts() -> None:
         with inherited(1):
@@ -80,10 +81,11 @@ def test_ctrl_c_that_arrives_in_another_thread_waits_until_the_processes_are_sta
         with pytest.raises(KeyboardInterrupt):
             interrupted_while_it_starts()
     finally:
+        after = signal.signal(signal.SIGINT, before)
         release.set()
         other.join()
     assert reached == ["the end"]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert after is signal.default_int_handler
 
 
 def test_a_gpu_that_is_too_small_is_a_reason(trainings: list[Training], monkeypatch: pytest.MonkeyPatch) -> None:

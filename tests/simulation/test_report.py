@@ -120,10 +120,10 @@ def test_how_much_is_luck_stands_beside_the_verdicts(whole: Path, page: Page) ->
 
 def test_trainings_made_in_different_ways_are_said(tmp_path: Path) -> None:
     write_experiment(tmp_path, budgets=(4,), seeds=1)
-    assert "made in different ways" not in write_report(tmp_path).read_text()
+    assert "made in different ways" not in write_report(tmp_path).read_text(encoding="utf-8")
     (one, *_) = read_results(tmp_path)
     write_result(tmp_path, dataclasses.replace(one, trained_with="xssr-strategy 0 on cuda"))
-    text = " ".join(write_report(tmp_path).read_text().split())
+    text = " ".join(write_report(tmp_path).read_text(encoding="utf-8").split())
     assert "compared here: xssr-strategy 0 on cpu; xssr-strategy 0 on cuda" in text
 
 

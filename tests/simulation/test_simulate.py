@@ -332,7 +332,7 @@ def test_a_result_whose_job_fails_now_is_not_reported(copies: tuple[Path, Path],
     (target / "labels" / f"{only_here}.png").unlink()
     failed = simulate(experiment(target, source, **what), tmp_path)
     assert list(failed) == ["xssr-3-d0-s0"]
-    page = write_report(tmp_path, failed, missing=1).read_text()
+    page = write_report(tmp_path, failed, missing=1).read_text(encoding="utf-8")
     assert [line.split(",")[0] for line in (tmp_path / "results.csv").read_text().splitlines()] == [
         "strategy",
         "coreset",

@@ -37,7 +37,7 @@ scenarios: venv
 # A slice of the X-ray experiment in a few minutes; its figures prove nothing.
 simulate-quick: venv
 	$(BIN)/xssr simulate --source $(XRAYS)/montgomery --target $(XRAYS)/shenzhen --labels lung --budget 5,22 \
-		--strategies xssr,kmeans,coreset,random,full --seeds 2 --draws 2 --size 64 --steps 80 --encoder-steps 120 \
+		--strategies xssr,kmeans,coreset,random,full --seeds 2 --draws 2 --size 64 --steps 160 --encoder-steps 120 \
 		--out simulations/quick $(SIMULATE_ARGS)
 
 lint: venv

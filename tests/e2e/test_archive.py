@@ -224,7 +224,7 @@ def test_training_on_labels_of_the_archive_and_inference_in_every_form(site: Sit
     end_leases(site)
     while (answer := site.annotator.next_sample()).get("id") and len(completed(site)) < 5:
         site.annotator.submit(answer["id"], saved(site.pool[answer["id"]].label, tmp_path))
-    site.annotator.train(300, max_epochs=8, steps_per_epoch=8)
+    site.annotator.train(300, max_epochs=8, steps_per_epoch=16)
     client = site.annotator.client
     assert "segmentation" in client.info()["models"]
     end_leases(site)

@@ -10,6 +10,7 @@ import pytest
 from tests.segmentation.phantoms import write_png
 from tests.simulation.hospitals import POOL, TEST, Inline, comparable, experiment, hospital, planned, rows, simulate
 from xssr_strategy.errors import UserError
+from xssr_strategy.segmentation import recipe
 from xssr_strategy.settings import parse_budget
 from xssr_strategy.simulation.domains import held_out, read_domain
 from xssr_strategy.simulation.report import write_report
@@ -306,6 +307,19 @@ def test_results_of_another_simulation_are_not_mixed_in(hospitals: tuple[Path, P
             simulate(experiment(target, source, **changes), tmp_path)
     with pytest.raises(UserError, match="source old, not None"):
         simulate(experiment(target), tmp_path)
+
+
+def test_results_of_another_recipe_are_not_mixed_in(
+    hospitals: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = hospitals
+    what = experiment(target, source, strategies=("random",), seeds=1, draws=1)
+    simulate(what, tmp_path)
+    before = planned(what, tmp_path).jobs[0].training.digest
+    monkeypatch.setattr(recipe, "LEARNING_RATE", 0.5)
+    with pytest.raises(UserError, match=r"holds results of other settings \(recipe\)"):
+        simulate(what, tmp_path)
+    assert planned(what, tmp_path / "anew").jobs[0].training.digest != before
 
 
 def test_results_on_other_test_cases_are_not_mixed_in(copies: tuple[Path, Path], tmp_path: Path) -> None:

@@ -1,0 +1,124 @@
+r"""How well does a recipe learn a few labels, and how fast? Judged on a development domain, never on test cases.
+
+    python -m benchmarks.development ../shared/data/cxr-lung/shenzhen simulations/development/shenzhen
+    python -m benchmarks.recipe simulations/development/shenzhen --labels lung --size 128 --full \
+        --recipes 8:0.002:0:400,2:0.004:0.05:800
+
+A recipe is BATCH:RATE:WARM-UP:STEPS. Each is trained on the same sets, drawn at random, with the same seeds, and is
+compared with the first. ``--full`` trains on the whole pool too, twice as long.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from xssr_strategy.images.detect import detect_preset
+from xssr_strategy.images.preset import Preset
+from xssr_strategy.segmentation import recipe
+from xssr_strategy.simulation.annotator import Annotator
+from xssr_strategy.simulation.domains import read_domain
+from xssr_strategy.simulation.experiment import cases_of
+from xssr_strategy.simulation.training import KeptPairs, score, train
+from xssr_strategy.simulation.workers import inherited, worker_pool
+
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is compared; the numbers as in ``segmentation.recipe``."""
+
+    batch_size: int
+    learning_rate: float
+    warm_up: float
+    steps: int
+
+    @classmethod
+    def parse(cls, text: str) -> Recipe:
+        batch_size, learning_rate, warm_up, steps = text.split(":")
+        return cls(int(batch_size), float(learning_rate), float(warm_up), int(steps))
+
+
+@dataclass(frozen=True)
+class Task:
+    """One training."""
+
+    domain: Path
+    picks: tuple[str, ...]
+    preset: Preset
+    labels: tuple[str, ...]
+    recipe: Recipe
+    seed: int
+
+
+def run(task: Task) -> tuple[float, float]:
+    """Mean Dice of the development cases, and the seconds of the training."""
+    torch.set_num_threads(1)
+    domain = read_domain(task.domain, "DOMAIN")
+    pairs = Annotator(domain).annotate(task.picks)
+    mine = task.recipe
+    began = time.monotonic()
+    with (
+        patch.dict(recipe.BATCH_SIZE, {task.preset.spatial_dims: mine.batch_size}),
+        patch.object(recipe, "LEARNING_RATE", mine.learning_rate),
+        patch.object(recipe, "WARM_UP", mine.warm_up),
+    ):
+        network, plan = train(pairs, task.preset, task.labels, mine.steps, task.seed, KeptPairs(CPU), CPU)
+    seconds = time.monotonic() - began
+    found = [np.nanmean(score(network, plan, task.preset, case, CPU).dice) for case in cases_of(domain).values()]
+    return float(np.mean(found)), seconds
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Print a row per recipe: Dice, and points above the first recipe, of the few labels and of the whole pool."""
+    domain = read_domain(arguments.domain, "DOMAIN")
+    preset = detect_preset([domain.images[image] for image in domain.pool])
+    if arguments.size:
+        preset = replace(preset, segmentation_size=arguments.size)
+    draws = [np.random.default_rng(number).permutation(sorted(domain.pool)) for number in range(arguments.sets)]
+    sets = {"few": [tuple(draw[: arguments.budget].tolist()) for draw in draws]}
+    if arguments.full:
+        sets["full"] = [tuple(sorted(domain.pool))]
+    recipes = [Recipe.parse(text) for text in arguments.recipes.split(",")]
+    tasks = [
+        Task(arguments.domain, picks, preset, tuple(arguments.labels.split(",")), longer, seed)
+        for one in recipes
+        for kind, drawn in sets.items()
+        for longer in [replace(one, steps=one.steps * (2 if kind == "full" else 1))]
+        for picks in drawn
+        for seed in range(arguments.seeds)
+    ]
+    with worker_pool(arguments.jobs) as pool, inherited(1):
+        found = iter(list(pool.map(run, tasks)))
+    first: dict[str, NDArray[np.float64]] = {}
+    for text in arguments.recipes.split(","):
+        for kind, drawn in sets.items():
+            dice, seconds = np.array([next(found) for _ in range(len(drawn) * arguments.seeds)]).T
+            above = 100 * (dice - first.setdefault(kind, dice))
+            spread = above.std(ddof=1) / np.sqrt(len(above)) if len(above) > 1 else float("nan")
+            print(
+                f"{text:<20} {kind:<5} Dice {dice.mean():.4f}   points above the first {above.mean():+.2f} "
+                f"+- {spread:.2f}   {seconds.mean():.0f} s   ({len(dice)} trainings)"
+            )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("domain", type=Path, help="folder made by benchmarks.development")
+    parser.add_argument("--recipes", required=True, help="BATCH:RATE:WARM-UP:STEPS, separated by commas")
+    parser.add_argument("--labels", default="foreground", help="names of the labels, separated by commas")
+    parser.add_argument("--size", type=int, help="2-D: side of what the U-Net sees")
+    parser.add_argument("--budget", type=int, default=22)
+    parser.add_argument("--sets", type=int, default=2)
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--full", action="store_true")
+    parser.add_argument("--jobs", type=int, default=2)
+    main(parser.parse_args())

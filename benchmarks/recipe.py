@@ -96,8 +96,10 @@ def main(arguments: argparse.Namespace) -> None:
         for picks in drawn
         for seed in range(arguments.seeds)
     ]
-    with worker_pool(arguments.jobs) as pool, inherited(1):
-        found = iter(list(pool.map(run, tasks)))
+    with worker_pool(arguments.jobs) as pool:
+        with inherited(1):  # the processes are started here
+            waiting = pool.map(run, tasks)
+        found = iter(list(waiting))
     first: dict[str, NDArray[np.float64]] = {}
     for text in arguments.recipes.split(","):
         for kind, drawn in sets.items():

@@ -26,7 +26,7 @@ WEIGHT_DECAY = 1e-4
 
 
 def described(spatial_dims: int) -> dict[str, float]:
-    """What decides a training beside labels, plan, steps and seed; results of another recipe are not comparable."""
+    """The numbers of this recipe; results of another are not comparable."""
     return {
         "batch_size": BATCH_SIZE[spatial_dims],
         "learning_rate": LEARNING_RATE,

@@ -1,0 +1,106 @@
+"""No strategy knows a label that it has not paid for, and nothing learns from what is held out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.segmentation.phantoms import write_png
+from tests.simulation.hospitals import TEST, comparable, experiment, planned, rows, simulate
+from xssr_strategy.errors import UserError
+from xssr_strategy.simulation.domains import held_out, read_domain
+from xssr_strategy.simulation.simulate import plan
+from xssr_strategy.simulation.strategies import RULES
+
+
+def test_the_run_is_the_same_when_every_label_that_was_not_paid_for_is_removed(
+    copies: tuple[Path, Path], tmp_path: Path
+) -> None:
+    source, target = copies
+    what = experiment(target, source, strategies=("xssr", "coreset", "random"), seeds=1)
+    simulate(what, tmp_path / "with")
+    paid = {image for one in rows(tmp_path / "with") for image in (*one.picks, *one.cases)}
+    unpaid = [label for label in (target / "labels").iterdir() if label.stem not in paid]
+    assert unpaid, "something is left to remove"
+    for label in [*unpaid, *(source / "labels").iterdir()]:
+        label.unlink()
+    simulate(experiment(target, source, strategies=what.strategies, seeds=1), tmp_path / "without")
+    assert comparable(tmp_path / "with") == comparable(tmp_path / "without")
+
+
+def test_labels_decide_no_pick_of_any_strategy(copies: tuple[Path, Path], tmp_path: Path) -> None:
+    source, target = copies
+    before = planned(experiment(target, source, strategies=(*RULES,), seeds=1), tmp_path / "before")
+    for label in (target / "labels").iterdir():
+        write_png(label, np.eye(40, 36, dtype=np.uint8))
+    after = planned(experiment(target, source, strategies=(*RULES,), seeds=1), tmp_path / "after")
+    assert len(before.jobs) == len(RULES) + 1  # random has two draws
+    assert all(len(set(one.picks)) == len(one.picks) == 3 for one in before.jobs)
+    assert [one.picks for one in before.jobs] == [one.picks for one in after.jobs]
+    assert all(one.training != other.training for one, other in zip(before.jobs, after.jobs, strict=True))
+
+
+def test_the_test_cases_decide_no_pick(copies: tuple[Path, Path], tmp_path: Path) -> None:
+    _, target = copies
+    simulate(experiment(target, None, strategies=("xssr",), seeds=1), tmp_path / "before")
+    for case in (target / "test.txt").read_text().split():
+        write_png(target / "images" / f"{case}.png", np.full((40, 36), 7, dtype=np.uint8))
+    simulate(experiment(target, target, strategies=("xssr",), seeds=1), tmp_path / "after")
+    assert rows(tmp_path / "before")[0].picks == rows(tmp_path / "after")[0].picks
+
+
+def test_the_encoder_does_not_learn_from_what_the_source_holds_out(copies: tuple[Path, Path], tmp_path: Path) -> None:
+    source, target = copies
+    (source / "test.txt").write_text("scan00\nscan01\n")
+    before = planned(experiment(target, source, strategies=("xssr",), seeds=1), tmp_path / "before")
+    for case in ("scan00", "scan01"):
+        write_png(source / "images" / f"{case}.png", np.full((40, 36), 7, dtype=np.uint8))
+    after = planned(experiment(target, source, strategies=("xssr",), seeds=1), tmp_path / "after")
+    assert before.jobs[0].selection.scores.tolist() == after.jobs[0].selection.scores.tolist()  # type: ignore[union-attr]
+    write_png(source / "images" / "scan02.png", np.full((40, 36), 7, dtype=np.uint8))
+    other = planned(experiment(target, source, strategies=("xssr",), seeds=1), tmp_path / "other")
+    assert before.jobs[0].selection.scores.tolist() != other.jobs[0].selection.scores.tolist()  # type: ignore[union-attr]
+
+
+def test_source_only_learns_from_no_test_case(copies: tuple[Path, Path], tmp_path: Path) -> None:
+    source, _ = copies  # holds nothing out
+    drawn = held_out(read_domain(source, "--target"))
+    what = replace(experiment(source, source, strategies=("source-only",), seeds=1), target=drawn, test=drawn)
+    (job,) = planned(what, tmp_path).jobs
+    trained = {Path(pair["image"]).stem for pair in job.training.pairs}
+    assert trained == {*drawn.images} - drawn.test
+    assert len(drawn.test) == TEST
+
+
+def test_a_source_of_test_cases_alone_is_refused(hospitals: tuple[Path, Path], tmp_path: Path) -> None:
+    source, target = hospitals
+    cases = read_domain(source, "--test")
+    what = experiment(target, source, test=replace(cases, test=frozenset(cases.labels)))
+    with pytest.raises(UserError, match=r"--source .*: all its images are test cases"):
+        simulate(what, tmp_path)
+
+
+def test_a_workspace_may_be_shared_by_simulations_with_other_sources(
+    hospitals: tuple[Path, Path], tmp_path: Path
+) -> None:
+    source, target = hospitals
+    alone, shared = [], []
+    for number, other in enumerate((source, None)):
+        what = experiment(target, other, strategies=("xssr",), seeds=1)
+        (tmp_path / f"out{number}").mkdir()
+        alone.append(planned(what, tmp_path / f"alone{number}").jobs[0].selection)
+        common = plan(what, tmp_path / f"out{number}", tmp_path / "common", "xssr simulate", lambda *stage: None)
+        shared.append(common.jobs[0].selection)
+    assert [one.mean_coverage for one in shared] == [one.mean_coverage for one in alone]  # type: ignore[union-attr]
+    assert shared[0].mean_coverage != shared[1].mean_coverage  # type: ignore[union-attr]
+
+
+def test_test_cases_that_are_in_the_pool_are_refused(hospitals: tuple[Path, Path], tmp_path: Path) -> None:
+    source, _ = hospitals  # holds nothing out
+    everything = read_domain(source, "--test")
+    what = experiment(source, None, test=replace(everything, test=frozenset(everything.labels)))
+    with pytest.raises(UserError, match=r"--test .*: scan00 is in the pool of --target too"):
+        simulate(what, tmp_path)

@@ -3,13 +3,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from xssr_strategy.segmentation.network import build_loss, build_unet
+from xssr_strategy.segmentation.network import build_loss, build_unet, side_multiple
 
 
 @pytest.mark.parametrize(
-    ("dims", "channels", "classes", "shape"), [(2, 1, 2, (32, 48)), (2, 3, 4, (64, 64)), (3, 1, 3, (16, 32, 48))]
+    ("dims", "channels", "classes", "shape"), [(2, 1, 2, (32, 48)), (2, 3, 4, (64, 64)), (3, 1, 3, (8, 24, 40))]
 )
 def test_logits_have_the_shape_of_the_image(dims: int, channels: int, classes: int, shape: tuple[int, ...]) -> None:
+    assert all(side % side_multiple(dims) == 0 for side in shape)
     network = build_unet(dims, channels, classes)
     assert network(torch.rand(2, channels, *shape)).shape == (2, classes, *shape)
 

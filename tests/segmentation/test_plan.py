@@ -21,12 +21,12 @@ def test_3d_plan_takes_the_median_spacing_and_the_median_shape_at_that_spacing()
     pairs = [pair((40, 40, 20), (1, 1, 2)), pair((33, 50, 18), (1, 1, 2)), pair((80, 80, 80), (0.5, 0.5, 0.5))]
     plan = plan_from(pairs, MRI, ("a", "b"))
     assert plan.spacing == (1, 1, 2)
-    assert plan.roi == (48, 48, 32)  # medians 40, 40 and 20 rounded up
+    assert plan.roi == (40, 40, 24)  # the medians; 20 is rounded up to what the network can halve
     assert plan.grid_of((80, 80, 80), (0.5, 0.5, 0.5)) == (40, 40, 20)
 
 
 def test_3d_window_is_capped_by_the_preset() -> None:
-    assert plan_from([pair((300, 200, 40), (1, 1, 1))], MRI, ("a",)).roi == (96, 96, 48)
+    assert plan_from([pair((300, 200, 40), (1, 1, 1))], MRI, ("a",)).roi == (96, 96, 40)
 
 
 def test_noise_in_the_spacing_costs_no_resampling() -> None:

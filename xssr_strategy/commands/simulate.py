@@ -19,7 +19,7 @@ from xssr_strategy.embedding.catalogue import encoder_names
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.detect import detect_preset, preset_by_name
 from xssr_strategy.images.preset import PRESETS, Preset
-from xssr_strategy.segmentation.plan import SIDE_MULTIPLE
+from xssr_strategy.segmentation.network import side_multiple
 from xssr_strategy.segmentation.recipe import MAX_EPOCHS, STEPS_PER_EPOCH
 from xssr_strategy.settings import Budget, Settings, parse_budget, parse_labels
 from xssr_strategy.simulation.domains import Domain, held_out, read_domain, without_label
@@ -259,9 +259,10 @@ def _share(text: str) -> float:
 
 
 def _side(text: str) -> int:
-    if text.isascii() and text.isdigit() and int(text) > 0 and int(text) % SIDE_MULTIPLE == 0:
+    multiple = side_multiple(2)
+    if text.isascii() and text.isdigit() and int(text) > 0 and int(text) % multiple == 0:
         return int(text)
-    raise argparse.ArgumentTypeError(f"{text}: must be a multiple of {SIDE_MULTIPLE}")
+    raise argparse.ArgumentTypeError(f"{text}: must be a multiple of {multiple}")
 
 
 def _part(text: str) -> tuple[int, int]:

@@ -10,6 +10,11 @@ CHANNELS: dict[int, tuple[int, ...]] = {2: (16, 32, 64, 128, 256), 3: (16, 32, 6
 RESIDUAL_UNITS = 2
 
 
+def side_multiple(spatial_dims: int) -> int:
+    """The sides of what the network sees are multiples of it: every stage but the first halves them."""
+    return 2 ** (len(CHANNELS[spatial_dims]) - 1)
+
+
 def build_unet(spatial_dims: int, in_channels: int, out_channels: int) -> UNet:
     """Residual U-Net with instance normalisation (Kerfoot et al. 2018, doi 10.1007/978-3-030-12029-0_40).
 
@@ -20,7 +25,7 @@ def build_unet(spatial_dims: int, in_channels: int, out_channels: int) -> UNet:
 
     Returns:
         Network from (B, in_channels, *spatial) to logits (B, out_channels, *spatial); each spatial side has to be
-        a multiple of 16.
+        a multiple of ``side_multiple``.
     """
     channels = CHANNELS[spatial_dims]
     return UNet(

@@ -13,8 +13,7 @@ import numpy as np
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.segmentation.labels import LabelledImage
-
-SIDE_MULTIPLE = 16  # the U-Net halves a side up to four times
+from xssr_strategy.segmentation.network import side_multiple
 
 
 @dataclass(frozen=True)
@@ -62,9 +61,9 @@ def plan_from(pairs: Sequence[LabelledImage], preset: Preset, labels: Sequence[s
         # Rounded so that noise in the headers does not cost every image an interpolation.
         spacing = tuple(round(float(value), 4) for value in np.median([pair.spacing for pair in pairs], axis=0))
         shapes = [_resampled_shape(pair.shape, pair.spacing, spacing) for pair in pairs]
+        multiple = side_multiple(preset.spatial_dims)
         roi = tuple(
-            min(math.ceil(side / SIDE_MULTIPLE) * SIDE_MULTIPLE, preset.segmentation_roi)
-            for side in np.median(shapes, axis=0)
+            min(math.ceil(side / multiple) * multiple, preset.segmentation_roi) for side in np.median(shapes, axis=0)
         )
     return SegmentationPlan(preset.name, preset.spatial_dims, preset.channels, tuple(labels), spacing, roi)
 

@@ -159,15 +159,16 @@ def test_without_ray_and_without_a_cluster_one_sentence_says_so(
 
 
 @pytest.fixture
-def cluster() -> Iterator[Any]:
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Two nodes of one processor each."""
     import ray
     from ray.cluster_utils import Cluster
 
     temporary = tempfile.mkdtemp(prefix="ray")  # pytest's own folder is too deep for a socket
     node = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    cluster = Cluster(True, head_node_args={**node, "include_dashboard": False, "temp_dir": temporary})
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("RAY_TMPDIR", temporary)  # Cluster writes its address there even if it is given a temp_dir
+    cluster = Cluster(True, head_node_args={**node, "include_dashboard": False})
     cluster.add_node(**node)
     yield cluster
     ray.shutdown()

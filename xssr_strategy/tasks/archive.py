@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import tempfile
-import threading
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
-from queue import Queue
 from typing import Any
 
 import numpy as np
@@ -19,7 +15,6 @@ import SimpleITK as sitk
 from fastapi import HTTPException
 from monailabel.datastore.dicom import DICOMWebDatastore
 from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore
-from monailabel.datastore.utils.convert import dicom_to_nifti
 from monailabel.interfaces.datastore import DefaultLabelTag
 
 from xssr_strategy.archive.client import ArchiveError, Series
@@ -28,11 +23,10 @@ from xssr_strategy.archive.pool import ArchivePool
 from xssr_strategy.errors import UserError
 from xssr_strategy.label_names import segment_names
 from xssr_strategy.tasks.datastore import checked_info, plain_name
+from xssr_strategy.tasks.series_files import NIFTI, SeriesFiles, is_newer
 
 logger = logging.getLogger(__name__)
 
-_NIFTI = ".nii.gz"
-_AFTERWARDS = 2.0  # seconds: annotators who ask at once are answered before anything is converted (our choice)
 _FINAL = DefaultLabelTag.FINAL
 
 
@@ -53,11 +47,9 @@ class ArchiveDatastore(DICOMWebDatastore):
         self._client = pool.archive.client
         self._search_filter = dict(pool.query.filters)
         self._fetch_by_frame, self._convert_to_nifti = False, True
-        self._converting: dict[str, threading.Lock] = {}
-        self._given: Queue[str] = Queue()
-        threading.Thread(target=self._convert_given, name="convert", daemon=True).start()
+        self._files = SeriesFiles(pool)
         # The stock constructor would watch the folder, into which thousands of files are fetched.
-        LocalDatastore.__init__(self, str(pool.cache.root), extensions=(f"*{_NIFTI}",), auto_reload=False)
+        LocalDatastore.__init__(self, str(pool.cache.root), extensions=(f"*{NIFTI}",), auto_reload=False)
 
     def name(self) -> str:
         """URL of the archive."""
@@ -82,34 +74,15 @@ class ArchiveDatastore(DICOMWebDatastore):
             HTTPException: there is no such series (404), the archive does not give it (503), or it cannot be
                 decoded (422).
         """
-        series = self._pool.series().get(image_id) or self._elsewhere(image_id)
-        file = Path(self.image_path(image_id))
-        with self._converting.setdefault(image_id, threading.Lock()):
-            try:
-                folder = self._pool.cache.fetch(series)
-                if not _is_newer(file, folder):
-                    _move(Path(dicom_to_nifti(str(folder))), file)
-            except ArchiveError as error:
-                raise HTTPException(503, str(error)) from None
-            except (RuntimeError, OSError) as error:
-                logger.warning("Series %s cannot be converted: %s", image_id, error)
-                raise HTTPException(422, f"{image_id}: the series cannot be decoded; skip it.") from None
-        return str(file)
+        return str(self._files.ready(image_id))
 
     def image_path(self, image_id: str) -> str:
         """Where the NIfTI file of a series is, or will be."""
-        return str(self._pool.cache.root / f"{image_id}{_NIFTI}")
+        return str(self._files.path(image_id))
 
     def make_ready(self, image_id: str) -> None:
         """Convert a series in a while, in the background: whoever was given it may want it segmented."""
-        self._given.put(image_id)
-
-    def _convert_given(self) -> None:
-        while True:
-            image = self._given.get()
-            time.sleep(_AFTERWARDS)
-            with suppress(HTTPException):  # whoever asks for the file is told
-                self.get_image_uri(image)
+        self._files.prepare(image_id)
 
     def get_image_info(self, image_id: str) -> dict[str, Any]:
         """What the archive says of the series, and what viewers noted."""
@@ -124,7 +97,7 @@ class ArchiveDatastore(DICOMWebDatastore):
             "StudyInstanceUID": series.study,
             "Modality": series.modality,
             "RetrieveURL": f"{self.name()}/studies/{series.study}/series/{series.uid}",
-            "name": f"{image_id}{_NIFTI}",  # 3D Slicer saves the file under it, and goes by its ending
+            "name": f"{image_id}{NIFTI}",  # 3D Slicer saves the file under it, and goes by its ending
             "path": self.image_path(image_id),
         }
 
@@ -201,7 +174,7 @@ class ArchiveDatastore(DICOMWebDatastore):
         if kept is None or kept.info.get("SeriesInstanceUID") != segmentation:
             return False
         file = Path(LocalDatastore.get_label_uri(self, image, _FINAL))
-        return _is_newer(file, self._pool.cache.folder(image))
+        return is_newer(file, self._pool.cache.folder(image))
 
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
         """Refused: the archive has the images."""
@@ -248,15 +221,6 @@ class ArchiveDatastore(DICOMWebDatastore):
             raise HTTPException(404, f"{image_id}: the archive has no such series among those to annotate.")
         return series
 
-    def _elsewhere(self, image_id: str) -> Series:
-        try:
-            series = self._pool.find(image_id)
-        except ArchiveError as error:
-            raise HTTPException(503, str(error)) from None
-        if series is None:
-            raise HTTPException(404, f"{image_id}: the archive has no such series.")
-        return series
-
     def _submit(self, series: Series, label: Any, folder: Path, temporary: Path) -> dict[str, Any]:
         made = time.strftime("%Y%m%d%H%M%S")
         if not _drawn(label):
@@ -270,10 +234,10 @@ class ArchiveDatastore(DICOMWebDatastore):
 
     def _keep(self, image_id: str, label: Any, tag: str, info: dict[str, Any], temporary: Path) -> None:
         self.get_image_uri(image_id)  # the base class forgets labels without an image
-        file = temporary / f"label{_NIFTI}"
+        file = temporary / f"label{NIFTI}"
         sitk.WriteImage(label, str(file), useCompression=True)
         if image_id not in self._datastore.objects:
-            self._datastore.objects[image_id] = ImageLabelModel(image=DataModel(ext=_NIFTI))
+            self._datastore.objects[image_id] = ImageLabelModel(image=DataModel(ext=NIFTI))
         LocalDatastore.save_label(self, image_id, str(file), tag, info)
 
 
@@ -291,25 +255,10 @@ def _from_voxels(file: Path, reference: Any, temporary: Path) -> Path:
         )
     label = sitk.GetImageFromArray(values.reshape(size[::-1]))
     label.CopyInformation(reference)
-    whole = temporary / f"voxels{_NIFTI}"
+    whole = temporary / f"voxels{NIFTI}"
     sitk.WriteImage(label, str(whole))
     return whole
 
 
 def _drawn(label: Any) -> bool:
     return bool(np.any(sitk.GetArrayViewFromImage(label)))
-
-
-def _is_newer(file: Path, folder: Path) -> bool:
-    """Whether a file was made after the last one of a folder."""
-    try:
-        return file.stat().st_mtime >= max(entry.stat().st_mtime for entry in os.scandir(folder))
-    except (FileNotFoundError, ValueError):
-        return False
-
-
-def _move(made: Path, file: Path) -> None:
-    """To its place in one step, from whatever disk."""
-    beside = file.with_name(f".{file.name}.{os.getpid()}")
-    shutil.move(made, beside)
-    beside.replace(file)

@@ -14,7 +14,6 @@ import argparse
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 
 from xssr_strategy.images.detect import detect_preset
 from xssr_strategy.images.preset import Preset
-from xssr_strategy.segmentation import recipe
+from xssr_strategy.segmentation.recipe import Recipe
 from xssr_strategy.simulation.annotator import Annotator
 from xssr_strategy.simulation.domains import read_domain
 from xssr_strategy.simulation.experiment import cases_of
@@ -30,21 +29,6 @@ from xssr_strategy.simulation.training import KeptPairs, score, train
 from xssr_strategy.simulation.workers import inherited, worker_pool
 
 CPU = torch.device("cpu")
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What is compared; the numbers as in ``segmentation.recipe``."""
-
-    batch_size: int
-    learning_rate: float
-    warm_up: float
-    steps: int
-
-    @classmethod
-    def parse(cls, text: str) -> Recipe:
-        batch_size, learning_rate, warm_up, steps = text.split(":")
-        return cls(int(batch_size), float(learning_rate), float(warm_up), int(steps))
 
 
 @dataclass(frozen=True)
@@ -56,6 +40,7 @@ class Task:
     preset: Preset
     labels: tuple[str, ...]
     recipe: Recipe
+    steps: int
     seed: int
 
 
@@ -64,17 +49,18 @@ def run(task: Task) -> tuple[float, float]:
     torch.set_num_threads(1)
     domain = read_domain(task.domain, "DOMAIN")
     pairs = Annotator(domain).annotate(task.picks)
-    mine = task.recipe
     began = time.monotonic()
-    with (
-        patch.dict(recipe.BATCH_SIZE, {task.preset.spatial_dims: mine.batch_size}),
-        patch.object(recipe, "LEARNING_RATE", mine.learning_rate),
-        patch.object(recipe, "WARM_UP", mine.warm_up),
-    ):
-        network, plan = train(pairs, task.preset, task.labels, mine.steps, task.seed, KeptPairs(CPU), CPU)
+    kept = KeptPairs(CPU)
+    network, plan = train(pairs, task.preset, task.labels, task.steps, task.seed, kept, CPU, task.recipe)
     seconds = time.monotonic() - began
     found = [np.nanmean(score(network, plan, task.preset, case, CPU).dice) for case in cases_of(domain).values()]
     return float(np.mean(found)), seconds
+
+
+def parse(text: str) -> tuple[Recipe, int]:
+    """BATCH:RATE:WARM-UP:STEPS -> the recipe and the steps."""
+    batch_size, learning_rate, warm_up, steps = text.split(":")
+    return Recipe(int(batch_size), float(learning_rate), float(warm_up)), int(steps)
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -87,12 +73,10 @@ def main(arguments: argparse.Namespace) -> None:
     sets = {"few": [tuple(draw[: arguments.budget].tolist()) for draw in draws]}
     if arguments.full:
         sets["full"] = [tuple(sorted(domain.pool))]
-    recipes = [Recipe.parse(text) for text in arguments.recipes.split(",")]
     tasks = [
-        Task(arguments.domain, picks, preset, tuple(arguments.labels.split(",")), longer, seed)
-        for one in recipes
-        for kind, drawn in sets.items()
-        for longer in [replace(one, steps=one.steps * (2 if kind == "full" else 1))]
+        Task(arguments.domain, picks, preset, tuple(arguments.labels.split(",")), recipe, steps * times, seed)
+        for recipe, steps in map(parse, arguments.recipes.split(","))
+        for drawn, times in zip(sets.values(), (1, 2), strict=False)
         for picks in drawn
         for seed in range(arguments.seeds)
     ]

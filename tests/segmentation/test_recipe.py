@@ -6,14 +6,15 @@ import pytest
 import torch
 from monai.data import Dataset
 
-from xssr_strategy.segmentation import recipe
-from xssr_strategy.segmentation.recipe import epoch_loader, new_optimiser, new_schedule
+from xssr_strategy.segmentation.recipe import Recipe, epoch_loader
+
+RECIPE = Recipe(batch_size=2)
 
 
 def rates(steps: int) -> list[float]:
     """The learning rate of every step."""
-    optimiser = new_optimiser(torch.nn.Linear(2, 1))
-    schedule = new_schedule(optimiser, steps)
+    optimiser = RECIPE.optimiser(torch.nn.Linear(2, 1))
+    schedule = RECIPE.schedule(optimiser, steps)
     found = []
     for _ in range(steps):
         found.append(optimiser.param_groups[0]["lr"])
@@ -25,17 +26,17 @@ def rates(steps: int) -> list[float]:
 def test_the_learning_rate_rises_over_the_warm_up_and_falls_to_0() -> None:
     found = rates(200)
     top = found.index(max(found))
-    assert found[top] == pytest.approx(recipe.LEARNING_RATE)
-    assert top == round(200 * recipe.WARM_UP)
+    assert found[top] == pytest.approx(RECIPE.learning_rate)
+    assert top == round(200 * RECIPE.warm_up)
     assert found[0] == 0.0
     assert found[: top + 1] == sorted(found[: top + 1])
     assert found[top:] == sorted(found[top:], reverse=True)
-    assert found[-1] < 0.001 * recipe.LEARNING_RATE
+    assert found[-1] < 0.001 * RECIPE.learning_rate
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 9])
 def test_a_short_training_learns_from_its_first_step(steps: int) -> None:
-    assert rates(steps)[0] == pytest.approx(recipe.LEARNING_RATE)
+    assert rates(steps)[0] == pytest.approx(RECIPE.learning_rate)
 
 
 def test_an_epoch_takes_few_labels_over_and_over_and_the_next_one_in_another_order() -> None:

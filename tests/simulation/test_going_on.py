@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from tests.segmentation.phantoms import write_png
 from tests.simulation.hospitals import POOL, Inline, comparable, experiment, planned, rows, simulate
 from xssr_strategy.errors import UserError
-from xssr_strategy.segmentation import recipe
+from xssr_strategy.segmentation.recipe import RECIPES
 from xssr_strategy.settings import parse_budget
 from xssr_strategy.simulation.report import write_report
 from xssr_strategy.simulation.results import read_facts
@@ -93,7 +94,7 @@ def test_results_of_another_recipe_are_not_mixed_in(
     what = experiment(target, source, strategies=("random",), seeds=1, draws=1)
     simulate(what, tmp_path)
     before = planned(what, tmp_path).jobs[0].training.digest
-    monkeypatch.setattr(recipe, "LEARNING_RATE", 0.5)
+    monkeypatch.setitem(RECIPES, 2, replace(RECIPES[2], learning_rate=0.5))
     with pytest.raises(UserError, match=r"holds results of other settings \(recipe\)"):
         simulate(what, tmp_path)
     assert planned(what, tmp_path / "anew").jobs[0].training.digest != before

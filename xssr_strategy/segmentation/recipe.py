@@ -5,6 +5,9 @@ The server's trainer and the simulation train by this recipe; a test holds them 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import torch
 from monai.data import DataLoader, Dataset, ThreadDataLoader
 from monai.networks.nets import UNet
@@ -15,24 +18,40 @@ from torch.utils.data import RandomSampler
 from xssr_strategy.segmentation.network import build_unet
 from xssr_strategy.segmentation.plan import SegmentationPlan
 
-# All numbers are our choice, made on two CPU cores with 22 chest X-rays and 20 hippocampi of a pool. Many steps of few
-# images: a few labels are learnt far faster so than in large batches, which cost the same for each image.
+# All numbers are our choice, made on two CPU cores with 22 chest X-rays and 20 hippocampi of a pool.
 MAX_EPOCHS = 30
 STEPS_PER_EPOCH = 40
-BATCH_SIZE = {2: 2, 3: 1}
-LEARNING_RATE = 4e-3
-WARM_UP = 0.05  # share of the steps
-WEIGHT_DECAY = 1e-4
 
 
-def described(spatial_dims: int) -> dict[str, float]:
-    """The numbers of this recipe; results of another are not comparable."""
-    return {
-        "batch_size": BATCH_SIZE[spatial_dims],
-        "learning_rate": LEARNING_RATE,
-        "warm_up": WARM_UP,
-        "weight_decay": WEIGHT_DECAY,
-    }
+@dataclass(frozen=True)
+class Recipe:
+    """The numbers that decide what a training of so many steps learns; results of different ones are not comparable.
+
+    Attributes:
+        batch_size: images of a step; in 3-D, windows.
+        learning_rate: at its peak.
+        warm_up: share of the steps over which the learning rate rises.
+        weight_decay: of AdamW.
+    """
+
+    batch_size: int
+    learning_rate: float = 4e-3
+    warm_up: float = 0.05
+    weight_decay: float = 1e-4
+
+    def optimiser(self, network: nn.Module) -> torch.optim.Optimizer:
+        """AdamW; fused, because unfused it costs a quarter of a step of two images."""
+        weights = network.parameters()
+        return torch.optim.AdamW(weights, lr=self.learning_rate, weight_decay=self.weight_decay, fused=True)
+
+    def schedule(self, optimiser: torch.optim.Optimizer, steps: int) -> WarmupCosineSchedule:
+        """From 0 to the peak rate in a straight line, and along a cosine back to 0, in ``steps`` altogether."""
+        return WarmupCosineSchedule(optimiser, warmup_steps=round(self.warm_up * steps), t_total=steps)
+
+
+# Many steps of few images: a few labels are learnt far faster so than in large batches, which cost the same per image.
+RECIPES: Mapping[int, Recipe] = {2: Recipe(batch_size=2), 3: Recipe(batch_size=1)}
+"""By the images' spatial dimensions."""
 
 
 def new_network(plan: SegmentationPlan, seed: int) -> UNet:
@@ -40,16 +59,6 @@ def new_network(plan: SegmentationPlan, seed: int) -> UNet:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build_unet(plan.spatial_dims, plan.channels, len(plan.labels) + 1)
-
-
-def new_optimiser(network: nn.Module) -> torch.optim.Optimizer:
-    """AdamW at its peak learning rate; fused, because unfused it costs a quarter of a step of two images."""
-    return torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True)
-
-
-def new_schedule(optimiser: torch.optim.Optimizer, steps: int) -> WarmupCosineSchedule:
-    """From 0 to the peak learning rate in a straight line, and along a cosine back to 0, in ``steps`` altogether."""
-    return WarmupCosineSchedule(optimiser, warmup_steps=round(WARM_UP * steps), t_total=steps)
 
 
 def epoch_loader(dataset: Dataset, steps: int, batch_size: int, seed: int, num_workers: int = 0) -> DataLoader:

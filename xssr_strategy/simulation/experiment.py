@@ -9,7 +9,7 @@ from typing import Any
 
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import Preset
-from xssr_strategy.segmentation import recipe
+from xssr_strategy.segmentation.recipe import RECIPES
 from xssr_strategy.settings import Budget
 from xssr_strategy.simulation.domains import Domain
 from xssr_strategy.simulation.results import Job
@@ -50,7 +50,7 @@ class Protocol:
         """As JSON knows it, so that it can be compared with what was written; with the trainer's recipe."""
         values = asdict(self)
         values["preset"] = {key: list(v) if isinstance(v, tuple) else v for key, v in values["preset"].items()}
-        return {**values, "labels": list(self.labels), "recipe": recipe.described(self.preset.spatial_dims)}
+        return {**values, "labels": list(self.labels), "recipe": asdict(RECIPES[self.preset.spatial_dims])}
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import torch
 from xssr_strategy import __version__
 from xssr_strategy.images.listing import content_digest, fingerprint
 from xssr_strategy.images.preset import Preset
-from xssr_strategy.segmentation import recipe
+from xssr_strategy.segmentation.recipe import RECIPES
 from xssr_strategy.simulation.thumbnails import overlay
 from xssr_strategy.simulation.training import KeptPairs, Scored, score, train
 
@@ -78,8 +78,8 @@ def training_of(
     """
     ordered = tuple(sorted(pairs, key=lambda pair: pair["image"]))
     files = [[_content(pair["image"]), _content(pair["label"])] for pair in (*ordered, *cases.values())]
-    numbers = recipe.described(preset.spatial_dims)
-    decides = json.dumps([files, list(cases), asdict(preset), labels, steps, seed, threads, numbers], sort_keys=True)
+    recipe = asdict(RECIPES[preset.spatial_dims])
+    decides = json.dumps([files, list(cases), asdict(preset), labels, steps, seed, threads, recipe], sort_keys=True)
     digest = hashlib.sha256(decides.encode()).hexdigest()[:16]
     return Training(digest, ordered, cases, preset, labels, steps, seed, threads, out / "overlays" / digest)
 

@@ -6,9 +6,7 @@ import pytest
 import torch
 from monai.data import Dataset
 
-from xssr_strategy.segmentation.recipe import Recipe, epoch_loader
-
-RECIPE = Recipe(batch_size=2)
+from xssr_strategy.segmentation.recipe import RECIPE, epoch_loader
 
 
 def rates(steps: int) -> list[float]:

@@ -12,7 +12,7 @@ import pytest
 from tests.segmentation.phantoms import write_png
 from tests.simulation.hospitals import POOL, Inline, comparable, experiment, planned, rows, simulate
 from xssr_strategy.errors import UserError
-from xssr_strategy.segmentation.recipe import RECIPES
+from xssr_strategy.segmentation.recipe import RECIPE
 from xssr_strategy.settings import parse_budget
 from xssr_strategy.simulation.report import write_report
 from xssr_strategy.simulation.results import read_facts
@@ -87,17 +87,16 @@ def test_results_of_another_simulation_are_not_mixed_in(hospitals: tuple[Path, P
         simulate(experiment(target), tmp_path)
 
 
-def test_results_of_another_recipe_are_not_mixed_in(
-    hospitals: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_results_of_another_recipe_are_not_mixed_in(hospitals: tuple[Path, Path], tmp_path: Path) -> None:
     source, target = hospitals
-    what = experiment(target, source, strategies=("random",), seeds=1, draws=1)
+    short = {"strategies": ("random",), "seeds": 1, "draws": 1}
+    what = experiment(target, source, **short)
     simulate(what, tmp_path)
     before = planned(what, tmp_path).jobs[0].training.digest
-    monkeypatch.setitem(RECIPES, 2, replace(RECIPES[2], learning_rate=0.5))
+    other = experiment(target, source, **short, recipe=replace(RECIPE, learning_rate=0.5))
     with pytest.raises(UserError, match=r"holds results of other settings \(recipe\)"):
-        simulate(what, tmp_path)
-    assert planned(what, tmp_path / "anew").jobs[0].training.digest != before
+        simulate(other, tmp_path)
+    assert planned(other, tmp_path / "anew").jobs[0].training.digest != before
 
 
 def test_results_on_other_test_cases_are_not_mixed_in(copies: tuple[Path, Path], tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from xssr_strategy.images.reading import read_image
 from xssr_strategy.segmentation import transforms
 from xssr_strategy.segmentation.plan import load_plan, plan_path
 from xssr_strategy.segmentation.publication import MODEL_KEY, publish
-from xssr_strategy.segmentation.recipe import RECIPES, STEPS_PER_EPOCH
+from xssr_strategy.segmentation.recipe import RECIPE, STEPS_PER_EPOCH
 from xssr_strategy.simulation.training import KeptPairs, train
 from xssr_strategy.tasks import segmentation_trainer
 from xssr_strategy.tasks.segmentation_infer import SegmentationInfer
@@ -220,7 +220,9 @@ def test_with_enough_labels_the_best_epoch_is_published_and_training_stops_early
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(segmentation_trainer, "VALIDATE_FROM", 5)
-    monkeypatch.setitem(RECIPES, 2, replace(RECIPES[2], learning_rate=0.0))  # nothing improves after the first epoch
+    monkeypatch.setattr(
+        segmentation_trainer, "RECIPE", replace(RECIPE, learning_rate=0.0)
+    )  # nothing improves after the first epoch
     task = trainer(tmp_path)
     stats = task({**SHORT, "max_epochs": 10, "early_stop_patience": 2}, studies(tmp_path / "studies", 5, 2, 1))
     assert task.context is not None

@@ -9,7 +9,7 @@ from typing import Any
 
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import Preset
-from xssr_strategy.segmentation.recipe import RECIPES
+from xssr_strategy.segmentation.recipe import RECIPE, Recipe
 from xssr_strategy.settings import Budget
 from xssr_strategy.simulation.domains import Domain
 from xssr_strategy.simulation.results import Job
@@ -30,6 +30,7 @@ class Protocol:
         share: of the pool that a seed sees, in (0, 1]. Below 1 every seed has a part of its own, the same for all
             strategies, so that the spread covers which images there are to pick from.
         threads: processor threads of a training. Sums in another order round otherwise, and training amplifies it.
+        recipe: of a training; the server's trainer has the default.
     """
 
     preset: Preset
@@ -41,16 +42,17 @@ class Protocol:
     encoders: int
     share: float
     threads: int
+    recipe: Recipe = RECIPE
 
     def seen(self, pool: int) -> int:
         """Images that a seed sees of a pool."""
         return max(1, int(self.share * pool))
 
     def described(self) -> dict[str, Any]:
-        """As JSON knows it, so that it can be compared with what was written; with the trainer's recipe."""
+        """As JSON knows it, so that it can be compared with what was written."""
         values = asdict(self)
         values["preset"] = {key: list(v) if isinstance(v, tuple) else v for key, v in values["preset"].items()}
-        return {**values, "labels": list(self.labels), "recipe": asdict(RECIPES[self.preset.spatial_dims])}
+        return {**values, "labels": list(self.labels)}
 
 
 @dataclass(frozen=True)

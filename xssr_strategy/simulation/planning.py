@@ -112,6 +112,7 @@ def _annotate(
                 cases,
                 protocol.preset,
                 protocol.labels,
+                protocol.recipe,
                 protocol.full_steps if job.strategy == FULL else protocol.steps,
                 job.seed,
                 protocol.threads,

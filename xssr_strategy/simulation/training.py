@@ -24,7 +24,7 @@ from xssr_strategy.segmentation.inference import build_inferer
 from xssr_strategy.segmentation.labels import read_label, usable_pairs
 from xssr_strategy.segmentation.network import build_loss
 from xssr_strategy.segmentation.plan import SegmentationPlan, plan_from
-from xssr_strategy.segmentation.recipe import RECIPES, STEPS_PER_EPOCH, Recipe, epoch_loader, new_network
+from xssr_strategy.segmentation.recipe import RECIPE, STEPS_PER_EPOCH, Recipe, epoch_loader, new_network
 from xssr_strategy.segmentation.transforms import ReadPair, training_transforms
 
 _KEPT_BYTES = 4 * 2**30  # of read images per process, our choice
@@ -80,7 +80,7 @@ def train(
     seed: int,
     kept: KeptPairs,
     device: torch.device,
-    recipe: Recipe | None = None,
+    recipe: Recipe = RECIPE,
 ) -> tuple[UNet, SegmentationPlan]:
     """Train on labelled images as the server's trainer does; the last step's network is the result.
 
@@ -92,7 +92,7 @@ def train(
         steps: optimisation steps; every strategy gets the same.
         seed: of weights, order of the images and augmentation.
         kept: images read before.
-        recipe: that of the server's trainer by default.
+        recipe: the server's trainer has the default.
 
     Returns:
         The network in evaluation mode, on the device, and the plan to use it by.
@@ -104,7 +104,6 @@ def train(
     if unusable:
         raise UserError(unusable[0][1])
     plan = plan_from(usable, preset, labels)
-    recipe = recipe or RECIPES[plan.spatial_dims]
     transforms = training_transforms(preset, plan, seed, kept.reader(preset, plan))
     dataset = Dataset([{"image": pair.image, "label": pair.label} for pair in usable], transforms)
     loader = epoch_loader(dataset, STEPS_PER_EPOCH, recipe.batch_size, seed)

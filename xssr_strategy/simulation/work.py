@@ -17,7 +17,7 @@ import torch
 from xssr_strategy import __version__
 from xssr_strategy.images.listing import content_digest, fingerprint
 from xssr_strategy.images.preset import Preset
-from xssr_strategy.segmentation.recipe import RECIPES
+from xssr_strategy.segmentation.recipe import Recipe
 from xssr_strategy.simulation.thumbnails import overlay
 from xssr_strategy.simulation.training import KeptPairs, Scored, score, train
 
@@ -33,7 +33,7 @@ class Training:
         digest: of the rest, by the content of the files, wherever they lie; ``training_of`` makes it.
         pairs: paths ``image`` and ``label`` of what is trained on, sorted.
         cases: id -> paths of every test case.
-        preset, labels, steps, seed: as of ``train``.
+        preset, labels, recipe, steps, seed: as of ``train``.
         threads: processor threads.
         overlays: folder for pictures of the worst cases.
     """
@@ -43,6 +43,7 @@ class Training:
     cases: Mapping[str, Mapping[str, str]]
     preset: Preset
     labels: tuple[str, ...]
+    recipe: Recipe
     steps: int
     seed: int
     threads: int
@@ -66,6 +67,7 @@ def training_of(
     cases: Mapping[str, Mapping[str, str]],
     preset: Preset,
     labels: tuple[str, ...],
+    recipe: Recipe,
     steps: int,
     seed: int,
     threads: int,
@@ -78,10 +80,10 @@ def training_of(
     """
     ordered = tuple(sorted(pairs, key=lambda pair: pair["image"]))
     files = [[_content(pair["image"]), _content(pair["label"])] for pair in (*ordered, *cases.values())]
-    recipe = asdict(RECIPES[preset.spatial_dims])
-    decides = json.dumps([files, list(cases), asdict(preset), labels, steps, seed, threads, recipe], sort_keys=True)
+    numbers = [steps, seed, threads, asdict(recipe)]
+    decides = json.dumps([files, list(cases), asdict(preset), labels, *numbers], sort_keys=True)
     digest = hashlib.sha256(decides.encode()).hexdigest()[:16]
-    return Training(digest, ordered, cases, preset, labels, steps, seed, threads, out / "overlays" / digest)
+    return Training(digest, ordered, cases, preset, labels, recipe, steps, seed, threads, out / "overlays" / digest)
 
 
 def content_of(cases: Mapping[str, Mapping[str, str]]) -> str:
@@ -104,7 +106,14 @@ def run_training(training: Training, device: torch.device | None = None) -> Outc
     device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.set_num_threads(training.threads)
     network, plan = train(
-        training.pairs, training.preset, training.labels, training.steps, training.seed, _kept(device), device
+        training.pairs,
+        training.preset,
+        training.labels,
+        training.steps,
+        training.seed,
+        _kept(device),
+        device,
+        training.recipe,
     )
     dice, hd95 = [], []
     worst: list[tuple[float, str, Scored]] = []

@@ -32,7 +32,7 @@ from xssr_strategy.segmentation.labels import usable_pairs
 from xssr_strategy.segmentation.network import build_loss
 from xssr_strategy.segmentation.plan import SegmentationPlan, plan_from
 from xssr_strategy.segmentation.publication import publish, warm_start, write_json
-from xssr_strategy.segmentation.recipe import MAX_EPOCHS, RECIPES, STEPS_PER_EPOCH, epoch_loader, new_network
+from xssr_strategy.segmentation.recipe import MAX_EPOCHS, RECIPE, STEPS_PER_EPOCH, epoch_loader, new_network
 from xssr_strategy.segmentation.request import resolved
 from xssr_strategy.segmentation.transforms import training_transforms, validation_transforms
 
@@ -64,7 +64,6 @@ class SegmentationTrainer(BasicTrainTask):
             description=f"Trains a {preset.spatial_dims}-D U-Net on the submitted labels",
             labels=list(labels),
         )
-        self._recipe = RECIPES[preset.spatial_dims]
         # In place of the stock settings, some of which (multi-GPU, MLflow) do not apply here.
         self._defaults: dict[str, Any] = {
             "pretrained": False,
@@ -72,7 +71,7 @@ class SegmentationTrainer(BasicTrainTask):
             "steps_per_epoch": STEPS_PER_EPOCH,
             "early_stop_patience": 10,
             "val_split": 0.2,
-            "train_batch_size": self._recipe.batch_size,
+            "train_batch_size": RECIPE.batch_size,
             "seed": 0,
             "dataset": ["PersistentDataset", "CacheDataset", "Dataset"],
         }
@@ -135,7 +134,7 @@ class SegmentationTrainer(BasicTrainTask):
         return network
 
     def optimizer(self, context: Context) -> torch.optim.Optimizer:
-        return self._recipe.optimiser(context.network)
+        return RECIPE.optimiser(context.network)
 
     def loss_function(self, context: Context) -> nn.Module:
         return build_loss()
@@ -155,7 +154,7 @@ class SegmentationTrainer(BasicTrainTask):
 
     def lr_scheduler_handler(self, context: Context) -> LrScheduleHandler:
         steps = context.max_epochs * context.request["steps_per_epoch"]
-        schedule = self._recipe.schedule(context.optimizer, steps)
+        schedule = RECIPE.schedule(context.optimizer, steps)
         return LrScheduleHandler(schedule, print_lr=False, epoch_level=False)  # type: ignore[arg-type]  # an old alias in MONAI
 
     def train_data_loader(self, context: Context, num_workers: int = 0, shuffle: bool = True) -> DataLoader:

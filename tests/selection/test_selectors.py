@@ -7,6 +7,7 @@ import pytest
 
 from xssr_strategy.selection import (
     XSSR,
+    ColdStart,
     CoreSet,
     FacilityLocation,
     KMeans,
@@ -29,6 +30,9 @@ SELECTORS = [
     *GREEDY,
     pytest.param(XSSR(), id="xssr"),
     pytest.param(KMeans(seed=3), id="k-means"),
+    pytest.param(ColdStart(), id="cold-start"),
+    pytest.param(ColdStart("pca", seed=3), id="cold-start-pca"),
+    pytest.param(ColdStart("none", max_clusters=3), id="cold-start-none-3"),
     pytest.param(TypiClust(), id="typi-clust"),
     pytest.param(TypiClust(neighbours=3, max_clusters=4), id="typi-clust-4"),
 ]
@@ -163,6 +167,9 @@ def test_bad_input_gets_one_clear_sentence(selector: Selector, arguments: dict, 
 @pytest.mark.parametrize(
     ("selector", "arguments", "message"),
     [
+        (ColdStart, {"reduction": "umap"}, "reduction must be one of tsne, pca, none, not 'umap'"),
+        (ColdStart, {"max_clusters": 0}, "max_clusters must be at least 1"),
+        (ColdStart, {"seed": 0.5}, "seed must be a whole number"),
         (TypiClust, {"neighbours": 0}, "neighbours must be at least 1, not 0"),
         (TypiClust, {"neighbours": 2.5}, "neighbours must be a whole number"),
         (TypiClust, {"max_clusters": 0}, "max_clusters must be at least 1"),

@@ -21,7 +21,8 @@ class Picks:
     """What a selector's mathematics gives back.
 
     ``indices`` (B,) places in pick order, ``scores`` (B,), ``terms`` name -> (B,); ``alpha`` and ``calibration`` as
-    in :class:`Selection`; ``distances`` (N,) to the nearest pick or labelled point, if they are known already.
+    in :class:`Selection`; ``distances`` (N,) to the nearest pick or labelled point, if they are known already;
+    ``clusters`` (N,) numbers by place, and ``silhouettes`` as in :class:`Selection`.
     """
 
     indices: IntArray
@@ -30,6 +31,8 @@ class Picks:
     alpha: float | None = None
     calibration: tuple[tuple[float, float, float], ...] = ()
     distances: FloatArray | None = None
+    clusters: IntArray | None = None
+    silhouettes: tuple[tuple[int, float], ...] = ()
 
     def first(self, count: int) -> Picks:
         """The first picks alone."""
@@ -56,6 +59,8 @@ class Selection:
         calibration: (alpha, mean_coverage, max_coverage) for every alpha tried; empty if none was.
         mean_coverage: mean over the pool of the distance to the nearest pick or labelled image.
         max_coverage: the largest of these distances, the covering radius.
+        clusters: (N,) number of the cluster of every row of ``target``, or None if the selector has none.
+        silhouettes: (number of clusters, mean silhouette) for every number tried; empty if none was.
     """
 
     indices: IntArray
@@ -65,6 +70,8 @@ class Selection:
     calibration: tuple[tuple[float, float, float], ...]
     mean_coverage: float
     max_coverage: float
+    clusters: IntArray | None = None
+    silhouettes: tuple[tuple[int, float], ...] = ()
 
 
 class Selector(ABC):
@@ -128,6 +135,10 @@ def result(points: Points, picks: Picks, labeled: IntArray) -> Selection:
     distances = picks.distances
     if distances is None:
         distances = NearestPick(points, 1, np.concatenate([labeled, picks.indices])).distances(0)
+    clusters = None
+    if picks.clusters is not None:
+        clusters = np.empty_like(picks.clusters)
+        clusters[points.order] = picks.clusters
     return Selection(
         indices=points.order[picks.indices],
         scores=picks.scores,
@@ -136,6 +147,8 @@ def result(points: Points, picks: Picks, labeled: IntArray) -> Selection:
         calibration=picks.calibration,
         mean_coverage=float(distances.mean()),
         max_coverage=float(distances.max()),
+        clusters=clusters,
+        silhouettes=picks.silhouettes,
     )
 
 

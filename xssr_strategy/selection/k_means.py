@@ -5,11 +5,13 @@ k-means runs with as many clusters as there are labelled images and picks togeth
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from xssr_strategy.selection.backend import IntArray
 from xssr_strategy.selection.base import Picks, Selector
-from xssr_strategy.selection.clusters import checked_seed, k_means_clusters
+from xssr_strategy.selection.clusters import checked_seed, k_means_clusters, numbered
 from xssr_strategy.selection.core_set import k_centre_greedy
 from xssr_strategy.selection.points import TIE, Points
 
@@ -58,4 +60,5 @@ class KMeans(Selector):
 
     def _pick(self, points: Points, budget: int, source: Points | None, labeled: IntArray) -> Picks:
         clusters = k_means_clusters(points, len(labeled) + budget, self.seed)
-        return nearest_to_centres(points, clusters, budget, labeled)
+        picks = nearest_to_centres(points, clusters, budget, labeled)
+        return replace(picks, clusters=numbered(clusters, points.size))

@@ -15,12 +15,13 @@ paper, not squared.
 from __future__ import annotations
 
 import heapq
+from dataclasses import replace
 
 import numpy as np
 
 from xssr_strategy.selection.backend import FloatArray, IntArray
 from xssr_strategy.selection.base import Picks, Selector
-from xssr_strategy.selection.clusters import checked_number, checked_seed, k_means_clusters, subset
+from xssr_strategy.selection.clusters import checked_number, checked_seed, k_means_clusters, numbered, subset
 from xssr_strategy.selection.points import TIE, Points
 from xssr_strategy.selection.xssr import NEIGHBOURS, density
 
@@ -82,4 +83,5 @@ class TypiClust(Selector):
 
     def _pick(self, points: Points, budget: int, source: Points | None, labeled: IntArray) -> Picks:
         clusters = k_means_clusters(points, min(len(labeled) + budget, self.max_clusters), self.seed)
-        return most_typical(points, clusters, budget, labeled, self.neighbours)
+        picks = most_typical(points, clusters, budget, labeled, self.neighbours)
+        return replace(picks, clusters=numbered(clusters, points.size))

@@ -1,0 +1,107 @@
+"""Cold start: clusters of the pool, and images from every one of them (Levy et al. 2026, arXiv 2601.18532).
+
+    1. the vectors are reduced to two dimensions by t-SNE
+    2. k-means with k clusters C_1 .. C_k; k has the largest mean silhouette (Rousseeuw 1987) of 2 .. min(B, 50)
+    3. the medoid of each cluster comes first: argmin_i sum_{j in C} d(i, j)
+    4. the other R = B - k picks are shared in proportion to |C|, by largest remainders, at most a cluster's size
+    5. inside a cluster by farthest point, begun at its medoid; what is left over by farthest point in the whole pool
+
+All distances are those of the reduced vectors. The paper fixes steps 1 to 5 and t-SNE. Our choices: the candidates for
+k, as its text does not give them; the order of the picks after the medoids, such that any part of the list is shared
+among the clusters as the whole is; a cluster with labelled images needs no medoid, and its farthest points are those
+far from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.spatial.distance import cdist
+
+from xssr_strategy.selection.backend import FloatArray, IntArray
+from xssr_strategy.selection.base import Picks, Selector
+from xssr_strategy.selection.clusters import checked_number, checked_seed, clusters_by_silhouette, numbered
+from xssr_strategy.selection.core_set import CoreSet
+from xssr_strategy.selection.points import TIE, Points
+from xssr_strategy.selection.reduction import REDUCTIONS
+
+_BLOCK = 1 << 22  # distances at a time
+
+
+def medoid(vectors: FloatArray) -> int:
+    """Row whose distances to all rows have the smallest sum; ties go to the first."""
+    step = max(1, _BLOCK // len(vectors))
+    sums = [cdist(vectors[begin : begin + step], vectors).sum(axis=1) for begin in range(0, len(vectors), step)]
+    totals = np.concatenate(sums)
+    return int(np.argmax(totals <= totals.min() * (1.0 + TIE)))
+
+
+def shares(total: int, weights: Sequence[int], limits: Sequence[int]) -> list[int]:
+    """``total`` shared in proportion to ``weights`` by largest remainders, ties to the first, each at most its limit.
+
+    The sum is smaller than ``total`` where a limit cuts a share; nobody else gets the rest.
+    """
+    whole = sum(weights)
+    parts = [total * weight // whole for weight in weights]
+    remainders = [total * weight % whole for weight in weights]
+    for place in sorted(range(len(weights)), key=lambda place: -remainders[place])[: total - sum(parts)]:
+        parts[place] += 1
+    return [min(part, limit) for part, limit in zip(parts, limits, strict=True)]
+
+
+class ColdStart(Selector):
+    """Clusters by silhouette, their medoids, then farthest points in proportion (Levy et al. 2026).
+
+    The score of a pick is its cluster's share of the pool. The result tells the cluster of every image and the mean
+    silhouette of every k tried. The picks are the same on one machine, not on every machine: k-means and t-SNE
+    amplify rounding.
+
+    Args:
+        reduction: ``tsne``, the paper's; ``pca``, at most 50 components; or ``none``.
+        max_clusters: largest k tried.
+        seed: of t-SNE and k-means.
+    """
+
+    def __init__(self, reduction: str = "tsne", max_clusters: int = 50, seed: int = 0) -> None:
+        if reduction not in REDUCTIONS:
+            raise ValueError(f"reduction must be one of {', '.join(REDUCTIONS)}, not {reduction!r}.")
+        self.reduction = reduction
+        self.max_clusters = checked_number("max_clusters", max_clusters, 1)
+        self.seed = checked_seed(seed)
+
+    def _pick(self, points: Points, budget: int, source: Points | None, labeled: IntArray) -> Picks:
+        vectors = REDUCTIONS[self.reduction](points.rows(slice(None)), self.seed)
+        most = min(len(labeled) + budget, self.max_clusters)
+        clusters, silhouettes = clusters_by_silhouette(vectors, most, self.seed)
+        indices = _from_every_cluster(vectors, clusters, budget, labeled)
+        missing = budget - len(indices)
+        if missing:
+            taken = [*labeled.tolist(), *indices]
+            indices += CoreSet().select(vectors, missing, labeled=taken).indices.tolist()
+        numbers = numbered(clusters, points.size)
+        scores = np.bincount(numbers)[numbers[indices]] / points.size
+        return Picks(np.array(indices), scores, clusters=numbers, silhouettes=silhouettes)
+
+
+def _from_every_cluster(vectors: FloatArray, clusters: list[IntArray], budget: int, labeled: IntArray) -> list[int]:
+    """Medoids, largest cluster first, and farthest points in proportion; too few where clusters are used up.
+
+    Args:
+        clusters: rows of each, ascending.
+    """
+    clusters = sorted(clusters, key=lambda members: -len(members))
+    known = [np.flatnonzero(np.isin(members, labeled)) for members in clusters]
+    new = [number for number, rows in enumerate(known) if not len(rows)][:budget]
+    medoids = {number: medoid(vectors[clusters[number]]) for number in new}
+    picks = [int(clusters[number][row]) for number, row in medoids.items()]
+    begun = [[*rows.tolist(), *([medoids[number]] if number in medoids else [])] for number, rows in enumerate(known)]
+    sizes = [len(members) for members in clusters]
+    free = [size - len(rows) for size, rows in zip(sizes, begun, strict=True)]
+    turns = []
+    for number, share in enumerate(shares(budget - len(picks), sizes, free)):
+        if share:
+            members = clusters[number]
+            farthest = CoreSet().select(vectors[members], share, labeled=begun[number]).indices
+            turns += [((turn + 1) / share, number, int(members[row])) for turn, row in enumerate(farthest)]
+    return picks + [row for _, _, row in sorted(turns)]

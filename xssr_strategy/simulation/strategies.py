@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from xssr_strategy.errors import UserError
 from xssr_strategy.selection import (
     XSSR,
+    ColdStart,
     CoreSet,
     FacilityLocation,
     KMeans,
@@ -47,6 +48,7 @@ RULES: Mapping[str, Rule] = {
     "coreset": lambda seed: CoreSet(),
     "typiclust": lambda seed: TypiClust(seed=seed),
     "kmeans": lambda seed: KMeans(seed),
+    "cold-start": lambda seed: ColdStart(seed=seed),
     "facility-location": lambda seed: FacilityLocation(),
     "prob-cover": lambda seed: ProbCover(seed=seed),
     RANDOM: lambda seed: Random(seed),

@@ -147,7 +147,8 @@ def _cold_start() -> Bound:
     reduced = time.perf_counter() - began
     clusters, _ = clusters_by_silhouette(plane, 50, 0)
     clustered = time.perf_counter() - began - reduced
-    assert selection.clusters is not None and len(clusters) == len(np.unique(selection.clusters))
+    assert selection.clusters is not None
+    assert len(clusters) == len(np.unique(selection.clusters))
     return Bound(
         "cold start, N 10,000, D 256, B 50",
         f"{whole:.0f} s (t-SNE {reduced:.0f}, clusters and silhouettes {clustered:.0f})",

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.simulation.synthetic import facts, result
+from xssr_strategy.simulation.report_numbers import answer, needed_words, numbers_of
 from xssr_strategy.simulation.results import JobResult
 from xssr_strategy.simulation.scores import Scores, gather, paired
 from xssr_strategy.simulation.statistics import (
@@ -231,6 +232,17 @@ def test_per_cent_of_full_data_and_the_labels_that_suffice() -> None:
     share = percent_of_full(table, "xssr", 4)
     assert share is not None
     assert (share.value, share.low, share.high) == pytest.approx((90.0, 90.0, 90.0))
-    assert labels_needed(table, "xssr") == 8
-    assert labels_needed(table, "coreset") is None
+    assert labels_needed(table, "xssr") == (8, [])
+    assert labels_needed(table, "coreset") == (None, [])
     assert percent_of_full(gather(grid("xssr", full), "dice"), "xssr", 4) is None
+
+
+def test_the_labels_that_suffice_tell_which_larger_numbers_do_not() -> None:
+    full = np.full((1, 2, 5), 0.8)
+    jobs = grid("full", full, 40)
+    for budget, share in ((4, 0.9), (8, 0.991), (12, 0.98), (16, 0.995), (20, 0.97)):
+        jobs += grid("xssr", share * full, budget)
+    assert labels_needed(gather(jobs, "dice"), "xssr") == (8, [12, 20])
+    numbers = numbers_of(FACTS, jobs)
+    assert needed_words(numbers) == ["xssr: 8 (but not 12 and 20)"]
+    assert answer(numbers)[-1].note.endswith("xssr gets there; with 12 and 20 it does not")

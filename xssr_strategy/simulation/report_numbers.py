@@ -119,8 +119,12 @@ def needed_words(numbers: Numbers) -> list[str]:
     """For every strategy its name and the labels that it needs for ``ENOUGH``; empty without full data."""
     if not budgets(numbers.dice, FULL):
         return []
-    needed = {name: labels_needed(numbers.dice, name) for name in numbers.names}
-    return [f"{name}: {'not reached' if most is None else f'{most:,}'}" for name, most in needed.items()]
+    words = []
+    for name in numbers.names:
+        needed, below = labels_needed(numbers.dice, name)
+        number = "not reached" if needed is None else f"{needed:,}"
+        words.append(f"{name}: {number}{f' (but not {_listed(below)})' if below else ''}")
+    return words
 
 
 def luck_words(numbers: Numbers) -> list[str]:
@@ -174,7 +178,7 @@ def _beside_random(numbers: Numbers, lead: str) -> Card:
 
 def _share_of_full(numbers: Numbers, lead: str) -> Card:
     title = "Share of full data"
-    needed = labels_needed(numbers.dice, lead)
+    needed, _ = labels_needed(numbers.dice, lead)
     budget = budgets(numbers.dice, lead)[-1] if needed is None else needed
     share = numbers.percent[lead, budget]
     if share is None:
@@ -190,10 +194,15 @@ def _needed(numbers: Numbers, lead: str) -> Card:
     title, run = f"Labels for {ENOUGH:.0f} % of full data", budgets(numbers.dice, lead)
     if not budgets(numbers.dice, FULL):
         return Card(title, NOTHING, "full has not run, so it is not known what all labels give")
-    needed = labels_needed(numbers.dice, lead)
+    needed, below = labels_needed(numbers.dice, lead)
     if needed is None:
         return Card(title, f"more than {run[-1]:,}", f"{lead} did not get there with the numbers tried")
-    return Card(title, f"{needed:,}", f"the smallest number tried with which {lead} gets there")
+    but = f"; with {_listed(below)} it does not" if below else ""
+    return Card(title, f"{needed:,}", f"the smallest number tried with which {lead} gets there{but}")
+
+
+def _listed(budgets: Sequence[int]) -> str:
+    return " and ".join(f"{budget:,}" for budget in budgets)
 
 
 def _gap(one: Comparison) -> str:

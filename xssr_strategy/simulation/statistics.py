@@ -213,13 +213,17 @@ def percent_of_full(table: Table, strategy: str, budget: int) -> Estimate | None
     return _estimate(100.0 * float(sides[0].mean() / sides[1].mean()), 100.0 * share)
 
 
-def labels_needed(table: Table, strategy: str) -> int | None:
-    """The smallest budget run whose mean Dice is ``ENOUGH`` per cent of full data; None if none is."""
-    for budget in budgets(table, strategy):
-        share = percent_of_full(table, strategy, budget)
-        if share is not None and share.value >= ENOUGH:
-            return budget
-    return None
+def labels_needed(table: Table, strategy: str) -> tuple[int | None, list[int]]:
+    """The smallest budget run whose mean Dice is ``ENOUGH`` per cent of full data, and the larger ones whose is not.
+
+    Larger ones below it tell that luck has a part in the smallest. (None, []) if no budget is enough.
+    """
+    run = budgets(table, strategy)
+    found = {budget: percent_of_full(table, strategy, budget) for budget in run}
+    enough = [budget for budget, share in found.items() if share is not None and share.value >= ENOUGH]
+    if not enough:
+        return None, []
+    return enough[0], [budget for budget in run if budget > enough[0] and budget not in enough]
 
 
 def resampled_means(one: Array, other: Array) -> tuple[Array, Array]:

@@ -137,7 +137,7 @@ def test_t_sne_keeps_neighbours_that_components_lose() -> None:
     rng = np.random.default_rng(5)
     vectors = 2.0 * rng.normal(size=(12, 30))[np.repeat(np.arange(12), 15)] + rng.normal(size=(180, 30))
     tsne, components = (trustworthiness(vectors, plane) for plane in (t_sne(vectors), principal_components(vectors, 2)))
-    assert tsne > 0.98 > 0.95 > components
+    assert tsne > 0.98 > components
 
 
 def test_another_seed_is_another_map_and_the_same_seed_the_same(groups) -> None:

@@ -11,71 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from monailabel.datastore.local import LocalDatastore
 from monailabel.tasks.train.basic_train import Context
 
-from tests.segmentation.phantoms import ellipsoids, oblique, write_nifti, write_png
-from xssr_strategy.errors import UserError
-from xssr_strategy.images.preset import PRESETS, Preset
+from tests.tasks.trainings import MRI, SHORT, XRAY, same, studies, trainer, weights
+from xssr_strategy.images.preset import Preset
 from xssr_strategy.images.reading import read_image
 from xssr_strategy.segmentation import transforms
 from xssr_strategy.segmentation.plan import load_plan, plan_path
-from xssr_strategy.segmentation.publication import MODEL_KEY, publish
+from xssr_strategy.segmentation.publication import publish
 from xssr_strategy.segmentation.recipe import RECIPE, STEPS_PER_EPOCH
 from xssr_strategy.simulation.training import KeptPairs, train
 from xssr_strategy.tasks import segmentation_trainer
 from xssr_strategy.tasks.segmentation_infer import SegmentationInfer
-from xssr_strategy.tasks.segmentation_trainer import SegmentationTrainer
-
-XRAY = replace(PRESETS["xray"], segmentation_size=48)  # small, for speed
-MRI = PRESETS["mri"]
-SHORT = {"max_epochs": 2, "steps_per_epoch": 2, "train_batch_size": 2}
-
-
-def studies(folder: Path, count: int, dims: int, labels: int) -> LocalDatastore:
-    """A MONAI Label folder with ``count`` labelled phantoms, brightest label first."""
-    rng = np.random.default_rng(0)
-    for index in range(count):
-        name = f"case{index:02}"
-        if dims == 2:
-            image, mask = ellipsoids((60, 48), labels, rng)
-            write_png(folder / f"{name}.png", np.clip(60 + 120 * image, 0, 255))
-            write_png(folder / "labels" / "final" / f"{name}.png", mask)
-        else:
-            image, mask = ellipsoids((24, 20, 18), labels, rng)
-            affine = oblique((1.0, 1.0, 1.2))
-            write_nifti(folder / f"{name}.nii.gz", image.astype(np.float32), affine)
-            write_nifti(folder / "labels" / "final" / f"{name}.nii.gz", mask, affine)
-    return LocalDatastore(str(folder), extensions=["*.nii.gz", "*.png"], auto_reload=False)
-
-
-class Recorder(SegmentationTrainer):
-    """Keeps every version of the statistics that a viewer could read, and the context."""
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.seen: list[dict[str, Any]] = []
-        self.published_during: list[bool] = []
-        self.context: Context | None = None
-
-    def _write_stats(self, context: Context, finished: bool) -> None:
-        super()._write_stats(context, finished)
-        self.context = context
-        self.seen.append(self.stats())
-        self.published_during.append(self._published.exists())
-
-
-def trainer(tmp_path: Path, preset: Preset = XRAY, labels: tuple[str, ...] = ("blob",)) -> Recorder:
-    return Recorder(tmp_path / "logs", preset, labels, tmp_path / "model" / "segmentation.pt")
-
-
-def weights(tmp_path: Path) -> dict[str, torch.Tensor]:
-    loaded: dict[str, torch.Tensor] = torch.load(tmp_path / "model" / "segmentation.pt", weights_only=True)[MODEL_KEY]
-    return loaded
-
-
-def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
-    return all(torch.equal(first[name], second[name]) for name in first)
 
 
 @pytest.mark.parametrize(
@@ -238,70 +185,6 @@ def test_below_the_threshold_every_label_trains(tmp_path: Path) -> None:
     task(SHORT, studies(tmp_path / "studies", 6, 2, 1))
     assert task.context is not None
     assert (len(task.context.train_datalist), len(task.context.val_datalist)) == (6, 0)
-
-
-def test_what_viewers_send_is_understood(tmp_path: Path) -> None:
-    """Nothing changed: the lists and numbers of ``config()`` come back, some of them as text."""
-    task = trainer(tmp_path)
-    sent = {key: value if isinstance(value, (list, bool)) else str(value) for key, value in task.config().items()}
-    sent |= {"max_epochs": "1", "steps_per_epoch": "2", "seed": "", "train_batch_size": "2.0", "client_id": "slicer"}
-    stats = task({"model": "segmentation", **json.loads(json.dumps(sent))}, studies(tmp_path / "studies", 1, 2, 1))
-    assert stats["epoch"] == 1
-    assert task.context is not None
-    assert task.context.dataset_type == "PersistentDataset"
-    assert task.context.tracking == "None"
-    assert task.context.pretrained is False
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("max_epochs", "many"),
-        ("max_epochs", 0),
-        ("max_epochs", "1.5"),
-        ("max_epochs", float("inf")),
-        ("train_batch_size", -1),
-        ("pretrained", "perhaps"),
-        ("dataset", "SmartCacheDataset"),
-        ("val_split", 1.0),
-        ("seed", {}),
-    ],
-)
-def test_a_bad_setting_is_named_in_one_line(
-    tmp_path: Path, key: str, value: object, caplog: pytest.LogCaptureFixture
-) -> None:
-    with pytest.raises(UserError, match=f"training setting {key}"):
-        trainer(tmp_path)({key: value}, studies(tmp_path / "studies", 1, 2, 1))
-    errors = [record for record in caplog.records if record.levelno == logging.ERROR]
-    assert len(errors) == 1
-    assert "\n" not in errors[0].getMessage()
-
-
-def test_without_a_usable_label_nothing_is_touched(tmp_path: Path) -> None:
-    task = trainer(tmp_path)
-    datastore = studies(tmp_path / "studies", 2, 2, 1)
-    task(SHORT, datastore)
-    before = weights(tmp_path)
-    for pair in datastore.datalist():
-        write_png(Path(pair["label"]), np.ones((5, 5)))
-    with pytest.raises(UserError, match="no usable label"):
-        task(SHORT, datastore)
-    assert same(before, weights(tmp_path))
-
-
-def test_a_training_that_fails_leaves_no_cache_and_the_old_model(tmp_path: Path) -> None:
-    datastore = studies(tmp_path / "studies", 2, 2, 1)
-    trainer(tmp_path)(SHORT, datastore)
-    before = weights(tmp_path)
-
-    class Failing(Recorder):
-        def loss_function(self, context: Context) -> torch.nn.Module:
-            return torch.nn.BCELoss()  # refuses logits
-
-    with pytest.raises((RuntimeError, ValueError)):
-        Failing(tmp_path / "logs", XRAY, ("blob",), tmp_path / "model" / "segmentation.pt")(SHORT, datastore)
-    assert same(before, weights(tmp_path))
-    assert not list((tmp_path / "logs").rglob("cache_*"))
 
 
 @pytest.mark.parametrize(("preset", "labels"), [(XRAY, ("blob",)), (MRI, ("anterior", "posterior"))])

@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
-from sklearn.decomposition import PCA
 
 from xssr_strategy.errors import UserError
+from xssr_strategy.selection.reduction import PLANE, signed_pca
 
 Calibration = Sequence[tuple[float, float, float]]
 
@@ -126,10 +126,8 @@ def project(target: NDArray[np.floating], source: NDArray[np.floating]) -> tuple
     vectors = _thin(target).astype(np.float64)
     places, share = np.zeros((len(target) + len(source), 2)), np.zeros(2)
     if np.ptp(vectors, axis=0).max() > 1e-9 * np.abs(vectors).max():
-        pca = PCA(n_components=min(2, *vectors.shape), svd_solver="full").fit(vectors)
-        largest = np.abs(pca.components_).argmax(axis=1, keepdims=True)
-        signs = np.sign(np.take_along_axis(pca.components_, largest, axis=1)).T
-        found = signs * np.concatenate([pca.transform(part) for part in (target, source) if len(part)])
+        pca = signed_pca(vectors, PLANE)
+        found = np.concatenate([pca.transform(part) for part in (target, source) if len(part)])
         places[:, : found.shape[1]] = found / np.abs(found).max()
         share[: found.shape[1]] = pca.explained_variance_ratio_
     return places[: len(target)], places[len(target) :], share

@@ -54,10 +54,10 @@ def clusters_by_silhouette(
     sample = np.random.default_rng(seed).permutation(len(vectors))[:SILHOUETTE_SAMPLE]
     for count in range(2, min(most, len(vectors) - 1) + 1):
         labels = _k_means(vectors, count, seed, _STARTS)
-        found = len(np.unique(labels))
-        if found < count:  # no more distinct points
+        found, first = np.unique(labels, return_index=True)
+        if len(found) < count:  # no more distinct points
             break
-        rows = np.union1d(sample, np.unique(labels, return_index=True)[1])  # one of each cluster at least
+        rows = np.union1d(sample, first)  # one of each cluster at least
         silhouette = float(silhouette_score(vectors[rows], labels[rows]))
         tried.append((count, silhouette))
         if silhouette > best:

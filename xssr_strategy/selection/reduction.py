@@ -47,13 +47,19 @@ def principal_components(vectors: FloatArray, count: int = COMPONENTS) -> FloatA
 
     With fewer images or dimensions than ``count`` the rest is 0.
     """
-    kept = min(count, *vectors.shape)
-    with threadpool_limits(1), np.errstate(invalid="ignore", divide="ignore"):  # no variance in equal images
-        pca = PCA(kept, svd_solver="full").fit(vectors)
-    signs = np.sign(pca.components_[np.arange(kept), np.abs(pca.components_).argmax(axis=1)])
+    pca = signed_pca(vectors, count)
     scores = np.zeros((len(vectors), count))
-    scores[:, :kept] = pca.transform(vectors) * np.where(signs == 0.0, 1.0, signs)
+    scores[:, : pca.n_components_] = pca.transform(vectors)
     return scores
+
+
+def signed_pca(vectors: FloatArray, count: int) -> PCA:
+    """The first principal components of (N, D) vectors, at most ``count``, each with its largest loading positive."""
+    with threadpool_limits(1), np.errstate(invalid="ignore", divide="ignore"):  # no variance in equal images
+        pca = PCA(min(count, *vectors.shape), svd_solver="full").fit(vectors)
+    largest = np.abs(pca.components_).argmax(axis=1, keepdims=True)
+    pca.components_ *= np.where(np.take_along_axis(pca.components_, largest, axis=1) < 0.0, -1.0, 1.0)
+    return pca
 
 
 REDUCTIONS: dict[str, Callable[[FloatArray, int], FloatArray]] = {

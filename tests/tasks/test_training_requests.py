@@ -1,0 +1,80 @@
+"""What is asked of the segmentation trainer: the settings of viewers, and what it refuses without losing anything."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from monailabel.tasks.train.basic_train import Context
+
+from tests.segmentation.phantoms import write_png
+from tests.tasks.trainings import SHORT, XRAY, Recorder, same, studies, trainer, weights
+from xssr_strategy.errors import UserError
+
+
+def test_what_viewers_send_is_understood(tmp_path: Path) -> None:
+    """Nothing changed: the lists and numbers of ``config()`` come back, some of them as text."""
+    task = trainer(tmp_path)
+    sent = {key: value if isinstance(value, (list, bool)) else str(value) for key, value in task.config().items()}
+    sent |= {"max_epochs": "1", "steps_per_epoch": "2", "seed": "", "train_batch_size": "2.0", "client_id": "slicer"}
+    stats = task({"model": "segmentation", **json.loads(json.dumps(sent))}, studies(tmp_path / "studies", 1, 2, 1))
+    assert stats["epoch"] == 1
+    assert task.context is not None
+    assert task.context.dataset_type == "PersistentDataset"
+    assert task.context.tracking == "None"
+    assert task.context.pretrained is False
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("max_epochs", "many"),
+        ("max_epochs", 0),
+        ("max_epochs", "1.5"),
+        ("max_epochs", float("inf")),
+        ("train_batch_size", -1),
+        ("pretrained", "perhaps"),
+        ("dataset", "SmartCacheDataset"),
+        ("val_split", 1.0),
+        ("seed", {}),
+    ],
+)
+def test_a_bad_setting_is_named_in_one_line(
+    tmp_path: Path, key: str, value: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(UserError, match=f"training setting {key}"):
+        trainer(tmp_path)({key: value}, studies(tmp_path / "studies", 1, 2, 1))
+    errors = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert len(errors) == 1
+    assert "\n" not in errors[0].getMessage()
+
+
+def test_without_a_usable_label_nothing_is_touched(tmp_path: Path) -> None:
+    task = trainer(tmp_path)
+    datastore = studies(tmp_path / "studies", 2, 2, 1)
+    task(SHORT, datastore)
+    before = weights(tmp_path)
+    for pair in datastore.datalist():
+        write_png(Path(pair["label"]), np.ones((5, 5)))
+    with pytest.raises(UserError, match="no usable label"):
+        task(SHORT, datastore)
+    assert same(before, weights(tmp_path))
+
+
+def test_a_training_that_fails_leaves_no_cache_and_the_old_model(tmp_path: Path) -> None:
+    datastore = studies(tmp_path / "studies", 2, 2, 1)
+    trainer(tmp_path)(SHORT, datastore)
+    before = weights(tmp_path)
+
+    class Failing(Recorder):
+        def loss_function(self, context: Context) -> torch.nn.Module:
+            return torch.nn.BCELoss()  # refuses logits
+
+    with pytest.raises((RuntimeError, ValueError)):
+        Failing(tmp_path / "logs", XRAY, ("blob",), tmp_path / "model" / "segmentation.pt")(SHORT, datastore)
+    assert same(before, weights(tmp_path))
+    assert not list((tmp_path / "logs").rglob("cache_*"))

@@ -13,7 +13,7 @@ from PIL import Image
 
 from xssr_strategy.embedding.catalogue import build_encoder
 from xssr_strategy.embedding.checkpoint import EncoderCheckpoint
-from xssr_strategy.embedding.inputs import read_ahead, training_inputs
+from xssr_strategy.embedding.inputs import training_inputs
 from xssr_strategy.embedding.pool import embed_pool
 from xssr_strategy.embedding.standardise import standardise
 from xssr_strategy.embedding.store import TARGET, EmbeddingStore
@@ -94,20 +94,6 @@ def test_an_image_deleted_since_it_was_listed_does_no_harm(folder, checkpoint, s
     images = find_images(folder)
     images["i00"].unlink()
     assert embed_pool(images, TARGET, checkpoint, store).embedded == 19
-
-
-def test_reading_ahead_is_bounded(folder, monkeypatch) -> None:
-    monkeypatch.setattr("xssr_strategy.embedding.inputs._AHEAD", 4)
-    asked: list[Path] = []
-
-    def read(path, preset):
-        asked.append(path)
-        return encoder_input(path, preset)
-
-    monkeypatch.setattr("xssr_strategy.embedding.inputs.encoder_input", read)
-    for count, (_, values) in enumerate(read_ahead(find_images(folder), PRESET), start=1):
-        assert isinstance(values, torch.Tensor)
-        assert len(asked) <= count + 4
 
 
 def test_training_inputs_go_on_after_a_kill_and_leave_out_what_is_broken(folder, tmp_path, monkeypatch) -> None:

@@ -1,55 +1,23 @@
-"""The images as the encoder sees them: read ahead in threads, or kept in a file for training."""
+"""The images as the encoder sees them, kept in a file for training."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from xssr_strategy.errors import UserError
+from xssr_strategy.images.ahead import read_ahead
 from xssr_strategy.images.preprocessing import encoder_input
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.images.reading import UnreadableImage
 
 logger = logging.getLogger(__name__)
-
-_READERS = 2
-_AHEAD = 32  # images held in memory at most
-
-
-def read_ahead(images: Mapping[str, Path], preset: Preset) -> Iterator[tuple[str, Tensor | UnreadableImage]]:
-    """Yield (id, encoder input or the error) in order, while the next ones are being read.
-
-    Memory is bounded by a few encoder inputs, however many images there are.
-    """
-
-    def read(path: Path) -> Tensor | UnreadableImage:
-        try:
-            return encoder_input(path, preset)
-        except UnreadableImage as error:
-            return error
-
-    pending: deque[tuple[str, Future[Tensor | UnreadableImage]]] = deque()
-    with ThreadPoolExecutor(_READERS, thread_name_prefix="reader") as readers:
-        try:
-            for image, path in images.items():
-                pending.append((image, readers.submit(read, path)))
-                if len(pending) >= _AHEAD:
-                    done, future = pending.popleft()
-                    yield done, future.result()
-            while pending:
-                done, future = pending.popleft()
-                yield done, future.result()
-        finally:
-            for _, future in pending:
-                future.cancel()
 
 
 def training_inputs(
@@ -73,7 +41,7 @@ def training_inputs(
     place = {image: index for index, image in enumerate(images)}
     done = len(images) - len(missing)
     reason = ""
-    for image, values in read_ahead(missing, preset):
+    for image, values in read_ahead(missing, partial(encoder_input, preset=preset)):
         if isinstance(values, UnreadableImage):
             logger.warning("Left out of the encoder's training: %s", values)
             reason = reason or str(values)

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from xssr_strategy.embedding.checkpoint import EncoderCheckpoint
-from xssr_strategy.embedding.inputs import read_ahead
 from xssr_strategy.embedding.store import EmbeddingStore, Vector
 from xssr_strategy.errors import UserError
+from xssr_strategy.images.ahead import read_ahead
 from xssr_strategy.images.listing import fingerprint
+from xssr_strategy.images.preprocessing import encoder_input
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.images.reading import UnreadableImage
 
@@ -101,7 +103,7 @@ def embed_pool(
 
     if todo:
         on_image(done, len(images))
-    for image, values in read_ahead(todo, preset):
+    for image, values in read_ahead(todo, partial(encoder_input, preset=preset)):
         if isinstance(values, UnreadableImage):
             store.set_aside(domain, image, failure_state(preset, present[image]), str(values))
             failed[image] = str(values)

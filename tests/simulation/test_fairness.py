@@ -38,8 +38,8 @@ def test_labels_decide_no_pick_of_any_strategy(copies: tuple[Path, Path], tmp_pa
         write_png(label, np.eye(40, 36, dtype=np.uint8))
     after = planned(experiment(target, source, strategies=(*RULES,), seeds=1), tmp_path / "after")
     assert len(before.jobs) == len(RULES) + 1  # random has two draws
-    assert all(len(set(one.picks)) == len(one.picks) == 3 for one in before.jobs)
-    assert [one.picks for one in before.jobs] == [one.picks for one in after.jobs]
+    assert all(len(set(one.choice.picks)) == len(one.choice.picks) == 3 for one in before.jobs)
+    assert [one.choice.picks for one in before.jobs] == [one.choice.picks for one in after.jobs]
     assert all(one.training != other.training for one, other in zip(before.jobs, after.jobs, strict=True))
 
 
@@ -59,10 +59,10 @@ def test_the_encoder_does_not_learn_from_what_the_source_holds_out(copies: tuple
     for case in ("scan00", "scan01"):
         write_png(source / "images" / f"{case}.png", np.full((40, 36), 7, dtype=np.uint8))
     after = planned(experiment(target, source, strategies=("xssr",), seeds=1), tmp_path / "after")
-    assert before.jobs[0].selection.scores.tolist() == after.jobs[0].selection.scores.tolist()  # type: ignore[union-attr]
+    assert before.jobs[0].choice.selection.scores.tolist() == after.jobs[0].choice.selection.scores.tolist()  # type: ignore[union-attr]
     write_png(source / "images" / "scan02.png", np.full((40, 36), 7, dtype=np.uint8))
     other = planned(experiment(target, source, strategies=("xssr",), seeds=1), tmp_path / "other")
-    assert before.jobs[0].selection.scores.tolist() != other.jobs[0].selection.scores.tolist()  # type: ignore[union-attr]
+    assert before.jobs[0].choice.selection.scores.tolist() != other.jobs[0].choice.selection.scores.tolist()  # type: ignore[union-attr]
 
 
 def test_source_only_learns_from_no_test_case(copies: tuple[Path, Path], tmp_path: Path) -> None:
@@ -91,9 +91,9 @@ def test_a_workspace_may_be_shared_by_simulations_with_other_sources(
     for number, other in enumerate((source, None)):
         what = experiment(target, other, strategies=("xssr",), seeds=1)
         (tmp_path / f"out{number}").mkdir()
-        alone.append(planned(what, tmp_path / f"alone{number}").jobs[0].selection)
+        alone.append(planned(what, tmp_path / f"alone{number}").jobs[0].choice.selection)
         common = plan(what, tmp_path / f"out{number}", tmp_path / "common", "xssr simulate", lambda *stage: None)
-        shared.append(common.jobs[0].selection)
+        shared.append(common.jobs[0].choice.selection)
     assert [one.mean_coverage for one in shared] == [one.mean_coverage for one in alone]  # type: ignore[union-attr]
     assert shared[0].mean_coverage != shared[1].mean_coverage  # type: ignore[union-attr]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import shlex
 import sys
@@ -49,7 +50,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--test", type=_folder, help="labelled domain of the test cases (default: those the target holds out)"
     )
     parser.add_argument("--out", type=_folder, required=True, help="folder for the results and the report")
-    parser.add_argument("--budget", default="5%", help="labels, such as 22 or 5%% or 5,10,20 (default 5%%)")
+    parser.add_argument(
+        "--budget", default="5%", help="labels, such as 22 or 5%% or 5,10,20, or rounds: 5+5+5+7 (default 5%%)"
+    )
     parser.add_argument("--strategies", default=_STRATEGIES, help=f"names separated by commas (default {_STRATEGIES})")
     parser.add_argument("--seeds", type=_at_least(1), default=5, help="trainings of each, paired (default 5)")
     parser.add_argument("--draws", type=_at_least(1), default=10, help="draws of random (default 10)")
@@ -120,7 +123,7 @@ def run_command(arguments: argparse.Namespace, console: Console) -> int:
             engine = partial(run_locally, jobs=arguments.jobs or _processes(experiment.protocol.threads))
         failed = run(planned, out, engine, progress, arguments.part or (1, 1))
     results = [one for one in read_results(out) if one.job.name not in failed]
-    jobs = {one.job.name for one in planned.jobs} | failed.keys()
+    jobs = {job.name for job in planned.planner.jobs}
     missing = len(jobs - {result.job.name for result in results})
     for name, reason in list(failed.items())[:_SHOWN]:
         _say(console, f"{name} could not be run: {reason}", style="bold red")
@@ -138,7 +141,7 @@ def run_command(arguments: argparse.Namespace, console: Console) -> int:
 
 def _experiment(arguments: argparse.Namespace, console: Console) -> Experiment:
     strategies = parse_strategies(arguments.strategies)
-    budgets = _budgets(arguments.budget)
+    budgets, rounds = _budgets(arguments.budget)
     target = read_domain(arguments.target, "--target")
     source = None if arguments.source is None else read_domain(arguments.source, "--source", labelled=False)
     if arguments.test is None:
@@ -166,6 +169,7 @@ def _experiment(arguments: argparse.Namespace, console: Console) -> Experiment:
             encoders=arguments.encoders,
             share=arguments.pool_share,
             threads=arguments.threads,
+            rounds=rounds,
         ),
         strategies=strategies,
         budgets=budgets,
@@ -176,10 +180,12 @@ def _experiment(arguments: argparse.Namespace, console: Console) -> Experiment:
 
 def _announce(planned: Plan, experiment: Experiment, console: Console) -> None:
     pool, trainings = len(planned.facts.images), len({one.training.digest for one in planned.jobs})
+    later = len(planned.first.later)
     _say(
         console,
         f"{pool} images in the pool, {len(experiment.test.test)} test cases, preset {experiment.protocol.preset.name}; "
-        f"jobs: {len(planned.jobs)}, which take {trainings} trainings of {experiment.protocol.steps} steps.",
+        f"jobs: {len(planned.planner.jobs)}, which take {trainings} trainings of {experiment.protocol.steps} steps"
+        f"{f', and up to {later} more in later rounds' if later else ''}.",
     )
     for reason in list(planned.set_aside.values())[:_SHOWN]:
         _say(console, f"set aside: {reason}", style="yellow")
@@ -215,11 +221,20 @@ def _labels(text: str | None, target: Domain) -> tuple[str, ...]:
         raise UserError(f"--labels {text}: must be {error}.") from None
 
 
-def _budgets(text: str) -> tuple[Budget, ...]:
+def _budgets(text: str) -> tuple[tuple[Budget, ...], tuple[int, ...]]:
+    """Budgets, and the labels of each round if the text names rounds."""
+    if "+" in text:
+        words = [word.strip() for word in text.split("+")]
+        if not all(word.isascii() and word.isdigit() and int(word) >= 1 for word in words):
+            raise UserError(f"--budget {text}: rounds must be numbers of labels, one or more each, such as 5+5+5+7.")
+        rounds = tuple(map(int, words))
+        return tuple(parse_budget(str(count)) for count in itertools.accumulate(rounds)), rounds
     try:
-        return tuple(parse_budget(word.strip()) for word in text.split(","))
+        return tuple(parse_budget(word.strip()) for word in text.split(",")), ()
     except ValueError as error:
-        raise UserError(f"--budget {text}: must be {error}; several are separated by commas.") from None
+        raise UserError(
+            f"--budget {text}: must be {error}; several are separated by commas, rounds are joined as in 5+5+5+7."
+        ) from None
 
 
 def _make(option: str, folder: Path) -> None:

@@ -10,6 +10,7 @@ from xssr_strategy.selection.advice import Advice, advise, coverage_curve
 from xssr_strategy.selection.base import Selection, Selector
 from xssr_strategy.selection.cold_start import ColdStart
 from xssr_strategy.selection.core_set import CoreSet
+from xssr_strategy.selection.entropy_diversity import EntropyDiversity
 from xssr_strategy.selection.facility_location import FacilityLocation
 from xssr_strategy.selection.greedy import Rule
 from xssr_strategy.selection.incremental import Candidate, NextPick
@@ -25,6 +26,7 @@ __all__ = [
     "Candidate",
     "ColdStart",
     "CoreSet",
+    "EntropyDiversity",
     "FacilityLocation",
     "KMeans",
     "NextPick",

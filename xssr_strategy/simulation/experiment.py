@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from xssr_strategy.segmentation.recipe import RECIPE, Recipe
 from xssr_strategy.settings import Budget
 from xssr_strategy.simulation.domains import Domain
 from xssr_strategy.simulation.results import Job
-from xssr_strategy.simulation.strategies import FULL, RANDOM, SOURCE_ONLY
+from xssr_strategy.simulation.strategies import FULL, LEARNERS, RANDOM, SOURCE_ONLY
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Protocol:
             strategies, so that the spread covers which images there are to pick from.
         threads: processor threads of a training. Sums in another order round otherwise, and training amplifies it.
         recipe: of a training; the server's trainer has the default.
+        rounds: labels that come in each round, after which a network is trained; empty if every budget is a job alone.
     """
 
     preset: Preset
@@ -43,6 +45,7 @@ class Protocol:
     share: float
     threads: int
     recipe: Recipe = RECIPE
+    rounds: tuple[int, ...] = ()
 
     def seen(self, pool: int) -> int:
         """Images that a seed sees of a pool."""
@@ -52,7 +55,8 @@ class Protocol:
         """As JSON knows it, so that it can be compared with what was written."""
         values = asdict(self)
         values["preset"] = {key: list(v) if isinstance(v, tuple) else v for key, v in values["preset"].items()}
-        return {**values, "labels": list(self.labels)}
+        rounds = values.pop("rounds")  # left out where there are none, as before there were any
+        return {**values, "labels": list(self.labels), **({"rounds": list(rounds)} if rounds else {})}
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ class Experiment:
         test: the domain whose held-out images are the test cases; often ``target`` itself.
         protocol: how every strategy is trained and judged.
         strategies: names, as ``parse_strategies`` gives them.
-        budgets: numbers of labels, or percentages of the pool.
+        budgets: numbers of labels, or percentages of the pool; with rounds, the labels after each.
         seeds: trainings of every strategy and budget, paired across strategies.
         draws: draws of ``random``, each trained with every seed.
     """
@@ -83,8 +87,8 @@ class Experiment:
         """Refuse what cannot be run, before any work is done.
 
         Raises:
-            UserError: no pool, a test case in the pool, a budget above the pool, a source of test cases alone, or no
-                source where one is needed.
+            UserError: no pool, a test case in the pool, a budget above the pool, a source of test cases alone, no
+                source where one is needed, or no rounds.
         """
         if not self.target.pool:
             raise UserError(f"--target {self.target.root}: all its images are test cases; shorten its test.txt.")
@@ -102,6 +106,12 @@ class Experiment:
             )
         if SOURCE_ONLY in self.strategies and (self.source is None or not self.source.labels.keys() & learnt.keys()):
             raise UserError("--strategies source-only: needs the labels of a source; name a labelled one by --source.")
+
+        for name in self.strategies:
+            if name in LEARNERS and not self.protocol.rounds:
+                raise UserError(
+                    f"--strategies {name}: asks the network of the round before; name rounds, such as --budget 5+5+5+7."
+                )
 
     def held_out(self) -> frozenset[Path]:
         """Files of the test cases, links resolved: nothing may learn from them."""
@@ -148,6 +158,21 @@ class Experiment:
                     for draw in range(self.draws if strategy == RANDOM else 1):
                         jobs[Job(strategy, budget.of(pool), seed, draw)] = None
         return list(jobs)
+
+    def round_before(self, job: Job) -> Job | None:
+        """The job whose labels this one adds to; None without rounds or in the first."""
+        return self._round(job, -1)
+
+    def round_after(self, job: Job) -> Job | None:
+        """The job that adds to the labels of this one; None without rounds or after the last."""
+        return self._round(job, 1)
+
+    def _round(self, job: Job, step: int) -> Job | None:
+        if not self.protocol.rounds or job.strategy in (FULL, SOURCE_ONLY):
+            return None
+        counts = list(itertools.accumulate(self.protocol.rounds))
+        place = counts.index(job.budget) + step
+        return replace(job, budget=counts[place]) if 0 <= place < len(counts) else None
 
 
 def cases_of(domain: Domain) -> Mapping[str, dict[str, str]]:

@@ -1,17 +1,20 @@
-"""Before any training: which images each job annotates, and which trainings that takes."""
+"""Before any training: which images each job annotates, and which trainings that takes.
+
+A job of a strategy that asks the network waits for the result of the round before it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from xssr_strategy.errors import UserError
-from xssr_strategy.selection import Selection
 from xssr_strategy.simulation.annotator import Annotator
+from xssr_strategy.simulation.choosing import Choice, Chooser
 from xssr_strategy.simulation.experiment import Experiment, cases_of
 from xssr_strategy.simulation.results import Job, JobResult
-from xssr_strategy.simulation.strategies import FULL, RANDOM, RULES, SOURCE_ONLY
+from xssr_strategy.simulation.strategies import FULL, SOURCE_ONLY
 from xssr_strategy.simulation.vectors import Embedded
 from xssr_strategy.simulation.work import Outcome, Training, training_of
 
@@ -22,22 +25,20 @@ class Planned:
 
     Attributes:
         job: which one.
-        picks: ids in pick order.
-        selection: why; None for ``full`` and ``source-only``.
+        choice: which images, and why.
         training: what it takes; jobs with the same picks and seed share it.
     """
 
     job: Job
-    picks: tuple[str, ...]
-    selection: Selection | None
+    choice: Choice
     training: Training
 
     def result(self, outcome: Outcome) -> JobResult:
         """The row of the table."""
-        why = self.selection
+        why = self.choice.selection
         return JobResult(
             job=self.job,
-            picks=self.picks,
+            picks=self.choice.picks,
             alpha=None if why is None else why.alpha,
             calibration=() if why is None else why.calibration,
             mean_coverage=None if why is None else why.mean_coverage,
@@ -50,76 +51,113 @@ class Planned:
             dice=outcome.dice,
             hd95=outcome.hd95,
             overlays=outcome.overlays,
+            entropies=outcome.entropies if self.training.unlabelled else {},
         )
 
 
-def plan_jobs(experiment: Experiment, embedded: list[Embedded], out: Path) -> tuple[list[Planned], dict[str, str]]:
-    """Select for every job, then pay for the labels.
+@dataclass
+class Wave:
+    """What can be planned with the results that there are.
+
+    Attributes:
+        jobs: those that can run, in order.
+        failed: name -> reason of those that cannot.
+        later: those that wait for the result of another, and the name of that.
+    """
+
+    jobs: list[Planned] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    later: dict[Job, str] = field(default_factory=dict)
+
+
+class Planner:
+    """Selects for every job, then pays for the labels.
 
     Args:
         experiment: what is compared.
         embedded: the pool as each encoder sees it; all hold the same images.
         out: folder of the simulation.
-
-    Returns:
-        The jobs that can run, in order, and name -> reason of those that cannot.
     """
-    chosen = _select(experiment.without_labels(), embedded)
-    return _annotate(experiment, chosen, out)
+
+    def __init__(self, experiment: Experiment, embedded: list[Embedded], out: Path) -> None:
+        self._experiment = experiment
+        self._chooser = Chooser(experiment.without_labels(), embedded)
+        self._annotator = Annotator(experiment.target)
+        self._expert = None if experiment.source is None else Annotator(experiment.source)
+        self._out = out
+        self.jobs = experiment.jobs(self._chooser.pool)
+
+    def plan(self, results: Sequence[JobResult] = ()) -> Wave:
+        """Every job that can be planned.
+
+        Args:
+            results: those that are there; of a round whose labels have changed since, the result does not count.
+        """
+        found = {result.job: result for result in results}
+        choices: dict[Job, Choice] = {}
+        trainings: dict[Job, str] = {}
+        wave = Wave()
+        for job in self.jobs:
+            earlier = self._experiment.round_before(job)
+            before = None if earlier is None else choices.get(earlier)
+            entropies: Mapping[str, float] = {}
+            if earlier is not None and before is None:
+                self._follow(wave, job, earlier)
+                continue
+            if self._chooser.needs_network(job, before):
+                assert earlier is not None
+                result = found.get(earlier)
+                if earlier.name in wave.failed:
+                    self._follow(wave, job, earlier)
+                    continue
+                if result is None or result.training != trainings[earlier] or not result.entropies:
+                    wave.later[job] = earlier.name
+                    continue
+                entropies = result.entropies
+            choices[job] = self._chooser.choose(job, before, entropies)
+            try:
+                training = self._training(job, choices[job])
+            except UserError as error:
+                wave.failed[job.name] = str(error)
+                continue
+            trainings[job] = training.digest
+            wave.jobs.append(Planned(job, choices[job], training))
+        return wave
+
+    @staticmethod
+    def _follow(wave: Wave, job: Job, earlier: Job) -> None:
+        """A job whose round before waits waits, too, and fails with it."""
+        if earlier.name in wave.failed:
+            wave.failed[job.name] = after_failure(earlier.name)
+        else:
+            wave.later[job] = earlier.name
+
+    def _training(self, job: Job, choice: Choice) -> Training:
+        experiment = self._experiment
+        protocol, source = experiment.protocol, experiment.source
+        if job.strategy == SOURCE_ONLY:
+            assert source is not None
+            assert self._expert is not None
+            learnt = experiment.source_pool()
+            pairs = self._expert.annotate([image for image in learnt if image in source.labels])
+        else:
+            pairs = self._annotator.annotate(choice.picks)
+        following = experiment.round_after(job)
+        asked = following is not None and self._chooser.needs_network(following, choice)
+        return training_of(
+            pairs,
+            cases_of(experiment.test),
+            protocol.preset,
+            protocol.labels,
+            protocol.recipe,
+            protocol.full_steps if job.strategy == FULL else protocol.steps,
+            job.seed,
+            protocol.threads,
+            self._out,
+            self._chooser.left(job, choice) if asked else {},
+        )
 
 
-def _select(experiment: Experiment, embedded: list[Embedded]) -> dict[Job, tuple[tuple[str, ...], Selection | None]]:
-    """The picks of every job, and why; none of ``source-only``."""
-    protocol = experiment.protocol
-    chosen: dict[Job, tuple[tuple[str, ...], Selection | None]] = {}
-    known: dict[tuple[str, int, int, int], Selection] = {}
-    count = protocol.seen(len(embedded[0].images))
-    parts = [embedded[seed % len(embedded)].part(count, seed) for seed in range(experiment.seeds)]
-    for job in experiment.jobs(len(parts[0].images)):
-        seen = parts[job.seed]
-        if job.strategy in (FULL, SOURCE_ONLY):
-            chosen[job] = (seen.images if job.strategy == FULL else (), None)
-            continue
-        draws = job.draw if job.strategy == RANDOM else job.seed
-        whole = protocol.share == 1.0
-        key = (job.strategy, job.budget, draws, job.seed % len(embedded) if whole else job.seed)
-        if key not in known:
-            known[key] = RULES[job.strategy](draws).select(seen.target, job.budget, seen.source)
-        chosen[job] = (tuple(seen.images[row] for row in known[key].indices), known[key])
-    return chosen
-
-
-def _annotate(
-    experiment: Experiment, chosen: Mapping[Job, tuple[tuple[str, ...], Selection | None]], out: Path
-) -> tuple[list[Planned], dict[str, str]]:
-    annotator, source = Annotator(experiment.target), experiment.source
-    expert = None if source is None else Annotator(source)
-    learnt = experiment.source_pool()
-    protocol = experiment.protocol
-    cases = cases_of(experiment.test)
-    planned: list[Planned] = []
-    failed: dict[str, str] = {}
-    for job, (picks, selection) in chosen.items():
-        try:
-            if job.strategy == SOURCE_ONLY:
-                assert source is not None
-                assert expert is not None
-                pairs = expert.annotate([image for image in learnt if image in source.labels])
-            else:
-                pairs = annotator.annotate(picks)
-            training = training_of(
-                pairs,
-                cases,
-                protocol.preset,
-                protocol.labels,
-                protocol.recipe,
-                protocol.full_steps if job.strategy == FULL else protocol.steps,
-                job.seed,
-                protocol.threads,
-                out,
-            )
-        except UserError as error:
-            failed[job.name] = str(error)
-            continue
-        planned.append(Planned(job, picks, selection, training))
-    return planned, failed
+def after_failure(earlier: str) -> str:
+    """Why a job cannot run whose round before could not."""
+    return f"the round before it, {earlier}, could not be run."

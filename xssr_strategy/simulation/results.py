@@ -11,7 +11,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,7 @@ class JobResult:
         dice: (cases, labels) Dice in [0, 1]; NaN where the case does not hold the label.
         hd95: (cases, labels) 95th percentile of the Hausdorff distance, in mm (3-D) or pixels (2-D); NaN as above.
         overlays: worst cases, by name, with a picture each.
+        entropies: image -> mean predictive entropy (nats) of what was left of the pool, if the next round asked for it.
     """
 
     job: Job
@@ -72,6 +73,7 @@ class JobResult:
     dice: tuple[tuple[float, ...], ...]
     hd95: tuple[tuple[float, ...], ...]
     overlays: tuple[str, ...]
+    entropies: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,8 @@ def _result(path: Path) -> JobResult:
 def _read(path: Path, kind: type) -> dict[str, Any]:
     try:
         values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if values.keys() != {field.name for field in fields(kind)}:
+        known = {one.name: one.default_factory is not MISSING for one in fields(kind)}
+        if not {name for name, optional in known.items() if not optional} <= values.keys() <= known.keys():
             raise ValueError("other fields")
     except (OSError, ValueError, AttributeError) as error:
         raise UserError(

@@ -10,8 +10,8 @@ from pathlib import Path
 from xssr_strategy.errors import UserError
 from xssr_strategy.simulation.engines import Finished
 from xssr_strategy.simulation.experiment import Experiment, cases_of
-from xssr_strategy.simulation.planning import Planned, plan_jobs
-from xssr_strategy.simulation.results import Facts, JobResult, read_facts, read_results, write_facts, write_result
+from xssr_strategy.simulation.planning import Planned, Planner, Wave, after_failure
+from xssr_strategy.simulation.results import Facts, Job, JobResult, read_facts, read_results, write_facts, write_result
 from xssr_strategy.simulation.strategies import most_asked_for
 from xssr_strategy.simulation.training import read_case
 from xssr_strategy.simulation.vectors import Embedding
@@ -28,16 +28,21 @@ class Plan:
     """What there is to do.
 
     Attributes:
-        jobs: every job that can run.
-        failed: name -> reason of those that cannot.
+        planner: selects for the rounds to come.
+        first: what is known before any training of this run.
         facts: for the report.
         set_aside: id -> reason of the images of the pool that cannot be read.
     """
 
-    jobs: tuple[Planned, ...]
-    failed: Mapping[str, str]
+    planner: Planner
+    first: Wave
     facts: Facts
     set_aside: Mapping[str, str]
+
+    @property
+    def jobs(self) -> list[Planned]:
+        """The jobs that can run at once."""
+        return self.first.jobs
 
 
 def plan(experiment: Experiment, out: Path, workspace: Path, command: str, progress: Progress) -> Plan:
@@ -68,12 +73,12 @@ def plan(experiment: Experiment, out: Path, workspace: Path, command: str, progr
     )
     _goes_on(out, facts, ("images",))
     write_facts(out, facts)
-    jobs, failed = plan_jobs(experiment, embedded, out)
-    return Plan(tuple(jobs), failed, facts, embedding.set_aside())
+    planner = Planner(experiment, embedded, out)
+    return Plan(planner, planner.plan(read_results(out)), facts, embedding.set_aside())
 
 
 def run(plan: Plan, out: Path, engine: Engine, progress: Progress, part: tuple[int, int] = (1, 1)) -> dict[str, str]:
-    """Train what has no result yet, and write each job's as soon as it is there.
+    """Train what has no result yet, round by round, and write each job's as soon as it is there.
 
     Args:
         plan: of :func:`plan`.
@@ -85,35 +90,71 @@ def run(plan: Plan, out: Path, engine: Engine, progress: Progress, part: tuple[i
     Returns:
         Name -> reason of every job that could not be run.
     """
-    results = read_results(out)
-    found = {result.training: _outcome(result) for result in results}
-    done = {result.job: result.training for result in results}
-    trainings = list({planned.training.digest: planned.training for planned in plan.jobs}.values())
-    mine = trainings[part[0] - 1 :: part[1]]
-    waiting: dict[str, list[Planned]] = {training.digest: [] for training in mine}
-    for planned in plan.jobs:
-        digest = planned.training.digest
-        if digest in waiting and done.get(planned.job) != digest:
-            if digest in found:
-                write_result(out, planned.result(found[digest]))
-            else:
-                waiting[digest].append(planned)
-    failed = dict(plan.failed)
-    todo = [training for training in mine if waiting[training.digest]]
-    progress(TRAINING, len(mine) - len(todo), len(mine))
-    with closing(engine(todo)) as finished:  # whatever happens, its processes end here
-        for count, (training, outcome) in enumerate(finished, start=1):
-            for planned in waiting[training.digest]:
+    chains = {key: place for place, key in enumerate(dict.fromkeys(_chain(job) for job in plan.planner.jobs))}
+    wave, planned_before = plan.first, -1
+    failed = dict(wave.failed)
+    while len(wave.jobs) > planned_before:  # results let more be planned
+        planned_before = len(wave.jobs)
+        mine = [one for one in wave.jobs if chains[_chain(one.job)] % part[1] == part[0] - 1]
+        missing = _missing([one for one in mine if one.job.name not in failed], read_results(out), out)
+        later = sum(chains[_chain(job)] % part[1] == part[0] - 1 for job in wave.later)
+        total = len({one.training.digest for one in mine}) + later
+        done = total - later - len(missing)
+        progress(TRAINING, done, total)
+        for count, (digest, outcome) in enumerate(_run(missing, engine), start=done + 1):
+            for planned in missing[digest]:
                 if isinstance(outcome, str):
                     failed[planned.job.name] = outcome
                 else:
                     write_result(out, planned.result(outcome))
-            progress(TRAINING, len(mine) - len(todo) + count, len(mine))
+            progress(TRAINING, count, total)
+        wave = plan.planner.plan(read_results(out))
+        failed |= wave.failed
+    for job, earlier in wave.later.items():
+        if earlier in failed:
+            failed[job.name] = after_failure(earlier)
     return failed
 
 
+def _chain(job: Job) -> tuple[str, int, int]:
+    """The rounds of a strategy belong together: the next waits for the one before."""
+    return job.strategy, job.seed, job.draw
+
+
+def _missing(jobs: Sequence[Planned], results: Sequence[JobResult], out: Path) -> dict[str, list[Planned]]:
+    """Digest -> jobs that take this training; what another job's training answers is written at once."""
+    found: dict[str, JobResult] = {}
+    for result in results:
+        if result.training not in found or result.entropies:
+            found[result.training] = result
+    done = {result.job: result for result in results}
+    missing: dict[str, list[Planned]] = {}
+    for planned in jobs:
+        digest, before = planned.training.digest, done.get(planned.job)
+        if before is not None and before.training == digest and _answers(before, planned):
+            continue
+        if digest in found and _answers(found[digest], planned):
+            write_result(out, planned.result(_outcome(found[digest])))
+        else:
+            missing.setdefault(digest, []).append(planned)
+    return missing
+
+
+def _answers(result: JobResult, planned: Planned) -> bool:
+    """Whether the result of a training tells all that a job wants of it."""
+    return bool(result.entropies) or not planned.training.unlabelled
+
+
+def _run(missing: Mapping[str, list[Planned]], engine: Engine) -> Generator[tuple[str, Outcome | str], None, None]:
+    """Digest and outcome of every training."""
+    trainings = [max((one.training for one in jobs), key=lambda one: len(one.unlabelled)) for jobs in missing.values()]
+    with closing(engine(trainings)) as finished:  # whatever happens, its processes end here
+        for training, outcome in finished:
+            yield training.digest, outcome
+
+
 def _outcome(result: JobResult) -> Outcome:
-    return Outcome(0.0, result.trained_with, result.cases, result.dice, result.hd95, result.overlays)
+    return Outcome(0.0, result.trained_with, result.cases, result.dice, result.hd95, result.overlays, result.entropies)
 
 
 def _facts_before(experiment: Experiment, command: str) -> Facts:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from xssr_strategy.errors import UserError
 from xssr_strategy.selection import (
     XSSR,
     ColdStart,
     CoreSet,
+    EntropyDiversity,
     FacilityLocation,
     KMeans,
     ProbCover,
@@ -48,12 +53,47 @@ RULES: Mapping[str, Rule] = {
     "coreset": lambda seed: CoreSet(),
     "typiclust": lambda seed: TypiClust(seed=seed),
     "kmeans": lambda seed: KMeans(seed),
-    "cold-start": lambda seed: ColdStart(seed=seed),
+    "cold_start": lambda seed: ColdStart(seed=seed),
     "facility-location": lambda seed: FacilityLocation(),
     "prob-cover": lambda seed: ProbCover(seed=seed),
     RANDOM: lambda seed: Random(seed),
     **ABLATIONS,
 }
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A strategy of several rounds that asks the network which it trained in the round before.
+
+    Attributes:
+        first: rule of ``RULES`` while there are fewer than ``after`` labels.
+        after: number of labels from which the network is asked.
+        then: from the entropy of every image of the pool to the selector.
+    """
+
+    first: str
+    after: int
+    then: Callable[[NDArray[np.float64]], Selector]
+
+
+SWITCH = 10
+"""Labels from which ``auto`` asks the network, our choice."""
+
+LEARNERS: Mapping[str, Learner] = {
+    "entropy_diversity": Learner("cold_start", 1, EntropyDiversity),
+    "auto": Learner("xssr", SWITCH, EntropyDiversity),
+}
+
+
+def learner(name: str) -> Learner:
+    """Of a strategy of several rounds."""
+    return LEARNERS[name]
+
+
+def asks_the_network(name: str, labelled: int) -> bool:
+    """Whether a strategy with this many labels asks the network trained on them."""
+    return name in LEARNERS and labelled >= LEARNERS[name].after
+
 
 GROUPS: Mapping[str, tuple[str, ...]] = {"ablations": tuple(ABLATIONS)}
 
@@ -64,18 +104,24 @@ def most_asked_for(names: Sequence[str]) -> str:
 
 
 def parse_strategies(text: str) -> tuple[str, ...]:
-    """The names of a comma list, each once, groups resolved.
+    """The names of a comma list, each once, groups resolved; ``cold-start`` is ``cold_start``.
 
     Raises:
         UserError: an unknown name.
     """
-    known = (*RULES, FULL, SOURCE_ONLY, *GROUPS)
+    known = {_key(name): name for name in (*RULES, *LEARNERS, FULL, SOURCE_ONLY, *GROUPS)}
     names: list[str] = []
     for word in (word.strip() for word in text.split(",")):
-        if word not in known:
-            close = difflib.get_close_matches(word, known, n=1)
-            hint = f" (did you mean {close[0]}?)" if close else ""
-            shown = ", ".join(name for name in known if ":" not in name)
+        name = known.get(_key(word))
+        if name is None:
+            close = difflib.get_close_matches(_key(word), known, n=1)
+            hint = f" (did you mean {known[close[0]]}?)" if close else ""
+            shown = ", ".join(name for name in known.values() if ":" not in name)
             raise UserError(f"--strategies {word}: no such strategy{hint}; choose among {shown}.")
-        names += GROUPS.get(word, (word,))
+        names += GROUPS.get(name, (name,))
     return tuple(dict.fromkeys(names))
+
+
+def _key(name: str) -> str:
+    """Names are told apart by their words."""
+    return name.replace("-", "_")

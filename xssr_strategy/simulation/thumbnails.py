@@ -1,8 +1,4 @@
-"""Small pictures of images for the report, as a reader of such images expects to see them.
-
-An image file is shown upright; of a volume, a transverse slice in radiological convention: anterior on top, the
-patient's right on the left.
-"""
+"""Pictures of images for the report: small ones, and ones with the outlines of truth and prediction."""
 
 from __future__ import annotations
 
@@ -21,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from xssr_strategy.images.pictures import flat, grey_values, middle_slice, upright
 from xssr_strategy.images.preprocessing import conform, fit, scale_intensity, spacing_of
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.images.reading import UnreadableImage, read_image
@@ -44,9 +41,8 @@ def thumbnail(path: str | Path, preset: Preset) -> str:
     except UnreadableImage:
         return data_uri(_png(np.full((THUMBNAIL, THUMBNAIL, 1), _PLACEHOLDER, dtype=np.uint8)))
     spacing, scaled = spacing_of(image)[:2], scale_intensity(image.as_tensor(), preset)
-    if scaled.ndim == 4:
-        scaled = scaled[..., scaled.shape[3] // 2]
-    return data_uri(_png(_bytes(_upright(fit(scaled, THUMBNAIL, spacing), image.ndim - 1))))
+    shown = fit(middle_slice(scaled), THUMBNAIL, spacing)
+    return data_uri(_png(grey_values(upright(shown, image.ndim - 1))))
 
 
 def overlay(
@@ -70,21 +66,21 @@ def overlay(
     if spatial_dims == 3:
         place = _worst_slice(*masks)
         pixels, masks = pixels[..., place], [mask[..., place] for mask in masks]
-    shown = _upright(fit(pixels.cpu(), OVERLAY, spacing), spatial_dims)
+    shown = upright(fit(pixels.cpu(), OVERLAY, spacing), spatial_dims)
     figure = Figure(figsize=(1.0, 1.0), dpi=OVERLAY)
     canvas = FigureCanvasAgg(figure)
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-    axes.imshow(_flat(shown), cmap="gray", vmin=0.0, vmax=1.0, interpolation="nearest")
+    axes.imshow(flat(shown), cmap="gray", vmin=0.0, vmax=1.0, interpolation="nearest")
     axes.set_axis_off()
     for mask, (colour, dash) in zip(masks, _OUTLINES, strict=True):
         for value in range(1, len(labels) + 1):
-            share = _flat(_upright(fit((mask == value)[None], OVERLAY, spacing), spatial_dims))
+            share = flat(upright(fit((mask == value)[None], OVERLAY, spacing), spatial_dims))
             if share.min() < 0.5 < share.max():
                 for tint, width, opacity in (("black", _SHADE, 0.6), (colour, _LINE, 1.0)):
                     style: Any = (0.0, tuple(length / width for length in dash)) if dash else "solid"
                     axes.contour(share, [0.5], colors=tint, linestyles=[style], linewidths=width, alpha=opacity)
     file = io.BytesIO()
-    canvas.print_png(file, pil_kwargs={"optimize": True})
+    canvas.print_png(file)
     return file.getvalue()
 
 
@@ -99,23 +95,8 @@ def _worst_slice(truth: Tensor, prediction: Tensor) -> int:
     return int((wrong if wrong.any() else (truth > 0).sum(dim=(0, 1))).argmax())
 
 
-def _upright(pixels: Tensor, spatial_dims: int) -> NDArray[np.float32]:
-    """(C, X, Y) to (rows, columns, C); a slice of a volume, (C, R, A), is turned round so that A is up and R left."""
-    rows = pixels.numpy().transpose(2, 1, 0)
-    return rows[::-1, ::-1] if spatial_dims == 3 else rows
-
-
-def _flat(pixels: NDArray[Any]) -> NDArray[Any]:
-    """(rows, columns, 3), or (rows, columns) of a grey image."""
-    return pixels.squeeze(2) if pixels.shape[2] == 1 else pixels
-
-
-def _bytes(pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
-    return np.rint(255.0 * pixels.clip(0.0, 1.0)).astype(np.uint8)
-
-
 def _png(pixels: NDArray[np.uint8]) -> bytes:
     """(rows, columns, 1 or 3)."""
     file = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(_flat(pixels))).save(file, "PNG", optimize=True)
+    Image.fromarray(np.ascontiguousarray(flat(pixels))).save(file, "PNG", optimize=True)
     return file.getvalue()

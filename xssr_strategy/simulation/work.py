@@ -18,6 +18,7 @@ from xssr_strategy import __version__
 from xssr_strategy.images.listing import content_digest, fingerprint
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.segmentation.recipe import Recipe
+from xssr_strategy.segmentation.uncertainty import image_entropies
 from xssr_strategy.simulation.thumbnails import overlay
 from xssr_strategy.simulation.training import KeptPairs, Scored, score, train
 
@@ -36,6 +37,7 @@ class Training:
         preset, labels, recipe, steps, seed: as of ``train``.
         threads: processor threads.
         overlays: folder for pictures of the worst cases.
+        unlabelled: id -> path of images whose entropy is wanted; no business of ``digest``.
     """
 
     digest: str
@@ -48,6 +50,7 @@ class Training:
     seed: int
     threads: int
     overlays: Path
+    unlabelled: Mapping[str, Path]
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class Outcome:
     dice: tuple[tuple[float, ...], ...]
     hd95: tuple[tuple[float, ...], ...]
     overlays: tuple[str, ...]
+    entropies: Mapping[str, float]
 
 
 def training_of(
@@ -72,6 +76,7 @@ def training_of(
     seed: int,
     threads: int,
     out: Path,
+    unlabelled: Mapping[str, Path],
 ) -> Training:
     """The training on these pairs, whatever their order.
 
@@ -83,7 +88,8 @@ def training_of(
     numbers = [steps, seed, threads, asdict(recipe)]
     decides = json.dumps([files, list(cases), asdict(preset), labels, *numbers], sort_keys=True)
     digest = hashlib.sha256(decides.encode()).hexdigest()[:16]
-    return Training(digest, ordered, cases, preset, labels, recipe, steps, seed, threads, out / "overlays" / digest)
+    overlays = out / "overlays" / digest
+    return Training(digest, ordered, cases, preset, labels, recipe, steps, seed, threads, overlays, unlabelled)
 
 
 def content_of(cases: Mapping[str, Mapping[str, str]]) -> str:
@@ -97,7 +103,7 @@ def content_of(cases: Mapping[str, Mapping[str, str]]) -> str:
 
 
 def run_training(training: Training, device: torch.device | None = None) -> Outcome:
-    """Train, score every test case, and draw the worst.
+    """Train, score every test case, draw the worst, and look at what is unlabelled.
 
     Raises:
         UserError: a label or a test case cannot be used.
@@ -124,6 +130,7 @@ def run_training(training: Training, device: torch.device | None = None) -> Outc
         if not np.isnan(scored.dice).all():
             worst.append((float(np.nanmean(scored.dice)), case, scored))
             worst = sorted(worst, key=lambda one: one[:2])[:OVERLAYS]  # volumes are large: no more are held
+    entropies = dict(image_entropies(training.unlabelled, network, plan, training.preset, device))
     for _, case, scored in worst:
         _write(
             training.overlays / f"{case}.png",
@@ -136,6 +143,7 @@ def run_training(training: Training, device: torch.device | None = None) -> Outc
         dice=tuple(dice),
         hd95=tuple(hd95),
         overlays=tuple(case for _, case, _ in worst),
+        entropies={image: value for image, value in entropies.items() if isinstance(value, float)},
     )
 
 

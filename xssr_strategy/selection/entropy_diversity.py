@@ -1,0 +1,76 @@
+"""Entropy and diversity: what a network is least sure of, spread out (Levy et al. 2026, arXiv 2601.18532).
+
+    1. of the images that are not labelled, the m * B with the largest entropy are the shortlist
+    2. B of them by farthest point: argmax_i min_j d(x_i, x_j) over the images labelled and picked so far
+
+The paper combines entropy with diversity; its formula could not be found. The two steps, which have no weight to tune,
+and m = 3 are our choice.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from xssr_strategy.selection.backend import FloatArray, IntArray
+from xssr_strategy.selection.base import Picks, Selector
+from xssr_strategy.selection.clusters import checked_number
+from xssr_strategy.selection.core_set import CoreSet
+from xssr_strategy.selection.points import Points
+
+FACTOR = 3
+"""Images on the shortlist for every pick."""
+
+
+def shortlist(entropy: FloatArray, candidates: IntArray, count: int) -> IntArray:
+    """The candidates with the largest entropy, largest first, ties in their order; all if there are fewer.
+
+    Args:
+        entropy: (N,), finite for the candidates.
+        candidates: rows, ascending.
+    """
+    return candidates[np.argsort(-entropy[candidates], kind="stable")[:count]]
+
+
+class EntropyDiversity(Selector):
+    """Farthest points among the images that a network is least sure of (after Levy et al. 2026).
+
+    The score of a pick is its distance to what was labelled or picked before. With nothing labelled the first pick is
+    the image with the largest entropy, with score 0. The term ``entropy`` is in the unit in which it came.
+
+    Args:
+        entropy: (N,) mean predictive entropy of every row of the ``target`` to come; of labelled rows it may be NaN.
+        factor: m, images on the shortlist for every pick.
+    """
+
+    def __init__(self, entropy: ArrayLike, factor: int = FACTOR) -> None:
+        try:
+            self.entropy: FloatArray = np.asarray(entropy, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise ValueError("entropy must be an array of numbers with one value per image.") from None
+        if self.entropy.ndim != 1:
+            raise ValueError(f"entropy must have the shape (images,); it has {self.entropy.shape}.")
+        self.factor = checked_number("factor", factor, 1)
+
+    def _pick(self, points: Points, budget: int, source: Points | None, labeled: IntArray) -> Picks:
+        if len(self.entropy) != points.size:
+            raise ValueError(
+                f"entropy has {len(self.entropy)} values and target {points.size} rows: give one for each."
+            )
+        entropy = self.entropy[points.order]
+        candidates = np.setdiff1d(np.arange(points.size), labeled)
+        unknown = candidates[~np.isfinite(entropy[candidates])]
+        if len(unknown):
+            row = int(points.order[unknown].min())
+            raise ValueError(f"entropy of row {row} is NaN or infinite: score that image, or count it as labelled.")
+        short = shortlist(entropy, candidates, self.factor * budget)
+        begun = labeled if len(labeled) else short[:1]
+        rows = np.union1d(begun, short)
+        wanted = budget - (len(begun) if not len(labeled) else 0)
+        indices, scores = ([], []) if len(labeled) else ([int(short[0])], [0.0])
+        if wanted:
+            known = np.searchsorted(rows, begun)
+            selection = CoreSet().select(points.values[points.order[rows]], wanted, labeled=known)
+            indices += rows[selection.indices].tolist()
+            scores += selection.scores.tolist()
+        return Picks(np.array(indices), np.array(scores), {"entropy": entropy[indices]})

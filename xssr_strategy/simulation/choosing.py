@@ -1,0 +1,89 @@
+"""Which images a job annotates: vectors, and what networks trained before said of the pool, but no label."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from xssr_strategy.selection import Selection
+from xssr_strategy.simulation.experiment import Experiment
+from xssr_strategy.simulation.results import Job
+from xssr_strategy.simulation.strategies import FULL, RANDOM, RULES, SOURCE_ONLY, asks_the_network, learner
+from xssr_strategy.simulation.vectors import Embedded
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a job annotates.
+
+    Attributes:
+        picks: ids in pick order, those of earlier rounds first.
+        selection: why those of the last round; None for ``full`` and ``source-only``.
+    """
+
+    picks: tuple[str, ...]
+    selection: Selection | None
+
+
+class Chooser:
+    """Selects for one job after the other; what two jobs have in common is done once.
+
+    Args:
+        experiment: without the places of its labels.
+        embedded: the pool as each encoder sees it; all hold the same images.
+    """
+
+    def __init__(self, experiment: Experiment, embedded: list[Embedded]) -> None:
+        self._experiment = experiment
+        self._encoders = len(embedded)
+        count = experiment.protocol.seen(len(embedded[0].images))
+        self._parts = [embedded[seed % len(embedded)].part(count, seed) for seed in range(experiment.seeds)]
+        self._known: dict[tuple[object, ...], Selection] = {}
+
+    @property
+    def pool(self) -> int:
+        """Images that a seed sees."""
+        return len(self._parts[0].images)
+
+    def needs_network(self, job: Job, before: Choice | None) -> bool:
+        """Whether the picks of a job depend on the network of the round before."""
+        return asks_the_network(job.strategy, 0 if before is None else len(before.picks))
+
+    def left(self, job: Job, choice: Choice) -> dict[str, Path]:
+        """id -> file of every image of the pool that a job has not annotated."""
+        images = self._experiment.target.images
+        picked = set(choice.picks)
+        return {image: images[image] for image in self._parts[job.seed].images if image not in picked}
+
+    def choose(self, job: Job, before: Choice | None, entropies: Mapping[str, float]) -> Choice:
+        """The picks of a job.
+
+        Args:
+            before: what the round before annotated; None in the first.
+            entropies: of every image that is left, if the job :meth:`needs_network`.
+        """
+        seen = self._parts[job.seed]
+        if job.strategy in (FULL, SOURCE_ONLY):
+            return Choice(seen.images if job.strategy == FULL else (), None)
+        if job.strategy == RANDOM:  # a larger number of one draw extends the smaller: rounds change nothing
+            before = None
+        earlier = () if before is None else before.picks
+        draw = job.draw if job.strategy == RANDOM else job.seed
+        whole = self._experiment.protocol.share == 1.0
+        network = job.seed if self.needs_network(job, before) else None
+        key = (job.strategy, job.budget, draw, job.seed % self._encoders if whole else job.seed, earlier, network)
+        if key not in self._known:
+            row = {image: row for row, image in enumerate(seen.images)}
+            labelled = [row[image] for image in earlier]
+            if network is None:
+                name = job.strategy if job.strategy in RULES else learner(job.strategy).first
+                rule = RULES[name](draw)
+            else:
+                # Labelled images have none, and one that the network cannot read is nobody's worry.
+                rule = learner(job.strategy).then(np.array([entropies.get(image, 0.0) for image in seen.images]))
+            self._known[key] = rule.select(seen.target, job.budget - len(earlier), seen.source, labelled)
+        selection = self._known[key]
+        return Choice((*earlier, *(seen.images[row] for row in selection.indices)), selection)

@@ -48,12 +48,26 @@ def test_defaults_and_values(tmp_path) -> None:
         ("budget", "many", "must be a number of images"),
         ("alpha", "1.1", "must be auto, or a number from 0"),
         ("combination", "max", "must be one of product, sum"),
-        ("encoder", "resnet", "must be one of conv_mae, vit_mae"),
+        (
+            "encoder",
+            "resnet",
+            "must be one of conv_mae, dinov2, monai:BUNDLE, radimagenet, timm:NAME, torchscript:FILE, v",
+        ),
+        (
+            "encoder",
+            "timm:resnet10tt",
+            r"timm:resnet10tt: must be timm:NAME with .* \(did you mean timm:resnet10t\?\)\.$",
+        ),
+        ("encoder", "torchscript:/no/such", "must be torchscript:FILE with a file that exists"),
+        ("encoder_weights", "/no/such/file", "--conf encoder_weights /no/such/file: must be a file that exists"),
+        ("encoder_weights", __file__, "--conf encoder_weights: encoder conv_mae is trained here; leave it out"),
+        ("encoder_slices", "0", "must be a whole number from 1 to 64"),
+        ("encoder_pooling", "median", "must be one of mean, max"),
         ("encoder_steps", "0", "must be a whole number from 1 to 1000000"),
         ("source", "", "must be a folder that exists"),
         ("encoder_steps", "1e3", "must be a whole number"),
         ("preset", "pet", "must be one of auto, xray, fundus, mri, ct"),
-        ("viewer_strategy", "first", "must be one of xssr, coreset, random, off"),
+        ("viewer_strategy", "first", "must be one of xssr, cold_start, entropy_diversity, auto, coreset, random, off"),
         ("seed", "-1", "must be a whole number from 0 to"),
         ("seed", "9" * 20, "must be a whole number from 0 to"),
     ],
@@ -62,6 +76,18 @@ def test_a_wrong_key_or_value_gets_one_sentence(key: str, value: str, message: s
     with pytest.raises(UserError, match=message) as error:
         parse_settings({key: value})
     assert "\n" not in str(error.value)
+
+
+def test_options_of_the_command_line_are_named_as_they_are_typed(tmp_path) -> None:
+    with pytest.raises(UserError, match=r"^--encoder-slices 99: must be a whole number"):
+        parse_settings({"encoder_slices": "99"}, prefix="--")
+    script = tmp_path / "net.ts"
+    script.touch()
+    conf = {"encoder": f"torchscript:{script}", "encoder_weights": str(script)}
+    with pytest.raises(
+        UserError, match=r"^--encoder-weights: encoder torchscript:.* holds its own weights; leave it out"
+    ):
+        parse_settings(conf, prefix="--")
 
 
 def test_the_readme_shows_the_keys_as_they_are() -> None:

@@ -15,10 +15,11 @@ from typing import Any, Literal
 
 from xssr_strategy.archive.query import Query, is_remote
 from xssr_strategy.embedding.catalogue import encoder_names
+from xssr_strategy.embedding.encoder import EncoderOptions, is_foundation, parse_encoder, takes_weights
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import PRESETS
 
-STRATEGIES = ("xssr", "coreset", "random")
+STRATEGIES = ("xssr", "cold_start", "entropy_diversity", "auto", "coreset", "random")
 """The app's strategies, the default one first."""
 
 
@@ -124,6 +125,13 @@ def _source(text: str) -> Path | Query:
     )
 
 
+def _file(text: str) -> Path:
+    path = Path(text).expanduser()
+    if text and path.is_file():
+        return path.resolve()
+    raise ValueError("a file that exists")
+
+
 def _path(text: str) -> Path:
     if text:
         return Path(text).expanduser().resolve()
@@ -158,11 +166,20 @@ class Settings:
     )
     encoder: str = _key(
         "conv_mae",
-        _one_of(*encoder_names()),
+        parse_encoder,
         ", ".join(f"`{n}`" for n in encoder_names()),
-        "What gives images vectors.",
+        "What gives images vectors: a masked autoencoder trained here, or a foundation encoder used as it is.",
     )
     encoder_steps: int = _key(800, _whole(1, 10**6), "1 or more", "Optimisation steps of the encoder's training.")
+    encoder_weights: Path | None = _key(
+        None, _file, "file", "Weights of a foundation encoder; without it those that its library keeps or fetches."
+    )
+    encoder_slices: int = _key(
+        EncoderOptions.slices, _whole(1, 64), "1 to 64", "Slices that a 2-D foundation encoder sees of a volume."
+    )
+    encoder_pooling: Literal["mean", "max"] = _key(
+        EncoderOptions.pooling, _one_of("mean", "max"), "`mean`, `max`", "How the vectors of the slices become one."
+    )
     preset: str = _key(
         "auto",
         _one_of("auto", *PRESETS),
@@ -174,6 +191,19 @@ class Settings:
         _one_of(*STRATEGIES, "off"),
         ", ".join(f"`{n}`" for n in (*STRATEGIES, "off")),
         "What answers a viewer that can only ask for `random` (OHIF); `off` leaves it random.",
+    )
+    round: int = _key(
+        5, _whole(1, 10**6), "1 or more", "Images you annotate between two trainings, for `entropy_diversity`."
+    )
+    shortlist: int = _key(
+        3,
+        _whole(1, 10**6),
+        "1 or more",
+        "Uncertain images, for each of a round, among which `entropy_diversity` takes the most diverse.",
+    )
+    auto_first: str = _key("xssr", _one_of("xssr", "cold_start"), "`xssr`, `cold_start`", "What `auto` begins with.")
+    auto_labels: int = _key(
+        10, _whole(1, 10**6), "1 or more", "Number of labels from which `auto` goes on with `entropy_diversity`."
     )
     lease_minutes: int = _key(
         60, _whole(1, 10**6), "1 or more", "How long an image handed out goes to nobody else; then it comes back."
@@ -187,6 +217,11 @@ class Settings:
     )
     seed: int = _key(0, _whole(0, 2**32 - 1), "0 or more", "Of everything that draws random numbers.")
 
+    @property
+    def encoder_options(self) -> EncoderOptions:
+        """What a foundation encoder is told."""
+        return EncoderOptions(self.encoder_weights, self.encoder_slices, self.encoder_pooling)
+
 
 def parse_settings(conf: Mapping[str, str], prefix: str = "--conf ") -> Settings:
     """The settings that a ``--conf`` mapping asks for.
@@ -196,7 +231,7 @@ def parse_settings(conf: Mapping[str, str], prefix: str = "--conf ") -> Settings
         prefix: what stands before a key where the user typed it, for the message.
 
     Raises:
-        UserError: an unknown key or a bad value; one sentence that says what is allowed.
+        UserError: an unknown key or a bad value; one sentence that says what is allowed. Or a library is missing.
     """
     known = {key.name: key for key in fields(Settings)}
     values = {}
@@ -207,9 +242,23 @@ def parse_settings(conf: Mapping[str, str], prefix: str = "--conf ") -> Settings
             raise UserError(f"{prefix}{name}: no such key{hint}; the keys are {', '.join(known)}.")
         try:
             values[name] = known[name].metadata["parse"](str(text).strip())
+        except UserError:
+            raise
         except ValueError as error:
-            raise UserError(f"{prefix}{name} {text}: must be {error}.") from None
-    return Settings(**values)
+            raise UserError(f"{_typed(prefix, name)} {text}: must be {error}.") from None
+    settings = Settings(**values)
+    if settings.encoder_weights is not None and not takes_weights(settings.encoder):
+        why = "holds its own weights" if is_foundation(settings.encoder) else "is trained here"
+        raise UserError(
+            f"{_typed(prefix, 'encoder_weights')}: encoder {settings.encoder} {why}; leave it out, or name an encoder "
+            "that takes weights, such as radimagenet."
+        )
+    return settings
+
+
+def _typed(prefix: str, name: str) -> str:
+    """A key as the user typed it: options of the command line have hyphens."""
+    return prefix + (name.replace("_", "-") if prefix == "--" else name)
 
 
 def markdown_table() -> str:

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from xssr_strategy.errors import UserError
 from xssr_strategy.images.detect import detect_preset, preset_by_name
 from xssr_strategy.images.listing import find_images, fingerprint
 from xssr_strategy.images.preset import Preset
+from xssr_strategy.images.thumbnail_store import ThumbnailStore
 from xssr_strategy.ranking import Ranking, follows, rank, ranking_key, read_ranking, write_ranking
 from xssr_strategy.settings import Settings
 from xssr_strategy.workspace import Workspace
@@ -104,13 +106,18 @@ def prepare(
         if not path.exists():
             train(source or target, settings, preset, workspace, progress)
         checkpoint = load_encoder(path)
+        if checkpoint.outdated:
+            logger.info("The weights of encoder %s have changed: the images are embedded again.", settings.encoder)
+            save_encoder(path, settings.encoder, checkpoint.encoder, checkpoint.preset, checkpoint.settings)
         remembered = {"id": checkpoint.id, "written": path.stat().st_mtime_ns}
         before = store.read_note(encoder_note(path))
         if before != remembered:
             store.note(encoder_note(path), remembered)
         store.forget(SOURCE, checkpoint.id, store.fingerprints(SOURCE, checkpoint.id).keys() - source.keys())
-        embed_pool(source, SOURCE, checkpoint, store, lambda done, total: progress(EMBEDDING, done, total))
-        report = embed_pool(target, TARGET, checkpoint, store, lambda done, total: progress(EMBEDDING, done, total))
+        show, pictures = partial(progress, EMBEDDING), ThumbnailStore(workspace.thumbnails)
+        embed_pool(source, SOURCE, checkpoint, store, show, thumbnails=pictures)
+        report = embed_pool(target, TARGET, checkpoint, store, show, thumbnails=pictures)
+        pictures.close()
         if before is not None and before["id"] != checkpoint.id:
             store.forget_encoder(before["id"])
     if not store.fingerprints(TARGET, checkpoint.id).keys() & target.keys():
@@ -153,8 +160,10 @@ def train(
 ) -> None:
     """Train the encoder of these settings on unlabelled images and write its checkpoint.
 
+    A foundation encoder is not trained: its checkpoint says what it is built from.
+
     Raises:
-        UserError: not one image can be read.
+        UserError: not one image can be read, or a foundation encoder cannot be built.
     """
     path = workspace.encoder(settings, preset)
     names = sorted(images)
@@ -162,7 +171,7 @@ def train(
         drawn = np.random.default_rng(settings.seed).choice(len(names), _TRAINING_IMAGES, replace=False)
         names = [names[i] for i in sorted(drawn)]
     chosen = {name: images[name] for name in names}
-    encoder = build_encoder(settings.encoder, preset, settings.seed)
+    encoder = build_encoder(settings.encoder, preset, settings.seed, settings.encoder_options)
     facts: dict[str, Any] = {"pool": len(images), "images": images_digest(images)}
     if isinstance(encoder, MaskedAutoencoder):
         cache = path.with_suffix(f".{facts['images'][:8]}.npy")
@@ -187,6 +196,8 @@ def train(
         state.unlink(missing_ok=True)
         cache.unlink(missing_ok=True)
     else:
+        logger.info("Encoder %s is used as it is: %d numbers for each image.", settings.encoder, encoder.dim)
+        facts |= {"dim": encoder.dim}
         save_encoder(path, settings.encoder, encoder, preset, facts)
 
 

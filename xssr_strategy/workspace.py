@@ -9,6 +9,7 @@ from pathlib import Path
 
 from xssr_strategy.archive.query import is_remote, series_filter
 from xssr_strategy.database import data_home
+from xssr_strategy.embedding.encoder import is_foundation, short_name
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.settings import Settings
 
@@ -32,6 +33,21 @@ class Workspace:
         return self.root / "leases.sqlite"
 
     @property
+    def thumbnails(self) -> Path:
+        """Small pictures of the images, for the map."""
+        return self.root / "thumbnails.sqlite"
+
+    @property
+    def uncertainty(self) -> Path:
+        """How unsure each segmentation model was of each image."""
+        return self.root / "uncertainty.sqlite"
+
+    @property
+    def segmentation(self) -> Path:
+        """The published segmentation model."""
+        return self.models / "segmentation.pt"
+
+    @property
     def pictures(self) -> Path:
         """Links to 2-D images under names that viewers do not take for slices of a stack."""
         return self.root / "pictures"
@@ -49,8 +65,12 @@ class Workspace:
     def encoder(self, settings: Settings, preset: Preset) -> Path:
         """The encoder checkpoint of these settings; other settings have another file, so none is overwritten."""
         seen = replace(preset, segmentation_size=0, segmentation_roi=0)  # no business of the encoder
-        asked = (settings.encoder, settings.encoder_steps, settings.seed, seen, str(settings.source))
-        return self.models / f"encoder-{settings.encoder}-{preset.name}-{_digest(repr(asked))}.safetensors"
+        name = settings.encoder
+        asked: tuple[object, ...] = (name, settings.encoder_steps, settings.seed, seen, str(settings.source))
+        if is_foundation(name):
+            told = settings.encoder_options
+            asked = (name, str(told.weights), told.slices, told.pooling, seen)
+        return self.models / f"encoder-{short_name(name)}-{preset.name}-{_digest(repr(asked))}.safetensors"
 
 
 def beside(studies: str | Path, settings: Settings) -> Workspace:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.embedding.foundations import timm_weights
 from tests.test_worklist import write
 from xssr_strategy.cli import main
 
@@ -49,6 +50,16 @@ def test_picks_and_calibration(tmp_path, capsys) -> None:
     assert not (studies / ".xssr").exists()
 
 
+def test_a_foundation_encoder_picks_without_training(tmp_path, capsys) -> None:
+    studies, weights = write(tmp_path / "studies", 8, 1), timm_weights(tmp_path / "vit.pth", "test_vit")
+    arguments = ("--budget", "3", "--encoder", "timm:test_vit", "--encoder-weights", str(weights))
+    status, rows = select(studies, tmp_path / "picks.csv", *arguments)
+    assert (status, len(rows)) == (0, 3)
+    assert "8 images embedded now" in capsys.readouterr().out
+    assert select(studies, tmp_path / "picks.csv", *arguments)[1] == rows
+    assert "0 images embedded now" in capsys.readouterr().out
+
+
 def test_the_order_in_which_files_are_listed_does_not_matter(tmp_path) -> None:
     studies, source = write(tmp_path / "a" / "studies", 12, 1), write(tmp_path / "source", 8, 2)
     shuffled = tmp_path / "b" / "studies"
@@ -79,6 +90,9 @@ def test_labelled_images_are_not_picked_again(tmp_path, capsys) -> None:
         (["--budget", "0"], "--budget 0: must be a number of images"),
         (["--alpha", "x"], "--alpha x: must be auto"),
         (["--encoder", "none"], "--encoder none: must be one of"),
+        (["--encoder", "radimagenet"], "encoder radimagenet: needs the file ResNet50.pt of RadImageNet"),
+        (["--encoder-weights", __file__], "--encoder-weights: encoder conv_mae is trained here; leave it out"),
+        (["--encoder", "radimagenet", "--encoder-weights", __file__], "is damaged or no file of PyTorch weights"),
         (["--source", "/no/such"], "--source /no/such: must be a folder that exists"),
         (["--exclude", "/no/such.txt"], "--exclude /no/such.txt: cannot be read as text"),
         (["--preset", "mri"], "none of the 3 images can be read"),

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from xssr_strategy.embedding.catalogue import build_encoder, encoder_names
+from xssr_strategy.embedding.catalogue import build_encoder
 from xssr_strategy.embedding.checkpoint import encoder_settings, load_encoder, save_encoder
-from xssr_strategy.embedding.encoder import MaskedAutoencoder
+from xssr_strategy.embedding.encoder import MaskedAutoencoder, trained_encoders
 from xssr_strategy.embedding.masking import masked_mse, random_patch_mask, to_pixels
 from xssr_strategy.embedding.training import TrainingSettings, augment, mean_cosine, train_encoder
 from xssr_strategy.embedding.vit_mae import VitMAE
@@ -28,7 +28,7 @@ def images(preset, count=4):
 
 
 @pytest.mark.parametrize("preset", SMALL.values(), ids=SMALL.keys())
-@pytest.mark.parametrize("name", encoder_names())
+@pytest.mark.parametrize("name", trained_encoders())
 def test_one_code_path_for_2d_3d_and_colour(name, preset) -> None:
     encoder = build_encoder(name, preset, seed=1)
     batch = images(preset)
@@ -40,7 +40,7 @@ def test_one_code_path_for_2d_3d_and_colour(name, preset) -> None:
     assert torch.isfinite(loss)
 
 
-@pytest.mark.parametrize("name", encoder_names())
+@pytest.mark.parametrize("name", trained_encoders())
 def test_seed_decides_the_weights_and_leaves_the_global_generator_alone(name) -> None:
     before = torch.get_rng_state()
     one, same, other = (build_encoder(name, SMALL["xray"], seed) for seed in (1, 1, 2))
@@ -180,7 +180,7 @@ def test_a_damaged_checkpoint_is_named_with_the_remedy(tmp_path, content) -> Non
 
 
 def test_unknown_encoder_names_the_known_ones() -> None:
-    with pytest.raises(UserError, match="'resnet' is not known: choose one of conv_mae, vit_mae"):
+    with pytest.raises(UserError, match="'resnet' is not known: choose one of conv_mae, dinov2, "):
         build_encoder("resnet", SMALL["xray"])
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.embedding.foundations import timm_weights
 from tests.segmentation.phantoms import write_png
 from tests.simulation.hospitals import POOL, TEST, experiment, planned, rows, simulate
+from xssr_strategy.embedding.encoder import EncoderOptions
 from xssr_strategy.errors import UserError
 from xssr_strategy.settings import parse_budget
 from xssr_strategy.simulation.results import read_facts
@@ -53,6 +55,22 @@ def test_encoders_take_turns(hospitals: tuple[Path, Path], tmp_path: Path) -> No
     simulate(experiment(target, source, strategies=("xssr",), seeds=3, encoders=2), tmp_path)
     coverage = [one.mean_coverage for one in rows(tmp_path)]
     assert coverage[0] == coverage[2] != coverage[1]
+
+
+def test_a_foundation_encoder_is_used_as_it_is_and_results_of_others_are_not_mixed_in(
+    hospitals: tuple[Path, Path], tmp_path: Path
+) -> None:
+    source, target = hospitals
+    weights = timm_weights(tmp_path / "vit.pth", "test_vit")
+    asked = experiment(
+        target, source, strategies=("xssr",), encoder="timm:test_vit", encoder_options=EncoderOptions(weights)
+    )
+    simulate(asked, tmp_path / "out")
+    simulate(asked, tmp_path / "out")
+    assert len({one.picks for one in rows(tmp_path / "out")}) == 1
+    timm_weights(weights, "test_vit", seed=1)
+    with pytest.raises(UserError, match=r"holds results of other settings \(encoder options\); name another folder"):
+        simulate(asked, tmp_path / "out")
 
 
 def test_every_seed_may_see_a_part_of_the_pool_of_its_own(hospitals: tuple[Path, Path], tmp_path: Path) -> None:

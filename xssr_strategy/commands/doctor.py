@@ -70,6 +70,7 @@ def examine() -> list[Finding]:
             "only for the viewer tests: apt-get install chromium",
         ),
         _orthanc(),
+        _package("timm", "timm", "only for the encoders dinov2 and timm:NAME: pip install 'xssr-strategy[foundation]'"),
         _package("Ray", "ray", "only for xssr simulate --ray: pip install 'xssr-strategy[ray]'"),
     ]
 

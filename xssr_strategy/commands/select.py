@@ -15,6 +15,7 @@ from xssr_strategy import worklist
 from xssr_strategy.commands.plot import check_plot, draw_selection
 from xssr_strategy.commands.worklist_files import VIEWER, write_worklist
 from xssr_strategy.console import StageProgress
+from xssr_strategy.embedding.catalogue import encoder_names
 from xssr_strategy.embedding.store import EmbeddingStore
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import image_extension
@@ -24,7 +25,8 @@ from xssr_strategy.settings import parse_settings
 from xssr_strategy.studies import open_studies, resolved
 from xssr_strategy.workspace import beside, for_reading
 
-_CONF = ("source", "budget", "alpha", "combination", "encoder", "encoder_steps", "preset", "seed", "workspace")
+_ENCODER = ("encoder", "encoder_steps", "encoder_weights", "encoder_slices", "encoder_pooling")
+_CONF = ("source", "budget", "alpha", "combination", *_ENCODER, "preset", "seed", "workspace")
 _COLUMNS = ("rank", "image", "path", "score", "density", "novelty", "diversity", "reason")
 
 
@@ -41,8 +43,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--plot", type=Path, help="picture of the picks and the calibration (.png, .pdf or .svg)")
     parser.add_argument("--alpha", help="auto, or 0 to 1")
     parser.add_argument("--combination", help="product or sum")
-    parser.add_argument("--encoder", help="what gives images vectors (default conv_mae)")
+    parser.add_argument("--encoder", help=f"what gives images vectors (default conv_mae): {', '.join(encoder_names())}")
     parser.add_argument("--encoder-steps", help="optimisation steps of the encoder's training")
+    parser.add_argument("--encoder-weights", help="file of a foundation encoder's weights")
+    parser.add_argument("--encoder-slices", help="slices that a 2-D foundation encoder sees of a volume (default 9)")
+    parser.add_argument("--encoder-pooling", help="mean or max: how the vectors of the slices become one")
     parser.add_argument("--preset", help="auto, xray, fundus, mri or ct")
     parser.add_argument("--seed", help="of everything that draws random numbers (default 0)")
     parser.add_argument("--workspace", help="where vectors and encoder are kept (default: the user's cache folder)")

@@ -17,12 +17,13 @@ from rich.console import Console
 
 from xssr_strategy.console import StageProgress
 from xssr_strategy.embedding.catalogue import encoder_names
+from xssr_strategy.embedding.encoder import is_foundation
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.detect import detect_preset, preset_by_name
 from xssr_strategy.images.preset import PRESETS, Preset
 from xssr_strategy.segmentation.network import side_multiple
 from xssr_strategy.segmentation.recipe import MAX_EPOCHS, STEPS_PER_EPOCH
-from xssr_strategy.settings import Budget, Settings, parse_budget, parse_labels
+from xssr_strategy.settings import Budget, Settings, parse_budget, parse_labels, parse_settings
 from xssr_strategy.simulation.domains import Domain, held_out, read_domain, without_label
 from xssr_strategy.simulation.engines import run_locally, run_on_ray
 from xssr_strategy.simulation.experiment import Experiment, Protocol, workspace_of
@@ -34,6 +35,7 @@ from xssr_strategy.simulation.statistics import verdicts
 from xssr_strategy.simulation.strategies import parse_strategies
 
 _STRATEGIES = "xssr,kmeans,coreset,typiclust,random,full"
+_ENCODER = ("encoder", "encoder_weights", "encoder_slices", "encoder_pooling")
 _SHOWN = 10  # reasons and sentences of one kind that the terminal shows
 
 
@@ -69,6 +71,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     encoders = ", ".join(encoder_names())
     parser.add_argument("--encoder", default=Settings.encoder, help=f"what gives images vectors: {encoders}")
     parser.add_argument("--encoder-steps", type=_at_least(1), default=Settings.encoder_steps)
+    parser.add_argument("--encoder-weights", help="file of a foundation encoder's weights")
+    parser.add_argument("--encoder-slices", help="slices that a 2-D foundation encoder sees of a volume (default 9)")
+    parser.add_argument("--encoder-pooling", help="mean or max: how the vectors of the slices become one")
     parser.add_argument(
         "--encoders", type=_at_least(1), default=1, help="encoders, used by the seeds in turn (default 1)"
     )
@@ -153,8 +158,12 @@ def _experiment(arguments: argparse.Namespace, console: Console) -> Experiment:
         test = read_domain(arguments.test, "--test")
         test = test if test.test else replace(test, test=frozenset(test.labels))
     preset = _preset(arguments, target)
-    if arguments.encoder not in encoder_names():
-        raise UserError(f"--encoder {arguments.encoder}: must be one of {', '.join(encoder_names())}.")
+    named = {key: value for key in _ENCODER if (value := getattr(arguments, key)) is not None}
+    asked = parse_settings(named, prefix="--")
+    if arguments.encoders > 1 and is_foundation(asked.encoder):
+        raise UserError(
+            f"--encoders {arguments.encoders}: {asked.encoder} is not trained, so that there is only one; leave it out."
+        )
     return Experiment(
         target=target,
         source=source,
@@ -164,12 +173,13 @@ def _experiment(arguments: argparse.Namespace, console: Console) -> Experiment:
             labels=_labels(arguments.labels, target),
             steps=arguments.steps,
             full_steps=arguments.full_steps or 2 * arguments.steps,
-            encoder=arguments.encoder,
+            encoder=asked.encoder,
             encoder_steps=arguments.encoder_steps,
             encoders=arguments.encoders,
             share=arguments.pool_share,
             threads=arguments.threads,
             rounds=rounds,
+            encoder_options=asked.encoder_options,
         ),
         strategies=strategies,
         budgets=budgets,

@@ -2,5 +2,15 @@
 
 from xssr_strategy.embedding import conv_mae, vit_mae
 from xssr_strategy.embedding.encoder import build_encoder, encoder_names
+from xssr_strategy.embedding.foundation import bundle, radimagenet, timm_models, torchscript
 
-__all__ = ["build_encoder", "conv_mae", "encoder_names", "vit_mae"]
+__all__ = [
+    "build_encoder",
+    "bundle",
+    "conv_mae",
+    "encoder_names",
+    "radimagenet",
+    "timm_models",
+    "torchscript",
+    "vit_mae",
+]

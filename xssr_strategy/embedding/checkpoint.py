@@ -1,4 +1,7 @@
-"""Encoder checkpoints: safetensors with the settings that made them."""
+"""Encoder checkpoints: safetensors with the settings that made them.
+
+That of a foundation encoder holds no weights, only what the encoder is built from again.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from xssr_strategy.embedding.catalogue import build_encoder
-from xssr_strategy.embedding.encoder import Encoder
+from xssr_strategy.embedding.encoder import Encoder, EncoderOptions
+from xssr_strategy.embedding.foundation.frozen import FrozenEncoder
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import Preset
 
@@ -22,19 +26,22 @@ _FORMAT = 3  # 2 went with longer vectors
 
 @dataclass(frozen=True)
 class EncoderCheckpoint:
-    """A trained encoder.
+    """A trained encoder, or a foundation encoder.
 
     Attributes:
         encoder: the network, in evaluation mode.
-        id: name and digest of the file; vectors of different ids are never mixed.
+        id: name and digest of the weights; vectors of different ids are never mixed.
         preset: the preset that it was trained for.
         settings: what the training was told and what it found.
+        outdated: whether a foundation encoder's weights hold something else than when the file was written; the
+            encoder and its id are those of the present weights.
     """
 
     encoder: Encoder
     id: str
     preset: Preset
     settings: dict[str, Any]
+    outdated: bool = False
 
 
 def save_encoder(path: Path, name: str, encoder: Encoder, preset: Preset, settings: dict[str, Any]) -> None:
@@ -43,6 +50,8 @@ def save_encoder(path: Path, name: str, encoder: Encoder, preset: Preset, settin
     header = {"format": _FORMAT, "encoder": name, "preset": asdict(preset), "settings": settings}
     partial = path.with_name(path.name + ".partial")
     state = {key: value.detach().cpu().contiguous() for key, value in encoder.state_dict().items()}
+    if isinstance(encoder, FrozenEncoder):
+        header, state = {**header, "reference": encoder.reference()}, {}
     save_file(state, partial, metadata={"xssr": json.dumps(header, sort_keys=True)})
     os.replace(partial, path)
 
@@ -61,19 +70,33 @@ def load_encoder(path: Path) -> EncoderCheckpoint:
     """Read a checkpoint that ``save_encoder`` wrote.
 
     Raises:
-        UserError: the file is missing, damaged or from another version.
+        UserError: the file is missing, damaged or from another version, or a foundation encoder cannot be built.
     """
     header = _header(path)
     try:
-        name, fields = header["encoder"], header["preset"]
-        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
-        preset = Preset(**values)
+        if (reference := header.get("reference")) is not None:
+            return _built_again(header, reference)
+        name, preset = header["encoder"], _preset(header["preset"])
         encoder = build_encoder(name, preset)
         encoder.load_state_dict(load_file(path))
         digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
     except (OSError, SafetensorError, KeyError, TypeError, RuntimeError) as error:
         raise _foreign(path, error) from error
     return EncoderCheckpoint(encoder.eval(), f"{name}-{digest}", preset, header["settings"])
+
+
+def _built_again(header: dict[str, Any], reference: dict[str, Any]) -> EncoderCheckpoint:
+    weights = reference["weights"]
+    options = EncoderOptions(None if weights is None else Path(weights), reference["slices"], reference["pooling"])
+    preset = _preset(header["preset"])
+    encoder = build_encoder(header["encoder"], preset, options=options)
+    assert isinstance(encoder, FrozenEncoder)
+    return EncoderCheckpoint(encoder, encoder.id, preset, header["settings"], encoder.id != reference["id"])
+
+
+def _preset(fields: dict[str, Any]) -> Preset:
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
+    return Preset(**values)
 
 
 def _header(path: Path) -> dict[str, Any]:

@@ -2,20 +2,46 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from xssr_strategy.errors import UserError
+from xssr_strategy.images.pictures import plane_of
+from xssr_strategy.images.preprocessing import encoder_input
 from xssr_strategy.images.preset import Preset
 
 
 class Encoder(nn.Module, ABC):
-    """Maps a batch of images (B, C, size, ...) in [0, 1] to vectors (B, ``dim``)."""
+    """Maps a batch of what ``read`` gives of images to vectors (B, ``dim``).
+
+    Attributes:
+        dim: numbers in a vector.
+        batch_size: images that are encoded, and written to the store, at once.
+    """
 
     dim: int
+    batch_size: int = 16
+
+    def read(self, path: Path, preset: Preset) -> Tensor:
+        """What the encoder sees of a file: (C, size, ...) in [0, 1], unless the encoder says otherwise.
+
+        Runs in a thread, of several images at a time.
+
+        Raises:
+            UnreadableImage: as ``encoder_input``.
+        """
+        return encoder_input(path, preset)
+
+    def picture(self, values: Tensor) -> Tensor:
+        """(C, rows, columns), upright, of what ``read`` gave of one image; of a volume a slice in its middle."""
+        return plane_of(values)
 
     @abstractmethod
     def encode(self, images: Tensor) -> Tensor:
@@ -33,35 +59,113 @@ class MaskedAutoencoder(Encoder):
         """
 
 
-_REGISTRY: dict[str, Callable[[Preset], Encoder]] = {}
+@dataclass(frozen=True)
+class EncoderOptions:
+    """What a foundation encoder is told; an encoder that is trained here heeds none of it.
+
+    Attributes:
+        weights: file of its weights; None for those that its library keeps or fetches.
+        slices: transverse slices that a 2-D network sees of a volume (9 is our choice).
+        pooling: how the vectors of the slices become one (the mean is our choice).
+    """
+
+    weights: Path | None = None
+    slices: int = 9
+    pooling: Literal["mean", "max"] = "mean"
+
+
+@dataclass(frozen=True)
+class Foundation:
+    """A kind of encoder whose weights were trained elsewhere and stay as they are.
+
+    Attributes:
+        shown: its name, as lists show it; with an argument, such as ``timm:NAME``.
+        build: (argument, preset, options) -> encoder.
+        check: argument -> the same in full; a ValueError says what is allowed.
+        takes_weights: whether a file of weights may be named beside it.
+    """
+
+    shown: str
+    build: Callable[[str, Preset, EncoderOptions], Encoder]
+    check: Callable[[str], str] = lambda argument: argument
+    takes_weights: bool = True
+
+
+_TRAINED: dict[str, Callable[[Preset], Encoder]] = {}
+_FOUNDATIONS: dict[str, Foundation] = {}
 
 
 def register(name: str) -> Callable[[Callable[[Preset], Encoder]], Callable[[Preset], Encoder]]:
     """Decorator: make the factory ``preset -> encoder`` known as ``--conf encoder name``."""
 
     def keep(factory: Callable[[Preset], Encoder]) -> Callable[[Preset], Encoder]:
-        _REGISTRY[name] = factory
+        _TRAINED[name] = factory
         return factory
 
     return keep
 
 
+def register_foundation(foundation: Foundation) -> None:
+    """Make a foundation encoder known as ``--conf encoder NAME`` or ``NAME:ARGUMENT``."""
+    _FOUNDATIONS[foundation.shown.partition(":")[0]] = foundation
+
+
+def trained_encoders() -> tuple[str, ...]:
+    """The encoders that are trained here, sorted."""
+    return tuple(sorted(_TRAINED))
+
+
 def encoder_names() -> tuple[str, ...]:
-    """The registered names, sorted."""
-    return tuple(sorted(_REGISTRY))
+    """Every name, sorted; where an argument follows a colon, a word in capitals says what."""
+    return tuple(sorted([*_TRAINED, *(foundation.shown for foundation in _FOUNDATIONS.values())]))
 
 
-def build_encoder(name: str, preset: Preset, seed: int = 0) -> Encoder:
-    """A new encoder with weights drawn from ``seed``.
+def parse_encoder(text: str) -> str:
+    """The encoder that a text names; paths in it are made absolute.
 
     Raises:
-        UserError: the name is not registered.
+        ValueError: there is no such encoder; what is allowed.
+        UserError: a library that it needs is not installed.
     """
-    if name not in _REGISTRY:
+    if text in _TRAINED:
+        return text
+    kind, colon, argument = text.partition(":")
+    foundation = _FOUNDATIONS.get(kind)
+    if foundation is None or (":" in foundation.shown) != bool(colon) or bool(colon) != bool(argument):
+        raise ValueError("one of " + ", ".join(encoder_names()))
+    return f"{kind}{colon}{foundation.check(argument)}"
+
+
+def is_foundation(name: str) -> bool:
+    """Whether the encoder of this name is used as it is, never trained here."""
+    return name.partition(":")[0] in _FOUNDATIONS
+
+
+def takes_weights(name: str) -> bool:
+    """Whether a file of weights may be named for the encoder of this name."""
+    return is_foundation(name) and _FOUNDATIONS[name.partition(":")[0]].takes_weights
+
+
+def short_name(name: str) -> str:
+    """A name for files and ids: of a path its last part, and nothing that a file name cannot hold."""
+    kind, colon, argument = name.partition(":")
+    return re.sub(r"[^\w.-]+", "_", f"{kind}-{PurePath(argument).name}" if colon else kind)
+
+
+def build_encoder(name: str, preset: Preset, seed: int = 0, options: EncoderOptions = EncoderOptions()) -> Encoder:
+    """A new encoder with weights drawn from ``seed``, or a foundation encoder with its own.
+
+    Raises:
+        UserError: there is no such encoder, or its weights or library are missing or wrong.
+    """
+    if is_foundation(name):
+        kind, _, argument = name.partition(":")
+        return _FOUNDATIONS[kind].build(argument, preset, options)
+    if name not in _TRAINED:
         raise UserError(f"encoder '{name}' is not known: choose one of {', '.join(encoder_names())}.")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return _REGISTRY[name](preset)
+        return _TRAINED[name](preset)
 
 
 def normalised(images: Tensor) -> Tensor:

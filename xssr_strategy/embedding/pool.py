@@ -16,11 +16,10 @@ from xssr_strategy.embedding.store import EmbeddingStore, Vector
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.ahead import read_ahead
 from xssr_strategy.images.listing import fingerprint
-from xssr_strategy.images.preprocessing import encoder_input
+from xssr_strategy.images.pictures import small_picture
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.images.reading import UnreadableImage
-
-_BATCH = 16
+from xssr_strategy.images.thumbnail_store import Thumbnail, ThumbnailStore
 
 
 @dataclass(frozen=True)
@@ -67,6 +66,7 @@ def embed_pool(
     store: EmbeddingStore,
     on_image: Callable[[int, int], None] = lambda done, total: None,
     device: torch.device | None = None,
+    thumbnails: ThumbnailStore | None = None,
 ) -> EmbeddingReport:
     """Give every image of the pool a vector; what has one already is only looked at.
 
@@ -74,8 +74,10 @@ def embed_pool(
     written in batches as they are made, so a kill costs at most one batch.
 
     Args:
+        images: id -> path; at most three batches of what the encoder sees of them are in memory.
         on_image: called with (images done, images in the pool) at the start of work and after each batch.
         device: a GPU if there is one, by default.
+        thumbnails: given, small pictures of the images embedded now are kept there, which costs no reading.
     """
     preset = checkpoint.preset
     todo, present = outstanding(images, domain, checkpoint.id, preset, store)
@@ -97,20 +99,24 @@ def embed_pool(
             checkpoint.id,
             [Vector(image, present[image], vector) for image, vector in zip(batch, vectors, strict=True)],
         )
+        if thumbnails is not None:
+            seen = {image: small_picture(encoder.picture(values)) for image, values in batch.items()}
+            thumbnails.put(domain, [Thumbnail(image, present[image], picture) for image, picture in seen.items()])
         done += len(batch)
         batch.clear()
         on_image(done, len(images))
 
     if todo:
         on_image(done, len(images))
-    for image, values in read_ahead(todo, partial(encoder_input, preset=preset)):
+    reading = read_ahead(todo, partial(encoder.read, preset=preset), ahead=2 * encoder.batch_size)
+    for image, values in reading:
         if isinstance(values, UnreadableImage):
             store.set_aside(domain, image, failure_state(preset, present[image]), str(values))
             failed[image] = str(values)
             done += 1
             continue
         batch[image] = values
-        if len(batch) == _BATCH:
+        if len(batch) == encoder.batch_size:
             flush()
     flush()
     return EmbeddingReport(len(todo) - len(failed), unchanged, failed)

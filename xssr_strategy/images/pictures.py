@@ -43,17 +43,25 @@ def grey_values(pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.rint(255.0 * pixels.clip(0.0, 1.0)).astype(np.uint8)
 
 
-def small_picture(values: Tensor) -> bytes:
-    """What an encoder sees of an image, as a small square WebP.
+def plane_of(values: Tensor) -> Tensor:
+    """What an encoder sees of an image as rows and columns, of a volume the middle slice.
 
     Args:
-        values: (1 or 3, size, size), or (1 or 3, size, size, size) in RAS axes, in [0, 1].
+        values: (C, X, Y), or (C, R, A, S) in RAS axes.
+
+    Returns:
+        (C, rows, columns), upright.
     """
-    spatial_dims = values.ndim - 1
-    pixels = middle_slice(values.detach().cpu())
+    plane = middle_slice(values).transpose(-1, -2)
+    return plane if values.ndim == 3 else plane.flip(-1, -2)
+
+
+def small_picture(plane: Tensor) -> bytes:
+    """A small square WebP of a plane (1 or 3, size, size), rows and columns, in [0, 1]."""
+    pixels = plane.detach().cpu()
     if pixels.shape[1] > SMALL:
         pixels = fit(pixels, SMALL, (1.0, 1.0))
     file = io.BytesIO()
-    shown = np.ascontiguousarray(flat(grey_values(upright(pixels, spatial_dims))))
-    Image.fromarray(shown).save(file, "WEBP", quality=_QUALITY, method=4)
+    shown = flat(grey_values(pixels.permute(1, 2, 0).numpy()))
+    Image.fromarray(np.ascontiguousarray(shown)).save(file, "WEBP", quality=_QUALITY, method=4)
     return file.getvalue()

@@ -51,7 +51,7 @@ def conform(image: MetaTensor, preset: Preset, path: str | Path = "the image") -
     return cast(MetaTensor, TO_RAS(image)) if spatial_dims == 3 else image
 
 
-def scale_intensity(image: Tensor, preset: Preset) -> Tensor:
+def scale_intensity(image: Tensor, preset: Preset, whole: Tensor | None = None) -> Tensor:
     """Map the preset's window, or the image's own percentiles, linearly to [0, 1] and clip.
 
     All channels share one range. Above a million values the percentiles are taken on every n-th value only, which
@@ -59,11 +59,12 @@ def scale_intensity(image: Tensor, preset: Preset) -> Tensor:
 
     Args:
         image: any shape; a MetaTensor stays one.
+        whole: what the percentiles are taken of where ``image`` is a part of it.
 
     Returns:
         float32 of the same shape; zeros if the image is constant.
     """
-    low, high = _intensity_range(image, preset)
+    low, high = _intensity_range(image if whole is None else whole, preset)
     if not low < high:
         return torch.zeros_like(image, dtype=torch.float32)
     return image.to(torch.float32).sub(low).div_(high - low).clamp_(0.0, 1.0)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from xssr_strategy.embedding.encoder import EncoderOptions
+from xssr_strategy.embedding.foundation.weights import digest_of
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.segmentation.recipe import RECIPE, Recipe
@@ -33,6 +35,7 @@ class Protocol:
         threads: processor threads of a training. Sums in another order round otherwise, and training amplifies it.
         recipe: of a training; the server's trainer has the default.
         rounds: labels that come in each round, after which a network is trained; empty if every budget is a job alone.
+        encoder_options: what a foundation encoder is told.
     """
 
     preset: Preset
@@ -46,6 +49,7 @@ class Protocol:
     threads: int
     recipe: Recipe = RECIPE
     rounds: tuple[int, ...] = ()
+    encoder_options: EncoderOptions = field(default_factory=EncoderOptions)
 
     def seen(self, pool: int) -> int:
         """Images that a seed sees of a pool."""
@@ -56,7 +60,15 @@ class Protocol:
         values = asdict(self)
         values["preset"] = {key: list(v) if isinstance(v, tuple) else v for key, v in values["preset"].items()}
         rounds = values.pop("rounds")  # left out where there are none, as before there were any
-        return {**values, "labels": list(self.labels), **({"rounds": list(rounds)} if rounds else {})}
+        told = values.pop("encoder_options")  # left out where nothing was told, as before there were any
+        if told["weights"] is not None:
+            told["weights"] = digest_of(told["weights"])[:12]
+        return {
+            **values,
+            "labels": list(self.labels),
+            **({"rounds": list(rounds)} if rounds else {}),
+            **({"encoder_options": told} if self.encoder_options != EncoderOptions() else {}),
+        }
 
 
 @dataclass(frozen=True)

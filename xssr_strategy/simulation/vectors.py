@@ -108,7 +108,15 @@ class Embedding:
 
     def _checkpoint(self, number: int, progress: Progress) -> EncoderCheckpoint:
         protocol = self._experiment.protocol
-        settings = Settings(encoder=protocol.encoder, encoder_steps=protocol.encoder_steps, seed=number)
+        told = protocol.encoder_options
+        settings = Settings(
+            encoder=protocol.encoder,
+            encoder_steps=protocol.encoder_steps,
+            encoder_weights=told.weights,
+            encoder_slices=told.slices,
+            encoder_pooling=told.pooling,
+            seed=number,
+        )
         path = self._workspace.encoder(settings, protocol.preset)
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(self._workspace.lock):

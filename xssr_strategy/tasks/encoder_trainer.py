@@ -13,8 +13,10 @@ from monailabel.interfaces.tasks.train import TrainTask
 
 from xssr_strategy import worklist
 from xssr_strategy.embedding.checkpoint import encoder_settings
+from xssr_strategy.embedding.encoder import is_foundation
 from xssr_strategy.errors import UserError
-from xssr_strategy.tasks.project import Heartbeat, Project
+from xssr_strategy.tasks.heartbeat import Heartbeat
+from xssr_strategy.tasks.project import Project
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +24,7 @@ _GROWTH = 1.5  # without a source, the encoder learns again once the pool has gr
 
 
 class EncoderTrainer(TrainTask):
-    """Unsupervised training of the encoder; does nothing, and says so, when the checkpoint is up to date.
+    """Unsupervised training of the encoder; does nothing, and says so, when there is nothing to train.
 
     OHIF's "Update Model" starts every trainer, so this one is started each time a radiologist
     trains the segmentation.
@@ -42,6 +44,9 @@ class EncoderTrainer(TrainTask):
     def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any]:
         """Train, or say that there is nothing to do."""
         project = self._project
+        if is_foundation(project.settings.encoder):
+            logger.info("Encoder %s is used as it is: nothing to train.", project.settings.encoder)
+            return {"status": "not trained here"}
         project.workspace.root.mkdir(parents=True, exist_ok=True)
         progress = Heartbeat(project, logger)
         try:

@@ -1,0 +1,1 @@
+"""Foundation encoders: networks that were trained elsewhere and give vectors as they are."""

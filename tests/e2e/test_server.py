@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -85,7 +86,7 @@ def test_before_the_first_embedding_a_random_image_comes_with_the_reason(ready: 
 
 def test_info_names_the_parts_and_the_state(ready: Ready) -> None:
     info = ready.annotator.client.info()
-    assert list(info["strategies"]) == ["xssr", "coreset", "random"]
+    assert list(info["strategies"]) == ["xssr", "cold_start", "entropy_diversity", "auto", "coreset", "random"]
     assert list(info["trainers"]) == ["segmentation", "encoder"]
     assert info["models"] == {}  # nothing is trained yet
     assert info["labels"] == ["lung"]
@@ -115,6 +116,12 @@ def test_ohif_asks_for_random_with_an_empty_body_and_gets_the_default_strategy(
         assert post(ready, "/activelearning/random", body)["id"] == first
     slicer = {ready.annotator.next_sample("random")["id"] for _ in range(12)}
     assert len(slicer) > 1  # a client that names itself gets what it asks for
+
+
+def test_the_cold_start_says_which_cluster(ready: Ready) -> None:
+    answer = ready.annotator.next_sample("cold_start")
+    assert answer["id"] in ready.ids
+    assert answer["reason"].startswith("Cold start, pick 1: the centre in cluster ")
 
 
 def test_coreset_is_there_too(ready: Ready) -> None:
@@ -181,6 +188,25 @@ def test_annotate_in_order_train_and_segment(ready: Ready) -> None:
         assert image.size == (256, 256)
         assert set(image.getdata()) <= {0, 1}
     mask.unlink()
+
+
+def test_a_new_model_is_asked_in_the_background_once_a_strategy_wants_it(ready: Ready) -> None:
+    before = ready.annotator.next_sample("entropy_diversity")
+    assert "The cold start picks, because the model has not looked at the pool yet" in before["reason"]
+    assert before["cluster"] <= before["clusters"]
+    deadline = time.monotonic() + 120
+    while (state := ready.annotator.client.info()["scoring"]["entropy"])["waiting"] or not state["scored"]:
+        assert time.monotonic() < deadline, state
+        time.sleep(1)
+    assert state["scored"] == POOL - 3
+    answer = ready.annotator.next_sample("auto")  # fewer labels than auto wants before it asks
+    assert answer["picked_by"] == "xssr"
+    answer = ready.annotator.next_sample("entropy_diversity")
+    assert 0.0 < answer["entropy"] < 0.6932  # nats: the logarithm of two classes
+    assert answer["model"] == state["model"]
+    assert "is unsure of it" in answer["reason"]
+    log = ready.server.log.read_text(encoding="utf-8", errors="replace")
+    assert log.count(f"Entropy: {POOL - 3} of {POOL - 3}") == 1
 
 
 def test_nothing_left_is_an_empty_answer(ready: Ready) -> None:

@@ -11,6 +11,7 @@ import pytest
 from filelock import FileLock
 from PIL import Image
 
+from tests.embedding.foundations import Small, script
 from tests.test_worklist import write
 from xssr_strategy.ranking import standardised_vectors
 from xssr_strategy.selection import XSSR, CoreSet
@@ -224,6 +225,25 @@ def test_encoder_trainer_trains_once_and_again_when_the_source_changes(app: App,
     app.score()
     assert app.project.encoder != before
     assert trainer({}, app.datastore) == {"status": "up to date"}
+
+
+def test_encoder_trainer_leaves_a_foundation_encoder_as_it_is(app: App, tmp_path) -> None:
+    file = script(tmp_path / "net.ts", Small(1))
+    app.reopen({**CONF, "encoder": f"torchscript:{file}"})
+    trainer = EncoderTrainer(app.project)
+    assert trainer({}, app.datastore) == {"status": "not trained here"}
+    app.score()
+    assert app.state() == "ready"
+    assert trainer({}, app.datastore) == {"status": "not trained here"}
+    assert trainer.stats()["dim"] == 5
+    assert not app.due()
+
+
+def test_a_foundation_encoder_without_weights_is_named_in_the_state_of_the_work(app: App) -> None:
+    app.reopen({**CONF, "encoder": "radimagenet"})
+    app.score()
+    assert "needs the file ResNet50.pt of RadImageNet" in json.dumps(app.scoring.info())
+    assert "Picked at random" in app.next()["reason"]
 
 
 def test_coreset_picks_given_the_labels(app: App) -> None:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import math
 import os
+import pickle
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from monai.networks.nets import UNet
 from torch import Tensor, nn
 
-from xssr_strategy.segmentation.plan import SegmentationPlan, plan_path, plan_text
+from xssr_strategy.errors import UserError
+from xssr_strategy.segmentation.network import build_unet
+from xssr_strategy.segmentation.plan import SegmentationPlan, load_plan, plan_path, plan_text
 
 MODEL_KEY = "model"  # MONAI Label's default key for the weights in a checkpoint
 
@@ -31,6 +36,37 @@ def publish(weights: Mapping[str, Tensor], plan: SegmentationPlan, path: Path) -
     torch.save({MODEL_KEY: {name: value.detach().cpu() for name, value in weights.items()}}, checkpoint)
     _write(plan_path(path), plan_text(plan).encode())
     _write(path, checkpoint.getbuffer())
+
+
+def model_id(path: Path) -> str | None:
+    """Name of what is published: the same for the same file content; None if nothing is.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    try:
+        return f"segmentation-{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
+    except FileNotFoundError:
+        return None
+
+
+def load_model(path: Path) -> tuple[UNet, SegmentationPlan]:
+    """The published network, in evaluation mode, and its plan.
+
+    Raises:
+        UserError: missing or damaged; train again.
+    """
+    plan = load_plan(plan_path(path))
+    network = build_unet(plan.spatial_dims, plan.channels, len(plan.labels) + 1)
+    try:
+        fits = warm_start(network, path)
+    except (OSError, EOFError, KeyError, RuntimeError, pickle.UnpicklingError) as error:
+        raise UserError(
+            f"{path}: the segmentation model cannot be read ({type(error).__name__}); train again"
+        ) from error
+    if not fits:
+        raise UserError(f"{path}: the segmentation model does not fit its plan; train again")
+    return network.eval(), plan
 
 
 def warm_start(network: nn.Module, path: Path) -> bool:

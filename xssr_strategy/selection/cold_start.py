@@ -15,8 +15,10 @@ far from them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.spatial.distance import cdist
 
 from xssr_strategy.selection.backend import FloatArray, IntArray
@@ -50,6 +52,37 @@ def shares(total: int, weights: Sequence[int], limits: Sequence[int]) -> list[in
     return [min(part, limit) for part, limit in zip(parts, limits, strict=True)]
 
 
+@dataclass(frozen=True)
+class Clustering:
+    """A pool in clusters, from which any budget can be picked.
+
+    Attributes:
+        vectors: (N, r) reduced.
+        clusters: (N,) number of the cluster of every row.
+        silhouettes: (number of clusters, mean silhouette) for every number tried.
+    """
+
+    vectors: FloatArray
+    clusters: IntArray
+    silhouettes: tuple[tuple[int, float], ...] = ()
+
+    def pick(self, budget: int, labeled: Sequence[int] | IntArray = ()) -> list[int]:
+        """Rows in pick order: medoids, then farthest points in proportion (steps 3 to 5).
+
+        Args:
+            budget: at most the number of rows that are not labelled.
+            labeled: rows that are annotated already.
+        """
+        known = np.asarray(labeled, dtype=np.intp)
+        members = [np.flatnonzero(self.clusters == number) for number in range(int(self.clusters.max()) + 1)]
+        rows = _from_every_cluster(self.vectors, members, budget, known)
+        missing = budget - len(rows)
+        if missing:
+            taken = [*known.tolist(), *rows]
+            rows += CoreSet().select(self.vectors, missing, labeled=taken).indices.tolist()
+        return rows
+
+
 class ColdStart(Selector):
     """Clusters by silhouette, their medoids, then farthest points in proportion (Levy et al. 2026).
 
@@ -70,18 +103,32 @@ class ColdStart(Selector):
         self.max_clusters = checked_number("max_clusters", max_clusters, 1)
         self.seed = checked_seed(seed)
 
+    def cluster(self, target: ArrayLike, budget: int) -> Clustering:
+        """The clusters of a pool, the costly part of :meth:`select` (steps 1 and 2).
+
+        Args:
+            target: (N, D) finite vectors of the pool.
+            budget: labels there will be in all; k is at most that.
+
+        Raises:
+            ValueError: as :meth:`select`.
+        """
+        points, _, _ = self.checked(target, None, ())
+        found = self._cluster(points, checked_number("budget", budget, 1))
+        vectors, clusters = np.empty_like(found.vectors), np.empty_like(found.clusters)
+        vectors[points.order], clusters[points.order] = found.vectors, found.clusters
+        return Clustering(vectors, clusters, found.silhouettes)
+
     def _pick(self, points: Points, budget: int, source: Points | None, labeled: IntArray) -> Picks:
+        found = self._cluster(points, len(labeled) + budget)
+        indices = np.array(found.pick(budget, labeled))
+        scores = np.bincount(found.clusters)[found.clusters[indices]] / points.size
+        return Picks(indices, scores, clusters=found.clusters, silhouettes=found.silhouettes)
+
+    def _cluster(self, points: Points, budget: int) -> Clustering:
         vectors = REDUCTIONS[self.reduction](points.rows(slice(None)), self.seed)
-        most = min(len(labeled) + budget, self.max_clusters)
-        clusters, silhouettes = clusters_by_silhouette(vectors, most, self.seed)
-        indices = _from_every_cluster(vectors, clusters, budget, labeled)
-        missing = budget - len(indices)
-        if missing:
-            taken = [*labeled.tolist(), *indices]
-            indices += CoreSet().select(vectors, missing, labeled=taken).indices.tolist()
-        numbers = numbered(clusters, points.size)
-        scores = np.bincount(numbers)[numbers[indices]] / points.size
-        return Picks(np.array(indices), scores, clusters=numbers, silhouettes=silhouettes)
+        clusters, silhouettes = clusters_by_silhouette(vectors, min(budget, self.max_clusters), self.seed)
+        return Clustering(vectors, numbered(clusters, points.size), silhouettes)
 
 
 def _from_every_cluster(vectors: FloatArray, clusters: list[IntArray], budget: int, labeled: IntArray) -> list[int]:

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import psutil
 from monailabel.interfaces.datastore import Datastore
+from numpy.typing import NDArray
 
 from xssr_strategy import worklist
+from xssr_strategy.cold_start_plan import ColdStartPlan, holds, read_plan
 from xssr_strategy.embedding.pool import failure_state, outstanding
 from xssr_strategy.embedding.store import SOURCE, TARGET, EmbeddingStore
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.leases import Leases
-from xssr_strategy.ranking import Ranking, follows, ranking_key, read_ranking
+from xssr_strategy.ranking import Ranking, follows, ranking_key, read_ranking, standardised_vectors
 from xssr_strategy.settings import Settings, parse_settings
 from xssr_strategy.studies import open_studies, resolved
 from xssr_strategy.tasks.datastore import StudiesDatastore
 from xssr_strategy.tasks.startup import StartupError
+from xssr_strategy.tasks.uncertainty import STRATEGIES as ENTROPY_STRATEGIES
+from xssr_strategy.tasks.uncertainty import Uncertainty
 from xssr_strategy.workspace import beside
 
 WAITING = "waiting"
@@ -31,6 +34,8 @@ READY = "ready"
 _PROGRESS = "progress"
 _ERROR = "error"
 _NOT_FETCHED = "not fetched"
+
+Vectors = tuple[list[str], NDArray[np.float64], NDArray[np.float64] | None]
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,11 @@ class Project:
         self._embedded: frozenset[str] = frozenset()
         self._failed: dict[str, str] = {}
         self._valid: tuple[frozenset[str], bool] | None = None
+        self._plan: ColdStartPlan | None = None
+        self._vectors: Vectors | None = None
+        self.uncertainty = Uncertainty(
+            self.workspace.uncertainty, self.workspace.segmentation, self.settings.viewer_strategy in ENTROPY_STRATEGIES
+        )
 
     def pool(self, datastore: Datastore) -> dict[str, Path]:
         """id -> path of every image of the datastore that is not skipped, sorted; a series may not be there yet."""
@@ -133,6 +143,28 @@ class Project:
         """The worklist of the present encoder, or None while there is none."""
         self._look()
         return self._ranking
+
+    @property
+    def cold_start(self) -> ColdStartPlan | None:
+        """The clusters of the pool with the present encoder, or None while there are none."""
+        self._look()
+        return self._plan
+
+    def vectors(self) -> Vectors:
+        """The embedded images, sorted, their standardised vectors (N, D), and those of the source (M, D), if any.
+
+        They are kept until the store changes.
+        """
+        self._look()
+        if self._vectors is None:
+            if self.encoder is None:
+                return [], np.empty((0, 0)), None
+            self._vectors = standardised_vectors(self.encoder, self._embedded, self.store)
+        return self._vectors
+
+    def unlabelled(self, datastore: Datastore) -> set[str]:
+        """Images with a vector that have no final label and are not skipped."""
+        return (set(datastore.get_unlabeled_images()) & self.embedded) - self.leases.skipped().keys()
 
     @property
     def embedded(self) -> frozenset[str]:
@@ -188,7 +220,11 @@ class Project:
         ranking = self._ranking
         if ranking is None or not self._ranking_is_valid(images):
             return True
-        if not follows(ranking, self._embedded & images, self.labelled(datastore)):
+        known = self._embedded & images
+        if not follows(ranking, known, self.labelled(datastore)):
+            return True
+        plan = self._plan
+        if plan is None or not holds(plan, encoder, str(self.settings.budget), known):
             return True
         looked_at = images if look_at_files else self._failed.keys() & images
         suspects = {image: self._path(image, datastore) for image in looked_at}
@@ -201,6 +237,10 @@ class Project:
             return True  # the archive did not give some of them
         new, _ = outstanding(worklist.source_images(self.settings), SOURCE, encoder, self.preset, self.store)
         return bool(new)
+
+    def entropy_is_due(self, datastore: Datastore) -> bool:
+        """Whether a strategy waits for what the model says of an image that it has not seen."""
+        return self.uncertainty.waited_for and bool(self.uncertainty.progress(self.unlabelled(datastore))[2])
 
     def _path(self, image: str, datastore: Datastore) -> Path:
         return Path(datastore.get_image_uri(image)) if self.archive is None else self.archive.cache.folder(image)
@@ -223,7 +263,9 @@ class Project:
             for image, (state, reason) in self.store.failures(TARGET).items()
             if state.startswith(failure_state(self.preset, ""))
         }
-        self._valid = None
+        plan = read_plan(self.store)
+        self._plan = plan if plan is not None and plan.encoder == encoder else None
+        self._valid = self._vectors = None
         self._seen = version
 
     def _ranking_is_valid(self, images: frozenset[str]) -> bool:
@@ -255,28 +297,3 @@ class Project:
         if note is None or not path.exists():
             return None, False
         return note["id"], path.stat().st_mtime_ns != note["written"]
-
-
-class Heartbeat:
-    """Reports progress to the server at most once a second, and logs a line per tenth of a stage.
-
-    A callable for the ``progress`` argument of ``worklist.update``.
-    """
-
-    def __init__(self, project: Project, log: Any) -> None:
-        self._project = project
-        self._log = log
-        self._reported = 0.0
-        self._logged: tuple[str, int] = ("", -1)
-
-    def __call__(self, stage: str, done: int, total: int) -> None:
-        if stage == worklist.RANKING:  # takes seconds: for the server it is the same work
-            stage = worklist.EMBEDDING
-        tenth = (stage, 10 * done // max(1, total))
-        now = time.monotonic()
-        if tenth[0] != self._logged[0] or now - self._reported >= 1.0:
-            self._project.report_progress(stage, done, total)
-            self._reported = now
-        if tenth != self._logged:
-            self._log.info("%s: %d of %d", stage[0].upper() + stage[1:], done, total)
-            self._logged = tenth

@@ -9,16 +9,17 @@ from typing import Any
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.scoring import ScoringMethod
 
-from xssr_strategy import worklist
+from xssr_strategy import cold_start_plan, worklist
 from xssr_strategy.embedding.store import TARGET
 from xssr_strategy.errors import UserError
-from xssr_strategy.tasks.project import Heartbeat, Project
+from xssr_strategy.tasks.heartbeat import Heartbeat
+from xssr_strategy.tasks.project import Project
 
 logger = logging.getLogger(__name__)
 
 
 class XSSRScoring(ScoringMethod):
-    """Trains the encoder if there is none, embeds what is new, ranks the pool.
+    """Trains the encoder if there is none, embeds what is new, ranks the pool, and finds its clusters.
 
     MONAI Label runs it after start-up, after each next sample and after each training; a run with
     nothing new ends at once.
@@ -62,6 +63,7 @@ class XSSRScoring(ScoringMethod):
             project.report_end(str(error))
             return {"error": str(error)}
         project.report_end()
+        cold_start_plan.update(ranking.encoder, pool, project.settings, project.store)
         state = project.state(datastore)
         for image, reason in project.failed.items():
             logger.warning("Set aside: %s: %s", image, reason)

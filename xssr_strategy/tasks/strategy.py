@@ -7,13 +7,10 @@ import random
 from abc import abstractmethod
 from typing import Any
 
-import numpy as np
 from fastapi import HTTPException
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.strategy import Strategy
 
-from xssr_strategy.embedding.standardise import standardise
-from xssr_strategy.embedding.store import SOURCE, TARGET
 from xssr_strategy.ranking import Ranking, reason
 from xssr_strategy.selection import Selector
 from xssr_strategy.tasks.live import LiveSelection
@@ -24,7 +21,7 @@ logger = logging.getLogger(__name__)
 _CURVE = 50  # points of the coverage curve in an answer, at most
 
 
-class _PoolStrategy(Strategy):
+class PoolStrategy(Strategy):
     """What the strategies share: who may get which image, and the answer while none is ranked."""
 
     def __init__(self, description: str, project: Project) -> None:
@@ -56,7 +53,7 @@ class _PoolStrategy(Strategy):
         leases.end(done)
         free = [image for image in candidates if image not in out]
         while free:
-            answer = self._choose(free, datastore)
+            answer = self.choose(free, datastore)
             if not self._project.still_waits(answer["id"], datastore):
                 free.remove(answer["id"])  # labelled or deleted by others a moment ago
                 continue
@@ -69,12 +66,12 @@ class _PoolStrategy(Strategy):
             if not self._project.still_waits(image, datastore):
                 leases.end([image])
             elif leases.take(image, client):
-                return {**self._choose([image], datastore), "leased_until": leases.out()[image].ends}
+                return {**self.choose([image], datastore), "leased_until": leases.out()[image].ends}
         self._tell_why_nothing_is_left(len(out.keys() - done))
         return None
 
     @abstractmethod
-    def _choose(self, waiting: list[str], datastore: Datastore) -> dict[str, Any]:
+    def choose(self, waiting: list[str], datastore: Datastore) -> dict[str, Any]:
         """The answer about one of these images, of which there is at least one."""
 
     def _expect_next(self, waiting: set[str]) -> None:
@@ -101,7 +98,8 @@ class _PoolStrategy(Strategy):
         aside += [f"{skipped} were skipped"] if skipped else []
         logger.info("Nothing left to annotate: all images are labelled%s.", "".join(f"; {part}" for part in aside))
 
-    def _at_random(self, waiting: list[str], datastore: Datastore, why: str = "") -> dict[str, Any]:
+    def at_random(self, waiting: list[str], datastore: Datastore, why: str = "") -> dict[str, Any]:
+        """An answer that tells nothing but the reason why no rule has picked."""
         state = self._project.state(datastore)
         image = random.choice(waiting)  # noqa: S311 - no secret
         return {
@@ -130,14 +128,14 @@ class _PoolStrategy(Strategy):
         return f"no image of {state.pool} is embedded yet: the scoring has not started"
 
 
-class XSSRStrategy(_PoolStrategy):
+class XSSRStrategy(PoolStrategy):
     """The image that XSSR picks next, given all labelled ones; density and novelty were found beforehand."""
 
     def __init__(self, project: Project) -> None:
         super().__init__("XSSR: representative images by density, novelty and diversity", project)
         self._live = LiveSelection(project.store)
 
-    def _choose(self, waiting: list[str], datastore: Datastore) -> dict[str, Any]:
+    def choose(self, waiting: list[str], datastore: Datastore) -> dict[str, Any]:
         """``id``, ``score``, ``rank``, terms, ``alpha``, ``reason``, ``coverage``, ``advice``, ``embedded``, ``pool``.
 
         ``coverage`` has ``mean`` and ``max`` by the images that are not waiting (None while all are), and ``curve``:
@@ -145,13 +143,13 @@ class XSSRStrategy(_PoolStrategy):
         """
         ranking = self._project.ranking
         if ranking is None:
-            return self._at_random(waiting, datastore, self._not_ranked_yet(datastore))
+            return self.at_random(waiting, datastore, self._not_ranked_yet(datastore))
         left = set(waiting)
         pick, covered = self._live.next(ranking, left) or (None, None)
         if pick is None:
             pick = next((pick for pick in ranking.picks if pick.image in left), None)
         if pick is None:
-            return self._at_random(waiting, datastore, "the images left are new and not ranked yet")
+            return self.at_random(waiting, datastore, "the images left are new and not ranked yet")
         state = self._project.state(datastore)
         return {
             "id": pick.image,
@@ -184,25 +182,21 @@ def _coverage(ranking: Ranking, covered: tuple[float, float] | None) -> dict[str
     return {"mean": mean, "max": largest, "curve": curve}
 
 
-class SelectorStrategy(_PoolStrategy):
+class SelectorStrategy(PoolStrategy):
     """The one image that a selector picks, given all labelled ones."""
 
     def __init__(self, description: str, project: Project, selector: Selector) -> None:
         super().__init__(description, project)
         self._selector = selector
 
-    def _choose(self, waiting: list[str], datastore: Datastore) -> dict[str, Any]:
+    def choose(self, waiting: list[str], datastore: Datastore) -> dict[str, Any]:
         """``id``, ``score``, ``reason``, ``embedded``, ``pool``."""
-        encoder = self._project.encoder
-        images, vectors = ([], None) if encoder is None else self._project.store.vectors(TARGET, encoder)
+        images, vectors, source = self._project.vectors()
         left = set(waiting)
         closed = [row for row, image in enumerate(images) if image not in left]
-        if vectors is None or len(closed) == len(images):
-            return self._at_random(waiting, datastore, self._not_ranked_yet(datastore))
-        assert encoder is not None
-        _, known = self._project.store.vectors(SOURCE, encoder)
-        target, source = standardise(vectors, known if len(known) else None)
-        selection = self._selector.select(target, 1, source, np.asarray(closed, dtype=int))
+        if len(closed) == len(images):
+            return self.at_random(waiting, datastore, self._not_ranked_yet(datastore))
+        selection = self._selector.select(vectors, 1, source, closed)
         state = self._project.state(datastore)
         return {
             "id": images[int(selection.indices[0])],
@@ -213,12 +207,12 @@ class SelectorStrategy(_PoolStrategy):
         }
 
 
-class RandomStrategy(_PoolStrategy):
+class RandomStrategy(PoolStrategy):
     """Any image."""
 
     def __init__(self, project: Project) -> None:
         super().__init__("Random image", project)
 
-    def _choose(self, waiting: list[str], datastore: Datastore) -> dict[str, Any]:
+    def choose(self, waiting: list[str], datastore: Datastore) -> dict[str, Any]:
         """``id``, ``score``, ``reason``, ``embedded``, ``pool``."""
-        return self._at_random(waiting, datastore)
+        return self.at_random(waiting, datastore)

@@ -28,6 +28,7 @@ def test_version(capsys) -> None:
     [
         (["doctor"], 0, "xssr doctor"),
         (["select", "--studies", "/no/such"], 2, "does not exist"),
+        (["map", "--studies", "/no/such"], 2, "does not exist"),
         (["serve", "--studies", "."], 2, "install it with pip install 'xssr-strategy[server]'"),
         (["demo", "--out", "DEMO"], 2, "install it with pip install 'xssr-strategy[server]'"),
     ],

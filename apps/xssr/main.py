@@ -21,8 +21,13 @@ import xssr_strategy
 from xssr_strategy.selection import CoreSet
 from xssr_strategy.tasks.access import accept_signed_tokens, close_reload
 from xssr_strategy.tasks.archive import ArchiveDatastore
+from xssr_strategy.tasks.cold_start import ColdStartStrategy
 from xssr_strategy.tasks.datastore import StudiesDatastore
 from xssr_strategy.tasks.encoder_trainer import EncoderTrainer
+from xssr_strategy.tasks.entropy import EntropyScoring
+from xssr_strategy.tasks.entropy_strategy import AutoStrategy, EntropyDiversityStrategy
+from xssr_strategy.tasks.map import serve_map
+from xssr_strategy.tasks.map_scoring import MapScoring
 from xssr_strategy.tasks.project import Project
 from xssr_strategy.tasks.refusals import answer_refusals, limit_proxy
 from xssr_strategy.tasks.scoring import XSSRScoring
@@ -46,7 +51,8 @@ class XSSRApp(MONAILabelApp):
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         self.project = Project(studies, conf)
         self._starting = False
-        self.model_path = self.project.workspace.models / "segmentation.pt"
+        self._map = MapScoring(self.project)
+        self.model_path = self.project.workspace.segmentation
         super().__init__(
             app_dir=app_dir,
             studies=studies,
@@ -56,6 +62,7 @@ class XSSRApp(MONAILabelApp):
             version=xssr_strategy.__version__,
             labels=list(self.project.settings.labels),
         )
+        serve_map(self.project, studies, self.datastore, self._lay_out)
 
     def init_datastore(self) -> Datastore:
         if self.project.archive is not None:
@@ -86,12 +93,19 @@ class XSSRApp(MONAILabelApp):
     def init_strategies(self) -> dict[str, Strategy]:
         return {
             "xssr": XSSRStrategy(self.project),
+            "cold_start": ColdStartStrategy(self.project),
+            "entropy_diversity": EntropyDiversityStrategy(self.project),
+            "auto": AutoStrategy(self.project),
             "coreset": SelectorStrategy("CoreSet: k-centre greedy", self.project, CoreSet()),
             "random": RandomStrategy(self.project),
         }
 
     def init_scoring_methods(self) -> dict[str, ScoringMethod]:
-        return {"xssr": XSSRScoring(self.project, self._datastore)}
+        return {
+            "xssr": XSSRScoring(self.project, self._datastore),
+            "entropy": EntropyScoring(self.project, self._datastore),
+            "map": self._map,
+        }
 
     def on_init_complete(self) -> None:
         self._starting = True  # files may have been replaced while no server was running
@@ -131,11 +145,19 @@ class XSSRApp(MONAILabelApp):
 
     def async_scoring(self, method: str | None, params: dict[str, Any] | None = None) -> Any:
         """As the base class, but what MONAI Label starts by itself (no method named) runs only when it is due."""
-        if method is None:
-            queued = any(task["status"] in ("SUBMITTED", "RUNNING") for task in tasks("scoring"))
-            if queued or not self.project.scoring_is_due(self.datastore(), look_at_files=self._starting):
-                return {}
-        return super().async_scoring(method, params)
+        if method is not None:
+            return super().async_scoring(method, params)
+        waiting = [task["request"]["method"] for task in tasks("scoring") if task["status"] in ("SUBMITTED", "RUNNING")]
+        due = {
+            "xssr": lambda: self.project.scoring_is_due(self._datastore, look_at_files=self._starting),
+            "entropy": lambda: self.project.entropy_is_due(self._datastore),
+            "map": lambda: self._map.is_due(self._datastore),
+        }
+        return {
+            name: super(XSSRApp, self).async_scoring(name, params)
+            for name, is_due in due.items()
+            if name not in waiting and is_due()
+        }
 
     def scoring(self, request: dict[str, Any], datastore: Datastore | None = None) -> Any:
         self._give_way()
@@ -165,6 +187,11 @@ class XSSRApp(MONAILabelApp):
         """
         if model and model not in self._trainers and model not in self._infers:
             raise HTTPException(404, f"'{model}' does not exist; the trainers are {', '.join(self._trainers)}.")
+
+    def _lay_out(self) -> None:
+        """Somebody looks at the map: have it made if it is not up to date."""
+        if self._auto_update_scoring and self._map.is_due(self._datastore):
+            self.async_scoring(None)
 
     def _give_way(self) -> None:
         """Leave the processor to the server, so that annotators never wait for a background process."""

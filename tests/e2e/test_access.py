@@ -47,7 +47,11 @@ OPEN = {
     ("GET", "/static"): "files of these pages",
     ("GET", "/auth/"): "viewers ask here whether they need a token",
     ("POST", "/auth/token"): "here viewers get one",
+    ("GET", "/xssr/map"): "a page without any data, which asks for them with a token",
 }
+
+# What the app adds to MONAI Label's routes.
+ADDED = [("GET", f"/xssr/map{part}") for part in ("", "/data", "/state", "/thumbnail")]
 
 # Run in a process of its own, because MONAI Label reads its settings once.
 _LIST_ROUTES = """
@@ -157,7 +161,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
         listing = subprocess.run(
             [sys.executable, "-c", _LIST_ROUTES], env=environment(), capture_output=True, check=True, timeout=120
         )
-        routes = [(method, path) for method, path in json.loads(listing.stdout)]
+        routes = [(method, path) for method, path in json.loads(listing.stdout)] + ADDED
         with start_server(studies, {"encoder_steps": 2}, folder / "server.log") as server:
             yield Guarded(server, realm, routes)
 

@@ -15,8 +15,8 @@ PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#1
 OTHERS = "#B0B0B0"
 """What has no value, or belongs to a site past the palette."""
 
-SCALE = "Cividis"
-"""Of numbers: plotly's name; made for the colour-blind (Nuñez et al. 2018, doi 10.1371/journal.pone.0199239)."""
+SCALE = "Viridis"
+"""Of numbers: plotly's name. The colour-blind can read it, grey paper keeps its order, and no grey is in it."""
 
 STATE, CLUSTER, SITE, ENTROPY, DICE = "state", "cluster", "site", "entropy", "dice"
 CHOICES = (STATE, CLUSTER, SITE, ENTROPY, DICE)
@@ -43,11 +43,16 @@ class Groups:
 
 @dataclass(frozen=True)
 class Values:
-    """Every image has a number, or None; ``title`` with its unit is what the colour bar says."""
+    """Every image has a number, or None; ``title`` with its unit is what the colour bar says.
+
+    ``key`` is one of ``CHOICES``. The end that matters is dark, for the other is pale on white: with ``dark_high`` the
+    large values.
+    """
 
     key: str
     title: str
     values: tuple[float | None, ...]
+    dark_high: bool = False
 
 
 Colour = Groups | Values
@@ -70,7 +75,7 @@ def colours(
         dice: target image -> Dice of its segmentation, 0 to 1.
     """
     found: list[Colour | None] = [_clusters(images, clusters), _sites(images, sites)]
-    found.append(_values(ENTROPY, "entropy (nats)", images, entropies))
+    found.append(_values(ENTROPY, "entropy (nats)", images, entropies, dark_high=True))
     found.append(_values(DICE, "Dice (0 to 1)", images, dice))
     return tuple(one for one in found if one is not None)
 
@@ -78,7 +83,7 @@ def colours(
 def as_json(colour: Colour) -> dict[str, Any]:
     """What the page wants to know."""
     if isinstance(colour, Values):
-        return {"key": colour.key, "title": colour.title, "values": colour.values}
+        return {"key": colour.key, "title": colour.title, "values": colour.values, "reversed": colour.dark_high}
     shades = [
         PALETTE[number % len(PALETTE)] if colour.centred else shade(number) for number in range(len(colour.names))
     ]
@@ -118,8 +123,11 @@ def _sites(images: Sequence[Name], sites: Mapping[Name, str]) -> Groups | None:
     return Groups(SITE, "site", names, numbers)
 
 
-def _values(key: str, title: str, images: Sequence[Name], known: Mapping[str, float]) -> Values | None:
+def _values(
+    key: str, title: str, images: Sequence[Name], known: Mapping[str, float], dark_high: bool = False
+) -> Values | None:
     values = tuple(known.get(image) if domain == TARGET else None for domain, image in images)
     if all(value is None for value in values):
         return None
-    return Values(key, title, tuple(None if value is None else float(f"{value:.4g}") for value in values))
+    rounded = tuple(None if value is None else float(f"{value:.4g}") for value in values)
+    return Values(key, title, rounded, dark_high)

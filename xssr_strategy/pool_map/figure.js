@@ -168,7 +168,7 @@ function figureOf(content, view) {
     uirevision: content.fixed.version, datarevision: ++revision,
   };
   if (chosen && chosen.values) {
-    layout.coloraxis = { colorscale: content.fixed.scale, colorbar: { title: { text: plain(chosen.title), side: "right" }, thickness: 14, len: 0.7 } };
+    layout.coloraxis = { colorscale: content.fixed.scale, reversescale: chosen.reversed, colorbar: { title: { text: plain(chosen.title), side: "right" }, thickness: 14, len: 0.7 } };
   }
   return { data, layout };
 }

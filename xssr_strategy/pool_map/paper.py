@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from xssr_strategy.errors import UserError
 from xssr_strategy.pool_map.colours import OTHERS, PALETTE
 from xssr_strategy.pool_map.content import MapContent
+from xssr_strategy.pool_map.page import MANY
 from xssr_strategy.pool_map.states import FAILED, LABELLED, PICKED, POOL, SKIPPED, SOURCE, STYLES, Style
 
 DPI = 300
@@ -62,17 +65,16 @@ def map_figure(content: MapContent, colour: str) -> Figure:
     axes = figure.add_subplot()
     places = np.array([fixed["x"], fixed["y"]], dtype=np.float64).T.reshape(-1, 2)
     counts = Counter(changing["states"]) | Counter({SOURCE.letter: len(fixed["ids"]) - fixed["pool"]})
-    numbers = None
+    scale = _scale(chosen)
     for style in STYLES:
         if counts[style.letter] and style is not FAILED:
             rows = _rows(fixed, changing["states"], style)
-            drawn = _draw(axes, places[rows], style, _shades(chosen, rows, style), len(fixed["ids"]))
-            numbers = drawn if chosen and "values" in chosen and style is POOL else numbers
+            _draw(axes, places[rows], style, _shades(chosen, scale, rows, style), len(fixed["ids"]))
             _name(axes, style, f"{style.name} ({counts[style.letter]:,})", "#1A1A1A" if chosen else style.colour)
     if counts[FAILED.letter]:
         _name(axes, FAILED, f"{FAILED.name}, not on the map ({counts[FAILED.letter]:,})", FAILED.colour)
-    if chosen and "values" in chosen and numbers is not None:
-        figure.colorbar(numbers, ax=axes, shrink=0.6, pad=0.01).set_label(chosen["title"], fontsize=_FONT)
+    if chosen and scale is not None:
+        figure.colorbar(scale, ax=axes, shrink=0.6, pad=0.01).set_label(chosen["title"], fontsize=_FONT)
     elif chosen:
         _groups(axes, chosen, places)
     _number_picks(axes, changing, places)
@@ -95,26 +97,32 @@ def _rows(fixed: dict[str, Any], states: str, style: Style) -> NDArray[np.intp]:
     return np.flatnonzero(np.array(marked, dtype=bool))
 
 
-def _shades(chosen: dict[str, Any] | None, rows: NDArray[np.intp], style: Style) -> Any:
-    """One colour, one for each row, or numbers for a colour bar."""
+def _scale(chosen: dict[str, Any] | None) -> ScalarMappable | None:
+    """From numbers to colours, one scale for all states; None unless numbers are shown."""
+    if chosen is None or "values" not in chosen:
+        return None
+    known = [value for value in chosen["values"] if value is not None]
+    return ScalarMappable(Normalize(min(known), max(known)), "viridis_r" if chosen["reversed"] else "viridis")
+
+
+def _shades(
+    chosen: dict[str, Any] | None, scale: ScalarMappable | None, rows: NDArray[np.intp], style: Style
+) -> str | list[Any]:
+    """One colour, or one for each row."""
     if chosen is None:
         return style.colour
-    if "values" in chosen:
-        return np.array([chosen["values"][row] for row in rows], dtype=np.float64)
+    if scale is not None:
+        values = [chosen["values"][row] for row in rows]
+        return [OTHERS if value is None else scale.to_rgba(value) for value in values]
     groups = [chosen["numbers"][row] for row in rows]
     return [OTHERS if group is None else chosen["shades"][group] for group in groups]
 
 
-def _draw(axes: Axes, places: NDArray[np.float64], style: Style, shades: Any, count: int) -> Any:
-    """The marks of one state; what matplotlib makes of them."""
-    x, y = places.T
-    size = (0.42 * style.size) ** 2 * (0.35 if count > 3000 and style in (POOL, SOURCE) else 1.0)
+def _draw(axes: Axes, places: NDArray[np.float64], style: Style, shades: str | list[Any], count: int) -> None:
+    """The marks of one state."""
+    size = (0.42 * style.size) ** 2 * (0.35 if count > MANY and style in (POOL, SOURCE) else 1.0)
     look: dict[str, Any] = {"s": size, "marker": style.marker, "linewidths": 0.5, "rasterized": True}
-    if isinstance(shades, np.ndarray):
-        known = ~np.isnan(shades)
-        axes.scatter(x[~known], y[~known], color=OTHERS, **look)
-        return axes.scatter(x[known], y[known], c=shades[known], cmap="cividis", **look)
-    return axes.scatter(x, y, **_paint(style, shades), **look)
+    axes.scatter(places[:, 0], places[:, 1], **_paint(style, shades), **look)
 
 
 def _paint(style: Style, colour: Any) -> dict[str, Any]:

@@ -16,6 +16,24 @@ from monai.networks import nets
 from PIL import Image
 from torch import Tensor, nn
 
+from xssr_strategy.embedding.catalogue import build_encoder
+from xssr_strategy.embedding.encoder import EncoderOptions
+from xssr_strategy.embedding.foundation.frozen import FrozenEncoder
+from xssr_strategy.images.preset import PRESETS
+
+XRAY = PRESETS["xray"]
+
+
+def build(name: str, weights: Path | None = None, preset=XRAY, **options) -> FrozenEncoder:
+    encoder = build_encoder(name, preset, options=EncoderOptions(weights, **options))
+    assert isinstance(encoder, FrozenEncoder)
+    return encoder
+
+
+def vector(encoder: FrozenEncoder, path: Path, preset=XRAY) -> np.ndarray:
+    with torch.inference_mode():
+        return encoder.encode(encoder.read(path, preset)[None])[0].numpy()
+
 
 def pictures(folder: Path, count: int = 3, alike: bool = False) -> dict[str, Path]:
     """Grey pictures of 40 x 30 pixels; id -> path."""

@@ -10,11 +10,11 @@ from pathlib import Path
 from rich.console import Console
 
 from xssr_strategy import cold_start_plan, worklist
+from xssr_strategy.commands.pool_options import add_options, asked, open_leases, place_of
 from xssr_strategy.console import StageProgress
-from xssr_strategy.embedding.store import SOURCE, TARGET, EmbeddingStore
+from xssr_strategy.embedding.store import SOURCE, TARGET
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.thumbnail_store import ThumbnailStore
-from xssr_strategy.leases import Leases
 from xssr_strategy.pool_map import layout, pictures
 from xssr_strategy.pool_map.colours import CHOICES, DICE, STATE, colours
 from xssr_strategy.pool_map.content import MapContent, changing_part, fixed_part, images_of
@@ -26,45 +26,29 @@ from xssr_strategy.pool_map.states import PoolState
 from xssr_strategy.pool_map.tables import read_dice, read_sites
 from xssr_strategy.ranking import rank
 from xssr_strategy.segmentation.uncertainty_store import UncertaintyStore
-from xssr_strategy.settings import Settings, parse_settings
-from xssr_strategy.studies import Studies, open_studies, resolved
-from xssr_strategy.workspace import Workspace, beside, for_reading
+from xssr_strategy.settings import Settings
+from xssr_strategy.studies import Studies, open_studies
+from xssr_strategy.workspace import Workspace
 
 LAYING_OUT = "laying out"
 PICTURES = "thumbnails"
-
-_ENCODER = ("encoder", "encoder_steps", "encoder_weights", "encoder_slices", "encoder_pooling")
-_CONF = ("source", "budget", "alpha", "combination", *_ENCODER, "preset", "seed", "workspace")
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the subcommand."""
     parser = commands.add_parser("map", help="draw every image as a dot: where the picks lie, what is labelled")
-    parser.add_argument("--studies", required=True, help="folder of target images, or DICOMweb URL")
-    parser.add_argument("--source", help="folder of unlabelled images of the domain you know")
+    add_options(parser)
     parser.add_argument("--out", type=Path, default=Path("map.html"), help="page to write (default map.html)")
     parser.add_argument("--png", type=Path, help="the same as a picture for papers, 300 dots per inch")
     parser.add_argument("--colour", choices=CHOICES, default=STATE, help="what the dots are coloured by at first")
     parser.add_argument("--sites", type=Path, help="CSV file: image,site (default: sites.csv in the studies folder)")
     parser.add_argument("--dice", type=Path, help="CSV file: image or case, and dice; as cases.csv of xssr simulate")
-    parser.add_argument("--budget", help="number of images, or a percentage of the pool (default 5%%)")
-    parser.add_argument("--alpha", help="auto, or 0 to 1")
-    parser.add_argument("--combination", help="product or sum")
-    parser.add_argument("--encoder", help="what gives images vectors (default conv_mae)")
-    parser.add_argument("--encoder-steps", help="optimisation steps of the encoder's training")
-    parser.add_argument("--encoder-weights", help="file of a foundation encoder's weights")
-    parser.add_argument("--encoder-slices", help="slices that a 2-D foundation encoder sees of a volume (default 9)")
-    parser.add_argument("--encoder-pooling", help="mean or max: how the vectors of the slices become one")
-    parser.add_argument("--preset", help="auto, xray, fundus, mri or ct")
-    parser.add_argument("--seed", help="of everything that draws random numbers (default 0)")
-    parser.add_argument("--workspace", help="where vectors and encoder are kept (default: the user's cache folder)")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Embed what is new, rank, lay out, and write the page."""
-    conf = {name: value for name in _CONF if (value := getattr(arguments, name)) is not None}
-    settings = resolved(parse_settings(conf, prefix="--"), arguments.studies)
+    settings = asked(arguments)
     if not arguments.out.parent.is_dir():
         raise UserError(f"--out {arguments.out}: its folder does not exist; make it or name another.")
     if arguments.png is not None:
@@ -101,17 +85,13 @@ def _content(
 ) -> tuple[MapContent, list[bytes | None]]:
     """The map, and the picture of each of its images."""
     name: str = arguments.studies
-    lease_file = beside(name, settings).leases
-    leases = Leases(lease_file) if lease_file.exists() else None
+    leases = open_leases(name, settings)
     skipped = {} if leases is None else leases.skipped()
     pool = {image: path for image, path in studies.images.items() if image not in skipped}
     if not pool:
         raise UserError(f"--studies {name}: all images are skipped; put some back with xssr pool --back.")
-    source = worklist.source_images(settings)
-    workspace = for_reading(name, settings, worklist.images_digest(source or pool))
-    store = EmbeddingStore(workspace.store)
-    detected = None if studies.archive is None else studies.archive.preset_name()
-    preset = worklist.choose_preset(pool, settings, store, detected)
+    source, place = worklist.source_images(settings), place_of(studies, pool, settings)
+    workspace, store, preset = place.workspace, place.store, place.preset
     unfetched = studies.fetch(lambda done, total: progress(worklist.FETCHING, done, total))
     checkpoint, _ = worklist.prepare(pool, settings, preset, workspace, store, progress)
     labelled = in_label_order(studies.labelled.keys() & pool.keys(), studies.labelled, studies.archive)

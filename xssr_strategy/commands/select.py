@@ -13,51 +13,33 @@ from rich.table import Table
 
 from xssr_strategy import worklist
 from xssr_strategy.commands.plot import check_plot, draw_selection
+from xssr_strategy.commands.pool_options import add_options, asked, open_leases, place_of
 from xssr_strategy.commands.worklist_files import VIEWER, write_worklist
 from xssr_strategy.console import StageProgress
-from xssr_strategy.embedding.catalogue import encoder_names
 from xssr_strategy.embedding.store import EmbeddingStore
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import image_extension
-from xssr_strategy.leases import Leases
 from xssr_strategy.ranking import Ranking, rank, reason, standardised_vectors
-from xssr_strategy.settings import parse_settings
-from xssr_strategy.studies import open_studies, resolved
-from xssr_strategy.workspace import beside, for_reading
+from xssr_strategy.studies import open_studies
 
-_ENCODER = ("encoder", "encoder_steps", "encoder_weights", "encoder_slices", "encoder_pooling")
-_CONF = ("source", "budget", "alpha", "combination", *_ENCODER, "preset", "seed", "workspace")
 _COLUMNS = ("rank", "image", "path", "score", "density", "novelty", "diversity", "reason")
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the subcommand."""
     parser = commands.add_parser("select", help="write the worklist: which images to annotate, in which order")
-    parser.add_argument("--studies", required=True, help="folder of unlabelled target images, or DICOMweb URL")
-    parser.add_argument("--source", help="folder of unlabelled images of the domain you know")
+    add_options(parser)
     parser.add_argument("--exclude", type=Path, help="text file of image ids, one a line, that are not in the pool")
-    parser.add_argument("--budget", help="number of images, or a percentage of the pool (default 5%%)")
     parser.add_argument("--out", type=Path, default=Path("picks.csv"), help="CSV file to write (default picks.csv)")
     parser.add_argument("--worklist", type=Path, help="CSV file for annotators; of an archive also a page of links")
     parser.add_argument("--viewer", default=VIEWER, help=f"server that the links open (default {VIEWER})")
     parser.add_argument("--plot", type=Path, help="picture of the picks and the calibration (.png, .pdf or .svg)")
-    parser.add_argument("--alpha", help="auto, or 0 to 1")
-    parser.add_argument("--combination", help="product or sum")
-    parser.add_argument("--encoder", help=f"what gives images vectors (default conv_mae): {', '.join(encoder_names())}")
-    parser.add_argument("--encoder-steps", help="optimisation steps of the encoder's training")
-    parser.add_argument("--encoder-weights", help="file of a foundation encoder's weights")
-    parser.add_argument("--encoder-slices", help="slices that a 2-D foundation encoder sees of a volume (default 9)")
-    parser.add_argument("--encoder-pooling", help="mean or max: how the vectors of the slices become one")
-    parser.add_argument("--preset", help="auto, xray, fundus, mri or ct")
-    parser.add_argument("--seed", help="of everything that draws random numbers (default 0)")
-    parser.add_argument("--workspace", help="where vectors and encoder are kept (default: the user's cache folder)")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Rank the pool, print why, and write the CSV file."""
-    conf = {name: value for name in _CONF if (value := getattr(arguments, name)) is not None}
-    settings = resolved(parse_settings(conf, prefix="--"), arguments.studies)
+    settings = asked(arguments)
     for option in ("out", "worklist"):
         file = getattr(arguments, option)
         if file is not None and not file.parent.is_dir():
@@ -69,8 +51,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     excluded = _excluded(arguments.exclude)
     if excluded and not excluded & images.keys():
         raise UserError(f"--exclude {arguments.exclude}: not one of its {len(excluded)} lines names an image.")
-    leases = beside(arguments.studies, settings).leases
-    skipped = Leases(leases).skipped() if leases.exists() else {}
+    leases = open_leases(arguments.studies, settings)
+    skipped = {} if leases is None else leases.skipped()
     pool = {image: path for image, path in images.items() if image not in excluded and image not in skipped}
     if not pool:
         raise UserError(f"--studies {arguments.studies}: no image is left to pick from; name a folder with images.")
@@ -83,11 +65,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if len(pool) == len(labelled):
         raise UserError(f"--studies {arguments.studies}: all {len(pool)} images are labelled; nothing is left to pick.")
 
-    learned_from = worklist.source_images(settings) or pool
-    workspace = for_reading(arguments.studies, settings, worklist.images_digest(learned_from))
-    store = EmbeddingStore(workspace.store)
-    detected = None if studies.archive is None else studies.archive.preset_name()
-    preset = worklist.choose_preset(pool, settings, store, detected)
+    place = place_of(studies, pool, settings)
+    workspace, store, preset = place.workspace, place.store, place.preset
     console.print(
         f"{len(pool)} images in the pool, {len(labelled)} labelled, preset {preset.name}, vectors in {workspace.root}",
         highlight=False,

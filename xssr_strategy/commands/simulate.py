@@ -8,21 +8,19 @@ import os
 import shlex
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
+from xssr_strategy.commands.simulate_options import add_options
 from xssr_strategy.console import StageProgress
-from xssr_strategy.embedding.catalogue import encoder_names
 from xssr_strategy.embedding.encoder import is_foundation
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.detect import detect_preset, preset_by_name
-from xssr_strategy.images.preset import PRESETS, Preset
-from xssr_strategy.segmentation.network import side_multiple
-from xssr_strategy.segmentation.recipe import MAX_EPOCHS, STEPS_PER_EPOCH
+from xssr_strategy.images.preset import Preset
 from xssr_strategy.settings import Budget, Settings, parse_budget, parse_labels, parse_settings
 from xssr_strategy.simulation.domains import Domain, held_out, read_domain, without_label
 from xssr_strategy.simulation.engines import run_locally, run_on_ray
@@ -34,7 +32,6 @@ from xssr_strategy.simulation.slurm import write_array_script
 from xssr_strategy.simulation.statistics import verdicts
 from xssr_strategy.simulation.strategies import parse_strategies
 
-_STRATEGIES = "xssr,kmeans,coreset,typiclust,random,full"
 _ENCODER = ("encoder", "encoder_weights", "encoder_slices", "encoder_pooling")
 _SHOWN = 10  # reasons and sentences of one kind that the terminal shows
 
@@ -46,59 +43,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="compare strategies on a labelled set, whose labels play the annotator",
         allow_abbrev=False,  # a job array repeats the words as they were typed
     )
-    parser.add_argument("--target", type=_folder, required=True, help="labelled domain whose pool is picked from")
-    parser.add_argument("--source", type=_folder, help="domain that the encoder learns from (default: the pool itself)")
-    parser.add_argument(
-        "--test", type=_folder, help="labelled domain of the test cases (default: those the target holds out)"
-    )
-    parser.add_argument("--out", type=_folder, required=True, help="folder for the results and the report")
-    parser.add_argument(
-        "--budget", default="5%", help="labels, such as 22 or 5%% or 5,10,20, or rounds: 5+5+5+7 (default 5%%)"
-    )
-    parser.add_argument("--strategies", default=_STRATEGIES, help=f"names separated by commas (default {_STRATEGIES})")
-    parser.add_argument("--seeds", type=_at_least(1), default=5, help="trainings of each, paired (default 5)")
-    parser.add_argument("--draws", type=_at_least(1), default=10, help="draws of random (default 10)")
-    parser.add_argument(
-        "--labels", help="names of the labels 1, 2, ... (default: those of dataset.json, else foreground)"
-    )
-    parser.add_argument("--preset", default="auto", help=f"auto, {', '.join(PRESETS)}")
-    steps = MAX_EPOCHS * STEPS_PER_EPOCH
-    parser.add_argument("--steps", type=_at_least(1), default=steps, help=f"steps of every training (default {steps})")
-    parser.add_argument(
-        "--full-steps", type=_at_least(1), help="steps of the training on the whole pool (default: twice)"
-    )
-    parser.add_argument("--size", type=_side, help="2-D: side of what the U-Net sees (default: the trainer's own)")
-    encoders = ", ".join(encoder_names())
-    parser.add_argument("--encoder", default=Settings.encoder, help=f"what gives images vectors: {encoders}")
-    parser.add_argument("--encoder-steps", type=_at_least(1), default=Settings.encoder_steps)
-    parser.add_argument("--encoder-weights", help="file of a foundation encoder's weights")
-    parser.add_argument("--encoder-slices", help="slices that a 2-D foundation encoder sees of a volume (default 9)")
-    parser.add_argument("--encoder-pooling", help="mean or max: how the vectors of the slices become one")
-    parser.add_argument(
-        "--encoders", type=_at_least(1), default=1, help="encoders, used by the seeds in turn (default 1)"
-    )
-    parser.add_argument(
-        "--pool-share", type=_share, default=1.0, help="share of the pool that each seed sees, drawn anew (default 1)"
-    )
-    parser.add_argument("--workspace", type=_folder, help="where encoders and vectors are kept (default: in --out)")
-    parser.add_argument(
-        "--jobs",
-        type=_at_least(1),
-        help="trainings side by side on this machine (default: one for each core, or one GPU)",
-    )
-    parser.add_argument("--threads", type=_at_least(1), default=1, help="processor threads of a training (default 1)")
-    elsewhere = parser.add_mutually_exclusive_group()
-    elsewhere.add_argument("--part", type=_part, metavar="K/N", help="run the K-th of N parts, for a job array")
-    elsewhere.add_argument(
-        "--slurm", type=_at_least(1), metavar="N", help="write a SLURM script of N array tasks; train nothing"
-    )
-    elsewhere.add_argument(
-        "--ray",
-        nargs="?",
-        const="auto",
-        metavar="ADDRESS",
-        help="run the trainings on a Ray cluster (default: that of RAY_ADDRESS or of this machine)",
-    )
+    add_options(parser)
     parser.set_defaults(run=run_command)
 
 
@@ -259,42 +204,6 @@ def _processes(threads: int) -> int:
     import torch
 
     return 1 if torch.cuda.is_available() else max(1, (os.cpu_count() or 1) // threads)
-
-
-def _folder(text: str) -> Path:
-    return Path(text).absolute()  # the nodes of a cluster may work in another folder
-
-
-def _at_least(least: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if text.isascii() and text.isdigit() and int(text) >= least:
-            return int(text)
-        raise argparse.ArgumentTypeError(f"{text}: must be a whole number from {least}")
-
-    return parse
-
-
-def _share(text: str) -> float:
-    try:
-        if 0.0 < float(text) <= 1.0:
-            return float(text)
-    except ValueError:
-        pass
-    raise argparse.ArgumentTypeError(f"{text}: must be a number above 0 and at most 1")
-
-
-def _side(text: str) -> int:
-    multiple = side_multiple(2)
-    if text.isascii() and text.isdigit() and int(text) > 0 and int(text) % multiple == 0:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"{text}: must be a multiple of {multiple}")
-
-
-def _part(text: str) -> tuple[int, int]:
-    first, slash, last = text.partition("/")
-    if slash and text.isascii() and first.isdigit() and last.isdigit() and 1 <= int(first) <= int(last):
-        return int(first), int(last)
-    raise argparse.ArgumentTypeError(f"{text}: must be K/N, such as 3/16, K from 1 to N")
 
 
 def _some(names: Iterable[str]) -> str:

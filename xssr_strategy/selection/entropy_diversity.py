@@ -64,13 +64,12 @@ class EntropyDiversity(Selector):
             row = int(points.order[unknown].min())
             raise ValueError(f"entropy of row {row} is NaN or infinite: score that image, or count it as labelled.")
         short = shortlist(entropy, candidates, self.factor * budget)
-        begun = labeled if len(labeled) else short[:1]
-        rows = np.union1d(begun, short)
-        wanted = budget - (len(begun) if not len(labeled) else 0)
-        indices, scores = ([], []) if len(labeled) else ([int(short[0])], [0.0])
-        if wanted:
-            known = np.searchsorted(rows, begun)
-            selection = CoreSet().select(points.values[points.order[rows]], wanted, labeled=known)
+        first = short[: 0 if len(labeled) else 1]
+        rows = np.union1d(labeled, short)
+        indices, scores = first.tolist(), [0.0] * len(first)
+        if len(first) < budget:
+            known = np.searchsorted(rows, [*labeled, *first])
+            selection = CoreSet().select(points.values[points.order[rows]], budget - len(first), labeled=known)
             indices += rows[selection.indices].tolist()
             scores += selection.scores.tolist()
         return Picks(np.array(indices), np.array(scores), {"entropy": entropy[indices]})

@@ -7,7 +7,6 @@ most the batch that was being written. The work of a write does not grow with th
 from __future__ import annotations
 
 import json
-import sqlite3
 import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xssr_strategy.database import open_database
+from xssr_strategy.database import open_database, transaction
 
 _VERSION = 1
 _SCHEMA = """
@@ -75,7 +74,7 @@ class EmbeddingStore:
             (domain, encoder, v.image, v.fingerprint, v.values.astype("<f4", copy=False).tobytes(), now)
             for v in vectors
         ]
-        with _Transaction(self._db):
+        with transaction(self._db):
             self._db.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?, ?, ?, ?)", rows)
             self._db.executemany(
                 "DELETE FROM failures WHERE domain = ? AND image = ?", [(domain, row[2]) for row in rows]
@@ -83,7 +82,7 @@ class EmbeddingStore:
 
     def set_aside(self, domain: str, image: str, fingerprint: str, reason: str) -> None:
         """Remember that this state of the image cannot be read, and why."""
-        with _Transaction(self._db):
+        with transaction(self._db):
             self._db.execute(
                 "INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?)", (domain, image, fingerprint, reason)
             )
@@ -121,7 +120,7 @@ class EmbeddingStore:
 
     def note(self, name: str, content: Any) -> None:
         """Keep a small JSON value under a name."""
-        with _Transaction(self._db):
+        with transaction(self._db):
             self._db.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, json.dumps(content)))
 
     def read_note(self, name: str) -> Any:
@@ -133,7 +132,7 @@ class EmbeddingStore:
         """Remove the vectors of one encoder, and the failures, of images that are gone."""
         if not images:
             return
-        with _Transaction(self._db):
+        with transaction(self._db):
             self._db.executemany(
                 "DELETE FROM vectors WHERE domain = ? AND encoder = ? AND image = ?",
                 [(domain, encoder, image) for image in images],
@@ -144,25 +143,12 @@ class EmbeddingStore:
 
     def forget_failures(self, domain: str, images: Collection[str]) -> None:
         """Have these images read again, although they could not be read before."""
-        with _Transaction(self._db):
+        with transaction(self._db):
             self._db.executemany(
                 "DELETE FROM failures WHERE domain = ? AND image = ?", [(domain, image) for image in images]
             )
 
     def forget_encoder(self, encoder: str) -> None:
         """Remove all vectors of an encoder that has been replaced."""
-        with _Transaction(self._db):
+        with transaction(self._db):
             self._db.execute("DELETE FROM vectors WHERE encoder = ?", (encoder,))
-
-
-class _Transaction:
-    """BEGIN IMMEDIATE ... COMMIT, rolled back by an exception."""
-
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
-
-    def __enter__(self) -> None:
-        self._db.execute("BEGIN IMMEDIATE")
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._db.execute("COMMIT" if kind is None else "ROLLBACK")

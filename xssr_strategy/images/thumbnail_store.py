@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from xssr_strategy.database import open_database
+from xssr_strategy.database import open_database, transaction
 
 _VERSION = 1
 _SCHEMA = """
@@ -72,10 +72,5 @@ class ThumbnailStore:
     def _write(self, statement: str, rows: Sequence[tuple[str | bytes, ...]]) -> None:
         if not rows:
             return
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
+        with transaction(self._db):
             self._db.executemany(statement, rows)
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")

@@ -5,12 +5,11 @@ It is a file of its own, so that a value does not count as a change of the embed
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from xssr_strategy.database import open_database
+from xssr_strategy.database import open_database, transaction
 
 _VERSION = 1
 _SCHEMA = """
@@ -49,9 +48,7 @@ class UncertaintyStore:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._db: sqlite3.Connection = open_database(
-            path, _SCHEMA, _VERSION, "a store of entropies", "the images are scored again"
-        )
+        self._db = open_database(path, _SCHEMA, _VERSION, "a store of entropies", "the images are scored again")
 
     def close(self) -> None:
         """Close the connection."""
@@ -68,13 +65,8 @@ class UncertaintyStore:
             "(?, ?, ?, ?, (SELECT 1 + coalesce(max(written), 0) FROM entropies))"
         )
         rows = [(model, one.image, one.fingerprint, one.entropy) for one in scored]
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
+        with transaction(self._db):
             self._db.executemany(query, rows)
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
 
     def fingerprints(self, model: str) -> dict[str, str]:
         """image -> fingerprint of everything that a model has seen, read or not."""

@@ -52,11 +52,12 @@ def open_database(path: Path, schema: str, version: int, kind: str, loss: str) -
 
 @contextmanager
 def transaction(db: sqlite3.Connection) -> Iterator[None]:
-    """``BEGIN IMMEDIATE`` ... ``COMMIT``; whatever is raised inside rolls it back."""
+    """``BEGIN IMMEDIATE`` ... ``COMMIT``; whatever is raised inside, or by a full disk, rolls it back."""
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
+        db.execute("COMMIT")
     except BaseException:
-        db.execute("ROLLBACK")
+        if db.in_transaction:  # SQLite may have rolled back by itself
+            db.execute("ROLLBACK")
         raise
-    db.execute("COMMIT")

@@ -33,8 +33,9 @@ from xssr_strategy.tasks.refusals import answer_refusals, limit_proxy
 from xssr_strategy.tasks.scoring import XSSRScoring
 from xssr_strategy.tasks.segmentation_infer import SegmentationInfer
 from xssr_strategy.tasks.segmentation_trainer import SegmentationTrainer
-from xssr_strategy.tasks.startup import in_background_process, report_refusals_in_one_line
+from xssr_strategy.tasks.startup import in_background_process, refusals, report_refusals_in_one_line
 from xssr_strategy.tasks.strategy import RandomStrategy, SelectorStrategy, XSSRStrategy
+from xssr_strategy.tasks.work import work
 
 
 class XSSRApp(MONAILabelApp):
@@ -67,15 +68,15 @@ class XSSRApp(MONAILabelApp):
     def init_datastore(self) -> Datastore:
         if self.project.archive is not None:
             return ArchiveDatastore(self.project.archive, self.project.settings.labels)
-        # The server alone watches the folder: two watchers would write the datastore's file against each other.
         project = self.project
-        return StudiesDatastore(
-            self.studies,
-            watch=not in_background_process(),
-            preset=project.preset,
-            labels=project.settings.labels,
-            links=project.workspace.pictures if project.preset.spatial_dims == 2 else None,
-        )
+        with refusals():
+            return StudiesDatastore(
+                self.studies,
+                watch=not in_background_process(),  # of the folder: the server alone answers for it
+                preset=project.preset,
+                labels=project.settings.labels,
+                links=project.workspace.pictures if project.preset.spatial_dims == 2 else None,
+            )
 
     def init_infers(self) -> dict[str, InferTask]:
         return {
@@ -161,11 +162,13 @@ class XSSRApp(MONAILabelApp):
 
     def scoring(self, request: dict[str, Any], datastore: Datastore | None = None) -> Any:
         self._give_way()
-        return super().scoring(request, datastore)
+        with work(self.project, "Scoring"):
+            return super().scoring(request, datastore)
 
     def train(self, request: dict[str, Any]) -> Any:
         self._give_way()
-        return super().train(request)
+        with work(self.project, "Training"):
+            return super().train(request)
 
     def infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> Any:
         """As the base class.

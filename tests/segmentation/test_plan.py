@@ -8,7 +8,7 @@ import pytest
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import PRESETS
 from xssr_strategy.segmentation.labels import LabelledImage
-from xssr_strategy.segmentation.plan import check_plan, load_plan, plan_from, plan_path, plan_text
+from xssr_strategy.segmentation.plan import check_plan, parse_plan, plan_from, plan_text
 
 MRI = PRESETS["mri"]
 
@@ -41,21 +41,15 @@ def test_2d_plan_is_the_presets_square_whatever_the_image() -> None:
     assert plan.roi == plan.grid_of((3000, 2500), (0.14, 0.14)) == (side, side)
 
 
-def test_a_plan_survives_its_file(tmp_path: Path) -> None:
+def test_a_plan_survives_its_text() -> None:
     plan = plan_from([pair((40, 41, 42), (0.7, 0.7, 3.1))], MRI, ("anterior", "posterior"))
-    path = plan_path(tmp_path / "model.pt")
-    path.write_text(plan_text(plan))
-    assert path.name == "model.json"
-    assert load_plan(path) == plan
+    assert parse_plan(plan_text(plan), Path("model.pt")) == plan
 
 
-@pytest.mark.parametrize("text", [None, "", "{}", '{"preset": "mri"}', "[]"])
-def test_a_damaged_plan_is_named_in_one_sentence(tmp_path: Path, text: str | None) -> None:
-    path = tmp_path / "model.json"
-    if text is not None:
-        path.write_text(text)
-    with pytest.raises(UserError, match=r"model\.json: .* train again"):
-        load_plan(path)
+@pytest.mark.parametrize("text", ["", "{}", '{"preset": "mri"}', "[]"])
+def test_a_damaged_plan_is_named_in_one_sentence(text: str) -> None:
+    with pytest.raises(UserError, match=r"model\.pt: .* train again"):
+        parse_plan(text, Path("model.pt"))
 
 
 def test_settings_that_changed_since_the_training_are_refused() -> None:

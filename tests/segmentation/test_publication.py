@@ -3,11 +3,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 import torch
 
+from xssr_strategy.errors import UserError
 from xssr_strategy.segmentation.network import build_unet
-from xssr_strategy.segmentation.plan import SegmentationPlan
-from xssr_strategy.segmentation.publication import publish, warm_start, write_json
+from xssr_strategy.segmentation.plan import SegmentationPlan, plan_text
+from xssr_strategy.segmentation.publication import load_model, publish, published_plan, warm_start, write_json
 
 PLAN = SegmentationPlan("xray", 2, 1, ("lung",), (), (64, 64))
 
@@ -16,11 +18,25 @@ def test_published_weights_are_plain_and_come_back(tmp_path: Path) -> None:
     network, other = build_unet(2, 1, 2), build_unet(2, 1, 2)
     path = tmp_path / "new folder" / "model.pt"
     publish(network.state_dict(), PLAN, path)
-    assert sorted(file.name for file in path.parent.iterdir()) == ["model.json", "model.pt"]
-    assert list(torch.load(path, weights_only=True)) == ["model"]
+    assert [file.name for file in path.parent.iterdir()] == ["model.pt"]
+    assert list(torch.load(path, weights_only=True)) == ["model", "plan"]
+    assert published_plan(path) == PLAN
     assert warm_start(other, path)
     image = torch.rand(1, 1, 32, 32)
     torch.testing.assert_close(network.eval()(image), other.eval()(image))
+
+
+def test_a_model_whose_plan_lies_beside_it_is_read_and_gives_way_to_one_file(tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    network = build_unet(2, 1, 2)
+    torch.save({"model": network.state_dict()}, path)
+    with pytest.raises(UserError, match=r"model\.pt: .* train again"):
+        published_plan(path)
+    path.with_suffix(".json").write_text(plan_text(PLAN))
+    assert load_model(path)[1] == PLAN
+    publish(network.state_dict(), PLAN, path)
+    assert [file.name for file in tmp_path.iterdir()] == ["model.pt"]
+    assert load_model(path)[1] == PLAN
 
 
 def test_a_network_of_another_shape_is_never_half_loaded(tmp_path: Path) -> None:

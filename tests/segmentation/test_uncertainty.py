@@ -16,7 +16,7 @@ from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import PRESETS
 from xssr_strategy.images.reading import UnreadableImage
 from xssr_strategy.segmentation.network import build_unet
-from xssr_strategy.segmentation.plan import SegmentationPlan, plan_path
+from xssr_strategy.segmentation.plan import SegmentationPlan
 from xssr_strategy.segmentation.publication import load_model, model_id, publish
 from xssr_strategy.segmentation.uncertainty import image_entropies, predictive_entropy
 from xssr_strategy.segmentation.uncertainty_store import Scored, UncertaintyStore
@@ -110,8 +110,7 @@ def test_the_published_model_is_loaded_with_its_plan_or_refused_in_one_sentence(
         path.write_bytes(damage)
         with pytest.raises(UserError, match=r"segmentation.pt: the segmentation model cannot be read .*; train again"):
             load_model(path)
-    path.write_bytes(content)
-    plan_path(path).write_text(plan_path(path).read_text().replace('"channels": 1', '"channels": 3'))
+    publish(network.state_dict(), replace(plan, channels=3), path)
     with pytest.raises(UserError, match="does not fit its plan; train again"):
         load_model(path)
 

@@ -9,7 +9,6 @@ import nibabel as nib
 import numpy as np
 import pytest
 from fastapi import HTTPException
-from monailabel.datastore.local import LocalDatastoreModel
 from PIL import Image
 
 from tests.data import DICOM, need
@@ -27,16 +26,6 @@ def test_ids_and_tags_cannot_lead_out_of_the_folder(tmp_path) -> None:
     with pytest.raises(HTTPException, match="must be a plain name"):
         datastore.save_label("i00", str(image), "..", {})
     assert not list(tmp_path.rglob("escaped*"))
-
-
-def test_labels_are_looked_for_in_the_folder_while_what_another_server_wrote_is_taken_over(tmp_path) -> None:
-    studies = write(tmp_path / "studies", 16, 1)
-    datastore = StudiesDatastore(str(studies), watch=False)
-    datastore.save_label("i00", str(studies / "i00.png"), "final", {})
-    written = LocalDatastoreModel.model_validate_json((studies / "datastore_v2.json").read_text())
-    datastore._datastore = written  # as the base class does, which names the folder afterwards
-    assert datastore.is_labelled_on_disk("i00")
-    assert Path(datastore.get_label_uri("i00", "final")).is_file()
 
 
 def test_datastore_lists_dicom_series_and_all_extensions(tmp_path) -> None:

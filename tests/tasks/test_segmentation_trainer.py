@@ -17,8 +17,7 @@ from tests.tasks.trainings import MRI, SHORT, XRAY, same, studies, trainer, weig
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.images.reading import read_image
 from xssr_strategy.segmentation import transforms
-from xssr_strategy.segmentation.plan import load_plan, plan_path
-from xssr_strategy.segmentation.publication import publish
+from xssr_strategy.segmentation.publication import publish, published_plan
 from xssr_strategy.segmentation.recipe import RECIPE, STEPS_PER_EPOCH
 from xssr_strategy.simulation.training import KeptPairs, train
 from xssr_strategy.tasks import segmentation_trainer
@@ -72,17 +71,17 @@ def test_the_model_is_published_once_and_at_the_end(tmp_path: Path) -> None:
     task = trainer(tmp_path)
     task(SHORT, studies(tmp_path / "studies", 2, 2, 1))
     assert task.published_during == [False, False, False, True]
-    plan = load_plan(plan_path(tmp_path / "model" / "segmentation.pt"))
+    plan = published_plan(tmp_path / "model" / "segmentation.pt")
     assert (plan.labels, plan.roi) == (("blob",), (48, 48))
     left = sorted(path.name for path in tmp_path.rglob("*") if path.is_file() and "studies" not in path.parts)
-    assert left == ["segmentation.json", "segmentation.pt", "train_stats.json"]
+    assert left == ["segmentation.pt", "train_stats.json"]
 
 
 def test_a_reader_never_sees_half_a_model(tmp_path: Path) -> None:
     task = trainer(tmp_path)
     task(SHORT, studies(tmp_path / "studies", 1, 2, 1))
     path = tmp_path / "model" / "segmentation.pt"
-    plan, state = load_plan(plan_path(path)), weights(tmp_path)
+    plan, state = published_plan(path), weights(tmp_path)
     stop = threading.Event()
 
     def publish_on_and_on() -> None:
@@ -94,7 +93,7 @@ def test_a_reader_never_sees_half_a_model(tmp_path: Path) -> None:
     try:
         for _ in range(20):
             assert same(weights(tmp_path), state)
-            assert load_plan(plan_path(path)) == plan
+            assert published_plan(path) == plan
     finally:
         stop.set()
         writer.join()
@@ -130,7 +129,7 @@ def test_pretrained_continues_from_the_published_model_if_it_fits(
     with caplog.at_level(logging.WARNING):
         two({**SHORT, "pretrained": "true"}, datastore)  # of one label more
     assert "does not fit" in caplog.text
-    assert len(load_plan(plan_path(tmp_path / "model" / "segmentation.pt")).labels) == 2
+    assert len(published_plan(tmp_path / "model" / "segmentation.pt").labels) == 2
 
 
 def test_by_default_each_volume_is_read_once_and_none_is_kept_in_memory(

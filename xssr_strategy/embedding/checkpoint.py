@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from xssr_strategy.embedding.catalogue import build_encoder
 from xssr_strategy.embedding.encoder import Encoder, EncoderOptions
 from xssr_strategy.embedding.foundation.frozen import FrozenEncoder
 from xssr_strategy.errors import UserError
+from xssr_strategy.files import replacing
 from xssr_strategy.images.preset import Preset
 
 _FORMAT = 3  # 2 went with longer vectors
@@ -46,14 +46,12 @@ class EncoderCheckpoint:
 
 def save_encoder(path: Path, name: str, encoder: Encoder, preset: Preset, settings: dict[str, Any]) -> None:
     """Write ``path`` in one step, so that a reader sees the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     header = {"format": _FORMAT, "encoder": name, "preset": asdict(preset), "settings": settings}
-    partial = path.with_name(path.name + ".partial")
     state = {key: value.detach().cpu().contiguous() for key, value in encoder.state_dict().items()}
     if isinstance(encoder, FrozenEncoder):
         header, state = {**header, "reference": encoder.reference()}, {}
-    save_file(state, partial, metadata={"xssr": json.dumps(header, sort_keys=True)})
-    os.replace(partial, path)
+    with replacing(path) as partial:
+        save_file(state, partial, metadata={"xssr": json.dumps(header, sort_keys=True)})
 
 
 def encoder_settings(path: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xssr_strategy.errors import UserError
+from xssr_strategy.files import replacing
 from xssr_strategy.images.ahead import read_ahead
 from xssr_strategy.images.preprocessing import encoder_input
 from xssr_strategy.images.preset import Preset
@@ -63,10 +64,11 @@ def _open(file: Path, shape: tuple[int, ...]) -> NDArray[np.float16]:
             rows = None
         if rows is not None and rows.shape == shape:
             return rows
-    file.parent.mkdir(parents=True, exist_ok=True)
     # Moved into place once it is all NaN: a kill before must not leave rows of zeros that look written.
-    partial = file.with_name(file.name + ".partial")
-    rows = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float16, shape=shape)
-    rows[:] = np.nan
-    os.replace(partial, file)
+    with replacing(file) as partial:
+        rows = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float16, shape=shape)
+        with partial.open("r+b") as blocks:  # now, for a mapped file on a full disk ends the process later
+            os.posix_fallocate(blocks.fileno(), 0, partial.stat().st_size)
+        rows[:] = np.nan
+        rows.flush()
     return rows

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import pickle
 import time
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xssr_strategy.embedding.encoder import Encoder, MaskedAutoencoder
+from xssr_strategy.files import replacing
 
 logger = logging.getLogger(__name__)
 
@@ -160,11 +160,9 @@ def _cosine(step: int, steps: int) -> float:
 def _save(
     state_file: Path, encoder: Encoder, optimiser: torch.optim.Optimizer, identity: str, losses: list[float]
 ) -> None:
-    state_file.parent.mkdir(parents=True, exist_ok=True)
-    partial = state_file.with_name(state_file.name + ".partial")
     state = {"identity": identity, "losses": losses, "encoder": encoder.state_dict(), "adamw": optimiser.state_dict()}
-    torch.save(state, partial)
-    os.replace(partial, state_file)
+    with replacing(state_file) as partial:
+        torch.save(state, partial)
 
 
 def _resume(

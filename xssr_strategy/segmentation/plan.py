@@ -1,4 +1,4 @@
-"""The geometry on which a network was trained, kept beside it so that inference uses the same."""
+"""The geometry on which a network was trained, kept with it so that inference uses the same."""
 
 from __future__ import annotations
 
@@ -68,24 +68,22 @@ def plan_from(pairs: Sequence[LabelledImage], preset: Preset, labels: Sequence[s
     return SegmentationPlan(preset.name, preset.spatial_dims, preset.channels, tuple(labels), spacing, roi)
 
 
-def plan_path(model: Path) -> Path:
-    """Where the plan of a published model lies: the same name with ``.json``."""
-    return model.with_suffix(".json")
-
-
 def plan_text(plan: SegmentationPlan) -> str:
     """The plan as JSON."""
     return json.dumps(asdict(plan), indent=2) + "\n"
 
 
-def load_plan(path: Path) -> SegmentationPlan:
-    """Read a plan.
+def parse_plan(text: str, path: Path) -> SegmentationPlan:
+    """A plan of :func:`plan_text`.
+
+    Args:
+        path: the model, named in the error.
 
     Raises:
-        UserError: missing or damaged.
+        UserError: damaged.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(text)
         return SegmentationPlan(
             preset=str(values["preset"]),
             spatial_dims=int(values["spatial_dims"]),
@@ -94,8 +92,8 @@ def load_plan(path: Path) -> SegmentationPlan:
             spacing=tuple(float(value) for value in values["spacing"]),
             roi=tuple(int(value) for value in values["roi"]),
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: the plan of the segmentation model is missing or damaged; train again") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: the plan of the segmentation model is damaged; train again") from error
 
 
 def check_plan(plan: SegmentationPlan, preset: Preset, labels: Sequence[str]) -> None:

@@ -1,14 +1,11 @@
-"""Trained weights and their plan onto disk and back, never half written."""
+"""Trained weights and their plan onto disk and back, in one file that is never half written."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import math
-import os
 import pickle
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,10 +15,13 @@ from monai.networks.nets import UNet
 from torch import Tensor, nn
 
 from xssr_strategy.errors import UserError
+from xssr_strategy.files import replacing, write_whole
 from xssr_strategy.segmentation.network import build_unet
-from xssr_strategy.segmentation.plan import SegmentationPlan, load_plan, plan_path, plan_text
+from xssr_strategy.segmentation.plan import SegmentationPlan, parse_plan, plan_text
 
 MODEL_KEY = "model"  # MONAI Label's default key for the weights in a checkpoint
+_PLAN_KEY = "plan"
+_DAMAGE = (OSError, EOFError, KeyError, TypeError, AttributeError, RuntimeError, pickle.UnpicklingError)
 
 
 def publish(weights: Mapping[str, Tensor], plan: SegmentationPlan, path: Path) -> None:
@@ -29,13 +29,16 @@ def publish(weights: Mapping[str, Tensor], plan: SegmentationPlan, path: Path) -
 
     Args:
         weights: ``state_dict()`` of the network.
-        plan: written beside the model.
+        plan: written with them.
         path: the model file.
+
+    Raises:
+        OSError: it cannot be written; what was published stays.
     """
-    checkpoint = io.BytesIO()
-    torch.save({MODEL_KEY: {name: value.detach().cpu() for name, value in weights.items()}}, checkpoint)
-    _write(plan_path(path), plan_text(plan).encode())
-    _write(path, checkpoint.getbuffer())
+    plain = {name: value.detach().cpu() for name, value in weights.items()}
+    with replacing(path) as partial:
+        torch.save({MODEL_KEY: plain, _PLAN_KEY: plan_text(plan)}, partial)
+    _plan_beside(path).unlink(missing_ok=True)  # of the model before
 
 
 def model_id(path: Path) -> str | None:
@@ -50,20 +53,33 @@ def model_id(path: Path) -> str | None:
         return None
 
 
+def published_plan(path: Path) -> SegmentationPlan:
+    """The plan of the published model; the weights are not read.
+
+    Raises:
+        UserError: missing or damaged; train again.
+    """
+    try:
+        text = torch.load(path, map_location="cpu", weights_only=True, mmap=True).get(_PLAN_KEY)
+        if text is None:
+            text = _plan_beside(path).read_text(encoding="utf-8")
+    except _DAMAGE as error:
+        raise _unreadable(path, error) from error
+    return parse_plan(text, path)
+
+
 def load_model(path: Path) -> tuple[UNet, SegmentationPlan]:
     """The published network, in evaluation mode, and its plan.
 
     Raises:
         UserError: missing or damaged; train again.
     """
-    plan = load_plan(plan_path(path))
+    plan = published_plan(path)
     network = build_unet(plan.spatial_dims, plan.channels, len(plan.labels) + 1)
     try:
         fits = warm_start(network, path)
-    except (OSError, EOFError, KeyError, RuntimeError, pickle.UnpicklingError) as error:
-        raise UserError(
-            f"{path}: the segmentation model cannot be read ({type(error).__name__}); train again"
-        ) from error
+    except _DAMAGE as error:
+        raise _unreadable(path, error) from error
     if not fits:
         raise UserError(f"{path}: the segmentation model does not fit its plan; train again")
     return network.eval(), plan
@@ -88,7 +104,16 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 
     NaN and infinities become 0: JSON has no word for them, and the server's /info/ would fail.
     """
-    _write(path, json.dumps(_finite(dict(values)), indent=2).encode())
+    write_whole(path, json.dumps(_finite(dict(values)), indent=2).encode())
+
+
+def _plan_beside(model: Path) -> Path:
+    """Where version 0.1.0 kept the plan before it went into the model file."""
+    return model.with_suffix(".json")
+
+
+def _unreadable(path: Path, error: Exception) -> UserError:
+    return UserError(f"{path}: the segmentation model cannot be read ({type(error).__name__}); train again")
 
 
 def _finite(value: Any) -> Any:
@@ -97,17 +122,3 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list):
         return [_finite(entry) for entry in value]
     return 0.0 if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _write(path: Path, content: bytes | memoryview) -> None:
-    """Write a file so that a reader sees either the old content or the new."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(name, 0o644)  # mkstemp's 0600 would hide the model from other accounts of the lab
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

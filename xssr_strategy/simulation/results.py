@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from xssr_strategy.errors import UserError
+from xssr_strategy.files import write_whole
 
 
 @dataclass(frozen=True)
@@ -177,10 +177,7 @@ def _read(path: Path, kind: type) -> dict[str, Any]:
 
 
 def _write(path: Path, values: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_text(json.dumps(_plain(values), allow_nan=False), encoding="utf-8")
-    os.replace(partial, path)
+    write_whole(path, json.dumps(_plain(values), allow_nan=False).encode())
 
 
 def _plain(value: Any) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ import numpy as np
 import torch
 
 from xssr_strategy import __version__
+from xssr_strategy.files import write_whole
 from xssr_strategy.images.listing import content_digest, fingerprint
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.segmentation.recipe import Recipe
@@ -132,7 +132,7 @@ def run_training(training: Training, device: torch.device | None = None) -> Outc
             worst = sorted(worst, key=lambda one: one[:2])[:OVERLAYS]  # volumes are large: no more are held
     entropies = dict(image_entropies(training.unlabelled, network, plan, training.preset, device))
     for _, case, scored in worst:
-        _write(
+        write_whole(
             training.overlays / f"{case}.png",
             overlay(scored.image, scored.truth, scored.prediction, training.labels),
         )
@@ -161,10 +161,3 @@ def _content(path: str) -> str:
 def _read(path: str, state: str) -> str:
     """The digest of a file, read once for each state that it is found in."""
     return content_digest(Path(path))
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)

@@ -24,13 +24,14 @@ from xssr_strategy.errors import UserError
 from xssr_strategy.label_names import segment_names
 from xssr_strategy.tasks.datastore import checked_info, plain_name
 from xssr_strategy.tasks.series_files import NIFTI, SeriesFiles, is_newer
+from xssr_strategy.tasks.whole_datastore import WholeDatastore
 
 logger = logging.getLogger(__name__)
 
 _FINAL = DefaultLabelTag.FINAL
 
 
-class ArchiveDatastore(DICOMWebDatastore):
+class ArchiveDatastore(WholeDatastore, DICOMWebDatastore):
     """The series of an archive as MONAI Label's images; a series is labelled once a DICOM SEG refers to it.
 
     It is a ``DICOMWebDatastore`` because MONAI Label asks for that type before it answers with a DICOM SEG. The stock
@@ -49,7 +50,7 @@ class ArchiveDatastore(DICOMWebDatastore):
         self._fetch_by_frame, self._convert_to_nifti = False, True
         self._files = SeriesFiles(pool)
         # The stock constructor would watch the folder, into which thousands of files are fetched.
-        LocalDatastore.__init__(self, str(pool.cache.root), extensions=(f"*{NIFTI}",), auto_reload=False)
+        WholeDatastore.__init__(self, str(pool.cache.root), extensions=(f"*{NIFTI}",), auto_reload=False)
 
     def name(self) -> str:
         """URL of the archive."""
@@ -238,7 +239,7 @@ class ArchiveDatastore(DICOMWebDatastore):
         sitk.WriteImage(label, str(file), useCompression=True)
         if image_id not in self._datastore.objects:
             self._datastore.objects[image_id] = ImageLabelModel(image=DataModel(ext=NIFTI))
-        LocalDatastore.save_label(self, image_id, str(file), tag, info)
+        WholeDatastore.save_label(self, image_id, str(file), tag, info)
 
 
 def _from_voxels(file: Path, reference: Any, temporary: Path) -> Path:

@@ -13,7 +13,6 @@ from typing import Any
 import SimpleITK as sitk
 from fastapi import HTTPException
 from monailabel.config import settings
-from monailabel.datastore.local import LocalDatastore, LocalDatastoreModel
 from monailabel.interfaces.datastore import DefaultLabelTag
 
 from xssr_strategy.errors import UserError
@@ -23,9 +22,10 @@ from xssr_strategy.images.preset import Preset
 from xssr_strategy.images.reading import UnreadableImage, read_grid, read_image
 from xssr_strategy.label_names import renumbered, segment_names
 from xssr_strategy.segmentation.labels import read_label
+from xssr_strategy.tasks.whole_datastore import WholeDatastore
 
 
-class StudiesDatastore(LocalDatastore):
+class StudiesDatastore(WholeDatastore):
     """A folder of images, listed as ``xssr select`` lists it; a subfolder that holds a DICOM series is one image.
 
     The stock datastore knows fewer formats, no series, and no upper-case extensions, and it writes
@@ -55,17 +55,6 @@ class StudiesDatastore(LocalDatastore):
             read_only=settings.MONAI_LABEL_DATASTORE_READ_ONLY,
         )
 
-    @property
-    def _datastore(self) -> LocalDatastoreModel:
-        return self._model
-
-    @_datastore.setter
-    def _datastore(self, model: LocalDatastoreModel) -> None:
-        # When another server has written, the base class takes the new model a moment before it tells it the folder.
-        # A label that came in between would be looked for, or saved, below the folder where the server was started.
-        model.base_path = self._datastore_path
-        self._model = model
-
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
         """As the base class, for an id that is a plain name.
 
@@ -74,8 +63,7 @@ class StudiesDatastore(LocalDatastore):
         """
         if image_id in self._datastore.objects:
             raise HTTPException(409, f"image '{image_id}': there is one of this name already; rename the file.")
-        added: str = super().add_image(plain_name("image", image_id or ""), image_filename, image_info)
-        return added
+        return super().add_image(plain_name("image", image_id or ""), image_filename, image_info)
 
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
         """As the base class, for a label that fits its image; its segments get the numbers of their names.
@@ -97,8 +85,7 @@ class StudiesDatastore(LocalDatastore):
                     read_label(file, self._names, grid)
             except UserError as error:
                 raise HTTPException(422, str(error).removeprefix(f"{file}: ")) from None
-            saved: str = super().save_label(image_id, str(file), label_tag, info)
-        return saved
+            return super().save_label(image_id, str(file), label_tag, info)
 
     def get_image_info(self, image_id: str) -> dict[str, Any]:
         """As the base class; ``name`` is one under which a viewer may keep its download.

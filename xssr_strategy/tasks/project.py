@@ -16,14 +16,14 @@ from xssr_strategy import worklist
 from xssr_strategy.cold_start_plan import ColdStartPlan, holds, read_plan
 from xssr_strategy.embedding.pool import failure_state, outstanding
 from xssr_strategy.embedding.store import SOURCE, TARGET, EmbeddingStore
-from xssr_strategy.errors import UserError
+from xssr_strategy.files import remove_leftovers
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.leases import Leases
 from xssr_strategy.ranking import Ranking, follows, ranking_key, read_ranking, standardised_vectors
 from xssr_strategy.settings import Settings, parse_settings
 from xssr_strategy.studies import open_studies, resolved
 from xssr_strategy.tasks.datastore import StudiesDatastore
-from xssr_strategy.tasks.startup import StartupError
+from xssr_strategy.tasks.startup import refusals
 from xssr_strategy.tasks.uncertainty import STRATEGIES as ENTROPY_STRATEGIES
 from xssr_strategy.tasks.uncertainty import Uncertainty
 from xssr_strategy.workspace import beside
@@ -84,7 +84,7 @@ class Project:
     """
 
     def __init__(self, studies: str, conf: Mapping[str, str]) -> None:
-        try:
+        with refusals():
             self.settings: Settings = resolved(parse_settings(conf), studies)
             self.workspace = beside(studies, self.settings)
             found = open_studies(studies, self.settings)
@@ -94,8 +94,9 @@ class Project:
             self.store = EmbeddingStore(self.workspace.store)
             self.leases = Leases(self.workspace.leases, self.settings.lease_minutes)
             self.preset: Preset = worklist.choose_preset(found.images, self.settings, self.store, detected)
-        except UserError as error:
-            raise StartupError(str(error)) from None
+            always = self.settings.viewer_strategy in ENTROPY_STRATEGIES
+            self.uncertainty = Uncertainty(self.workspace.uncertainty, self.workspace.segmentation, always)
+            remove_leftovers(self.workspace.models)
         self._seen: tuple[int, int] | None = None
         self._ranking: Ranking | None = None
         self._embedded: frozenset[str] = frozenset()
@@ -103,9 +104,6 @@ class Project:
         self._valid: tuple[frozenset[str], bool] | None = None
         self._plan: ColdStartPlan | None = None
         self._vectors: Vectors | None = None
-        self.uncertainty = Uncertainty(
-            self.workspace.uncertainty, self.workspace.segmentation, self.settings.viewer_strategy in ENTROPY_STRATEGIES
-        )
 
     def pool(self, datastore: Datastore) -> dict[str, Path]:
         """id -> path of every image of the datastore that is not skipped, sorted; a series may not be there yet."""

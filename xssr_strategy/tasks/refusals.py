@@ -20,6 +20,7 @@ from monailabel.interfaces.exception import (
 
 from xssr_strategy.archive.client import ArchiveError
 from xssr_strategy.errors import UserError
+from xssr_strategy.storage import FAILURES, storage_trouble
 
 _PROXY_PATIENCE = (5.0, 20.0)  # seconds to connect and between two bytes (our choice)
 _NO_SUCH_NAME = (MONAILabelError.INVALID_INPUT, MONAILabelError.APP_INIT_ERROR)
@@ -34,7 +35,7 @@ def answer_refusals() -> None:
     module = sys.modules.get("monailabel.app")
     if module is None:  # a background process answers nobody
         return
-    for kind in (UserError, MONAILabelException, json.JSONDecodeError, requests.RequestException):
+    for kind in (UserError, MONAILabelException, json.JSONDecodeError, requests.RequestException, *FAILURES):
         module.app.add_exception_handler(kind, _answer)
     module.app.middleware_stack = None  # built before the app was loaded; the next request builds it anew
 
@@ -69,6 +70,10 @@ def _status_and_sentence(error: Exception) -> tuple[int, str]:
     if isinstance(error, MONAILabelException):
         missing = isinstance(error, ImageNotFoundException | LabelNotFoundException) or error.error in _NO_SUCH_NAME
         return (404 if missing else 500), str(error.msg)
-    if isinstance(error, requests.RequestException):
+    if isinstance(error, requests.RequestException):  # which is an OSError
         return 502, f"The archive or the login server gave no answer: {error}"
+    if isinstance(error, FAILURES):
+        if (sentence := storage_trouble(error)) is None:
+            raise error
+        return 507, sentence
     return (503 if isinstance(error, ArchiveError) else 422), str(error)

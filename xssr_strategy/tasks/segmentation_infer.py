@@ -25,7 +25,8 @@ from xssr_strategy.images.preset import Preset
 from xssr_strategy.segmentation.geometry import original_label
 from xssr_strategy.segmentation.inference import build_inferer
 from xssr_strategy.segmentation.network import build_unet
-from xssr_strategy.segmentation.plan import SegmentationPlan, check_plan, load_plan, plan_path
+from xssr_strategy.segmentation.plan import SegmentationPlan, check_plan
+from xssr_strategy.segmentation.publication import published_plan
 from xssr_strategy.segmentation.transforms import read_for_network
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")  # no place in space, and some are lossy: labels go to PNG
@@ -40,7 +41,7 @@ class SegmentationInfer(BasicInferTask):
         """Register the task.
 
         Args:
-            path: the model file that the trainer publishes, its plan beside it.
+            path: the model file that the trainer publishes.
             preset: kind of image.
             labels: names of the labels; label i of the mask is ``labels[i - 1]``.
         """
@@ -57,7 +58,7 @@ class SegmentationInfer(BasicInferTask):
 
     def is_valid(self) -> bool:
         """Whether a model is published."""
-        return self._published.exists() and plan_path(self._published).exists()
+        return self._published.exists()
 
     def pre_transforms(self, data: dict[str, Any] | None = None) -> Sequence[Callable]:
         """Read the image.
@@ -67,7 +68,7 @@ class SegmentationInfer(BasicInferTask):
         """
         if not self.is_valid():
             raise UserError("there is no segmentation model yet: submit labels and train 'segmentation' first")
-        plan = load_plan(plan_path(self._published))
+        plan = published_plan(self._published)
         check_plan(plan, self._preset, tuple(self.labels))
         return [ReadForNetwork(self._preset, plan)]
 

@@ -57,7 +57,7 @@ class SegmentationTrainer(BasicTrainTask):
             model_dir: for statistics and, while it trains, the cache.
             preset: kind of image.
             labels: names of the labels, without the background.
-            publish_path: the model file that inference reads; its plan is written beside it.
+            publish_path: the model file that inference reads.
         """
         super().__init__(
             str(model_dir),

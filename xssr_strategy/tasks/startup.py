@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+
+from xssr_strategy.errors import UserError
+from xssr_strategy.storage import FAILURES, storage_trouble
 
 
 class StartupError(RuntimeError):
@@ -26,9 +32,31 @@ class _OneLine(logging.Filter):
 _filter = _OneLine()
 
 
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Whatever is raised inside that people can mend becomes a ``StartupError``."""
+    try:
+        yield
+    except UserError as error:
+        raise StartupError(str(error)) from None
+    except FAILURES as error:
+        if (sentence := storage_trouble(error)) is None:
+            raise
+        raise StartupError(sentence) from None
+
+
 def report_refusals_in_one_line() -> None:
-    """From here on the web server reports a ``StartupError`` in one line."""
+    """From here on the server reports a ``StartupError`` in one line, a background process also a ``UserError``."""
     logging.getLogger("uvicorn.error").addFilter(_filter)  # a filter is kept once, however often it is added
+    if in_background_process():
+        sys.excepthook = _print_one_line
+
+
+def _print_one_line(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if isinstance(error, StartupError | UserError):
+        print(error, file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
 
 
 def in_background_process() -> bool:

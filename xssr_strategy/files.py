@@ -1,0 +1,65 @@
+"""Files that are there whole or not at all, however the process that writes them ends."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_PARTIAL = ".partial"
+_ABANDONED = 3600.0  # seconds after which an unfinished file is taken for one whose writer was killed (our choice)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a hidden file beside ``path`` to write to; it takes the place of ``path`` when the block ends.
+
+    A reader sees what was there before or all of the new, also after a power cut: the bytes are on the disk before the
+    name is. Where the block or the disk fails, what was there before stays.
+
+    Raises:
+        OSError: there is no space, or the folder cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}{_PARTIAL}")
+    try:
+        yield partial
+        _to_disk(partial)
+        os.replace(partial, path)
+    except BaseException:
+        with suppress(OSError):  # of a disk that has become read-only: the reason is on its way already
+            partial.unlink(missing_ok=True)
+        raise
+    _to_disk(path.parent)
+
+
+def write_whole(path: Path, content: bytes | memoryview) -> None:
+    """Write a file in one step, see :func:`replacing`."""
+    with replacing(path) as partial:
+        partial.write_bytes(content)
+
+
+def copy_whole(source: Path, path: Path) -> None:
+    """Copy a file in one step, see :func:`replacing`."""
+    with replacing(path) as partial:
+        shutil.copyfile(source, partial)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the unfinished files of writers that were killed, in this folder itself."""
+    with suppress(OSError):  # a disk that cannot be written is told of where something has to be written
+        for partial in folder.glob(f".*{_PARTIAL}"):
+            if partial.stat().st_mtime < time.time() - _ABANDONED:
+                partial.unlink()
+
+
+def _to_disk(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -42,12 +42,20 @@ def start_server(
     more: Mapping[str, str] | None = None,
 ) -> Server:
     """``monailabel start_server --app apps/xssr``, not yet entered; ``more`` is added to its environment."""
+    command, port, surroundings = server_command(studies, conf, app)
+    return Server(command, port, {**surroundings, **(more or {})}, log, wait)
+
+
+def server_command(
+    studies: Path | str, conf: Mapping[str, object], app: Path | None = None
+) -> tuple[list[str], int, dict[str, str]]:
+    """What starts a server, the port it will answer on, and its environment."""
     port = free_port()
-    command = ["monailabel", "start_server", "--app", str(app), "--studies", str(studies)]
+    command = ["monailabel", "start_server", "--app", str(app or APP), "--studies", str(studies)]
     command += ["--host", "127.0.0.1", "--port", str(port)]
     for key, value in conf.items():
         command += ["--conf", key, str(value)]
-    return Server(command, port, {**environment(), **(more or {})}, log, wait)
+    return command, port, environment()
 
 
 def copy_pool(images: Path, ids: Sequence[str], studies: Path) -> Path:

@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import BinaryIO, Protocol
 
 from xssr_strategy.errors import UserError
 
@@ -25,6 +26,16 @@ def free_port(preferred: int = 0) -> int:
         except OSError:
             probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+class Launched(Protocol):
+    """A process, as ``subprocess.Popen`` shows it."""
+
+    pid: int
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
 
 
 class Server:
@@ -54,19 +65,12 @@ class Server:
         self._environment = dict(environment)
         self._wait = wait
         self._tick = tick
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Launched | None = None
 
     def __enter__(self) -> Server:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command,
-                env=self._environment,
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
+            self._process = self._launch(log)
         try:
             self._wait_for_answer()
         except BaseException:
@@ -104,6 +108,16 @@ class Server:
                 self._process.wait(timeout=10)
             except (ProcessLookupError, subprocess.TimeoutExpired):
                 pass
+
+    def _launch(self, log: BinaryIO) -> Launched:
+        return subprocess.Popen(
+            self._command,
+            env=self._environment,
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
 
     def _wait_for_answer(self) -> None:
         deadline = time.monotonic() + self._wait

@@ -1,0 +1,110 @@
+"""Months in minutes: hundreds of scoring rounds while images arrive and labels grow; nothing may pile up."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tests.chaos.clicks import Clicks
+from tests.chaos.load import mask, write_images
+from tests.chaos.memory import Held, growth
+from tests.chaos.pool import wait_until, workers
+from tests.chaos.table import Row
+from tests.chaos.warm import Kiln
+from xssr_strategy.demo.server import Server
+
+_CONF: dict[str, object] = {"labels": "lung", "encoder_steps": 1, "preset": "xray"}
+_ARRIVES = 4  # rounds from one new image to the next
+_GROWTH = 40.0  # MB; the vectors of 500 images are 1
+_EACH = 1.5  # by how much the workspace may outgrow its images: SQLite grows in pages
+
+
+@dataclass(frozen=True)
+class Round:
+    """What is there after a round: held by the server, images of the pool, bytes of the workspace, temporary files."""
+
+    held: Held
+    images: int
+    workspace: int
+    temporary: int
+
+
+class LongRun:
+    """So many rounds, each with a label more, every fourth with an image more; some in processes of their own."""
+
+    def __init__(self, kiln: Kiln, folder: Path, rounds: int, own_process: int = 50) -> None:
+        self._kiln, self._folder = kiln, folder
+        self._rounds, self._own_process = rounds, own_process
+        self._first = rounds + 10  # images at the beginning: one is labelled in each round
+        self._lost: list[str] = []
+
+    def run(self) -> Row:
+        arriving = self._rounds // _ARRIVES
+        everything = sorted(write_images(self._folder / "all", self._first + arriving).iterdir())
+        studies, temporary = self._folder / "studies", self._folder / "tmp"
+        studies.mkdir()
+        temporary.mkdir()
+        for image in everything[: self._first]:
+            shutil.copy2(image, studies)
+        seen: list[Round] = []
+        with self._kiln.server(studies, _CONF, self._folder / "server.log", more={"TMPDIR": str(temporary)}) as server:
+            clicks = Clicks(server.url)
+            wait_until(lambda: clicks.info()["scoring"]["xssr"]["state"] == "ready", 300)
+            wait_until(lambda: not workers(server.pid), 120)
+            waiting = everything[self._first :]
+            for number in range(1, self._rounds + 1):
+                image = waiting.pop(0) if number % _ARRIVES == 0 else None
+                self._round(server, clicks, studies, image, number % self._own_process == 0)
+                workspace = sum(file.stat().st_size for file in (studies / ".xssr").rglob("*") if file.is_file())
+                left = sum(1 for _ in temporary.rglob("*"))
+                seen.append(Round(Held.by(server.pid), self._first + number // _ARRIVES, workspace, left))
+            state = clicks.info()["scoring"]["xssr"]
+        if (state["embedded"], state["pool"]) != (self._first + arriving,) * 2:
+            self._lost.append(f"in the end {state['embedded']} of {state['pool']} images are embedded")
+        self._nothing_piles_up(seen)
+        return Row(f"{self._rounds} scoring rounds on a growing pool", self._rounds, tuple(self._lost), _figures(seen))
+
+    def _round(self, server: Server, clicks: Clicks, studies: Path, image: Path | None, own_process: bool) -> None:
+        if image is not None:
+            self._arrive(clicks, studies, image)
+        if not own_process:  # or the click starts one
+            clicks.score("xssr", sync=True)
+            clicks.score("map", sync=True)
+        picked = clicks.next_sample()["id"]
+        clicks.submit(picked, mask(picked))
+        if own_process and image is not None:
+            wait_until(lambda: bool(workers(server.pid)), 30)
+            wait_until(lambda: not workers(server.pid), 120)
+
+    def _arrive(self, clicks: Clicks, studies: Path, image: Path) -> None:
+        """An image comes in as rsync brings it, and is noticed."""
+        arriving = studies / f".{image.name}.copying"
+        shutil.copyfile(image, arriving)
+        arriving.rename(studies / image.name)
+        wait_until(lambda: image.stem in clicks.ask("GET", "/datastore/", params={"output": "all"})["objects"], 30)
+
+    def _nothing_piles_up(self, seen: Sequence[Round]) -> None:
+        if (more := growth([one.held.megabytes for one in seen])) > _GROWTH:
+            self._lost.append(f"the memory of the server grew by {more:.0f} MB")
+        for what in ("files", "threads", "processes"):
+            if growth([float(getattr(one.held, what)) for one in seen]) > 3:
+                self._lost.append(f"{what} pile up: first {seen[0].held}, last {seen[-1].held}")
+        if seen[-1].temporary > seen[0].temporary + 3:
+            self._lost.append(
+                f"{seen[-1].temporary} temporary files are left, {seen[0].temporary} after the first round"
+            )
+        fifth = seen[len(seen) // 5]
+        if seen[-1].workspace / seen[-1].images > _EACH * fifth.workspace / fifth.images:
+            self._lost.append("the workspace outgrows its images")
+
+
+def _figures(seen: Sequence[Round]) -> str:
+    some = [seen[int(place)] for place in np.linspace(0, len(seen) - 1, 5)]
+    memory = ", ".join(f"{one.held.megabytes:.0f}" for one in some)
+    files, threads = (f"{getattr(seen[0].held, w)} to {getattr(seen[-1].held, w)} {w}" for w in ("files", "threads"))
+    size = ", ".join(f"{one.workspace / one.images / 1024:.0f}" for one in some)
+    return f"memory {memory} MB; {files}, {threads}; workspace {size} KB an image"

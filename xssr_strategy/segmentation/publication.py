@@ -7,7 +7,6 @@ import io
 import json
 import math
 import os
-import pickle
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -58,13 +57,7 @@ def load_model(path: Path) -> tuple[UNet, SegmentationPlan]:
     """
     plan = load_plan(plan_path(path))
     network = build_unet(plan.spatial_dims, plan.channels, len(plan.labels) + 1)
-    try:
-        fits = warm_start(network, path)
-    except (OSError, EOFError, KeyError, RuntimeError, pickle.UnpicklingError) as error:
-        raise UserError(
-            f"{path}: the segmentation model cannot be read ({type(error).__name__}); train again"
-        ) from error
-    if not fits:
+    if not warm_start(network, path):
         raise UserError(f"{path}: the segmentation model does not fit its plan; train again")
     return network.eval(), plan
 
@@ -72,10 +65,21 @@ def load_model(path: Path) -> tuple[UNet, SegmentationPlan]:
 def warm_start(network: nn.Module, path: Path) -> bool:
     """Load published weights into a network if they fit; False, and the network untouched, if they do not.
 
+    Nothing but tensors is unpickled.
+
     Args:
-        path: an existing model file.
+        path: a model file.
+
+    Raises:
+        UserError: it cannot be read, or holds something else.
     """
-    weights = torch.load(path, map_location="cpu", weights_only=True)[MODEL_KEY]
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        weights = {str(name): value for name, value in content[MODEL_KEY].items() if isinstance(value, Tensor)}
+    except Exception as error:  # whatever torch's unpickler stumbles over in a file that is damaged or another one
+        raise UserError(
+            f"{path.name}: the segmentation model cannot be read ({type(error).__name__}); train again"
+        ) from error
     own = network.state_dict()
     if weights.keys() != own.keys() or any(weights[name].shape != own[name].shape for name in own):
         return False

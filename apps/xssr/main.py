@@ -9,6 +9,7 @@ import logging
 import os
 from typing import Any
 
+import torch
 from fastapi import HTTPException
 from monailabel.config import settings
 from monailabel.interfaces.app import MONAILabelApp
@@ -191,6 +192,12 @@ class XSSRApp(MONAILabelApp):
     def train(self, request: dict[str, Any]) -> Any:
         self._give_way()
         return super().train(request)
+
+    def batch_infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> Any:
+        """As the base class, which by default counts on several GPUs, and fails where there is none."""
+        self._give_way()
+        several = bool(request.get("multi_gpu", True)) and torch.cuda.is_available()
+        return super().batch_infer({**request, "multi_gpu": several}, datastore)
 
     def infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> Any:
         """As the base class.

@@ -11,6 +11,7 @@ from functools import wraps
 from typing import Any
 
 from fastapi import HTTPException
+from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.utils.app import app_instance
 from monailabel.utils.async_tasks import utils
 from monailabel.utils.async_tasks.task import AsyncTask
@@ -71,17 +72,22 @@ def _check_task(app: Any, method: str, request: Mapping[str, Any]) -> None:
     if method == "train" and isinstance(known[name], SegmentationTrainer):
         known[name].checked(request)
     if method == "batch_infer":
-        _check_batch(known[name], request)
+        _check_batch(known[name], app.datastore(), request)
 
 
-def _check_batch(task: Any, request: Mapping[str, Any]) -> None:
+def _check_batch(task: Any, datastore: Datastore, request: Mapping[str, Any]) -> None:
     if not task.is_valid():
         raise HTTPException(422, "There is no segmentation model yet: submit labels and train 'segmentation' first.")
     inference_settings({key: value for key, value in request.items() if key not in ("save_label", "label_tag")})
-    plain_name("label_tag", request.get("label_tag") or "original")
+    tag = request.get("label_tag") or "original"
+    if not isinstance(tag, str):
+        raise HTTPException(422, "label_tag: must be text, such as original.")
+    plain_name("label_tag", tag)
     images = request.get("images", "all")
-    if not isinstance(images, str) and not (isinstance(images, list) and all(isinstance(one, str) for one in images)):
-        raise HTTPException(422, "images: must be all, labeled, unlabeled, or a list of ids.")
+    if not isinstance(images, str):
+        there = set(datastore.list_images())
+        if not isinstance(images, list) or not all(isinstance(one, str) and one in there for one in images):
+            raise HTTPException(422, "images: must be all, labeled, unlabeled, or a list of ids of images that exist.")
     for key in ("max_batch_size", "max_workers"):
         number = request.get(key, 0)
         if not isinstance(number, int) or not 0 <= number < 2**31:

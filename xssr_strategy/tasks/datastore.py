@@ -213,6 +213,7 @@ def plain_name(what: str, name: str) -> str:
     Raises:
         HTTPException: it might (422).
     """
+    name = str.__str__(name)  # of MONAI Label's own tags, str() gives the name in Python
     if Path(name).name != name or name.startswith(".") or not name.isprintable() or len(name.encode()) > _LONGEST:
-        raise HTTPException(422, f"{what} '{name[:_LONGEST]}': must be a short plain name, without folders.")
+        raise HTTPException(422, f"{what} '{name[:_LONGEST]}': must be a plain name, short and without folders.")
     return name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import tempfile
 from collections.abc import Callable, Sequence
@@ -26,7 +27,7 @@ from xssr_strategy.segmentation.geometry import original_label
 from xssr_strategy.segmentation.inference import build_inferer
 from xssr_strategy.segmentation.network import build_unet
 from xssr_strategy.segmentation.plan import SegmentationPlan, check_plan, load_plan, plan_path
-from xssr_strategy.segmentation.publication import load_model, publish, warm_start
+from xssr_strategy.segmentation.publication import publish, warm_start
 from xssr_strategy.segmentation.transforms import read_for_network
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")  # no place in space, and some are lossy: labels go to PNG
@@ -89,9 +90,12 @@ class SegmentationInfer(BasicInferTask):
         """As the base class, which would unpickle whatever torch's environment variables allow."""
         written = self._published.stat().st_mtime_ns
         if device not in self._networks or self._networks[device][1] != written:
-            self._networks[device] = load_model(self._published)[0].to(device), written
-        network: nn.Module = self._networks[device][0]
-        return network
+            network = copy.deepcopy(self.network)
+            if not warm_start(network, self._published):
+                raise UserError(f"{self._published}: the segmentation model does not fit its plan; train again")
+            self._networks[device] = network.eval().to(device), written
+        loaded: nn.Module = self._networks[device][0]
+        return loaded
 
     def inferer(self, data: dict[str, Any]) -> Inferer:
         """One pass in 2-D, overlapping windows in 3-D."""

@@ -5,10 +5,13 @@ Only wiring; what each part does stands in ``xssr_strategy``.
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any
 
+import torch
 from fastapi import HTTPException
+from monailabel.config import settings
 from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.infer_v2 import InferTask
@@ -19,23 +22,33 @@ from monailabel.utils.async_tasks.utils import tasks
 
 import xssr_strategy
 from xssr_strategy.selection import CoreSet
-from xssr_strategy.tasks.access import accept_signed_tokens, close_reload
+from xssr_strategy.tasks.access import accept_signed_tokens, close_reload, guard_model_files
 from xssr_strategy.tasks.archive import ArchiveDatastore
+from xssr_strategy.tasks.background import guard_background_tasks
 from xssr_strategy.tasks.cold_start import ColdStartStrategy
 from xssr_strategy.tasks.datastore import StudiesDatastore
+from xssr_strategy.tasks.door import look_at_requests
 from xssr_strategy.tasks.encoder_trainer import EncoderTrainer
 from xssr_strategy.tasks.entropy import EntropyScoring
 from xssr_strategy.tasks.entropy_strategy import AutoStrategy, EntropyDiversityStrategy
+from xssr_strategy.tasks.infer_requests import guard_inference, image_was_sent
+from xssr_strategy.tasks.logs import keep_patients_out_of_logs
 from xssr_strategy.tasks.map import serve_map
 from xssr_strategy.tasks.map_scoring import MapScoring
+from xssr_strategy.tasks.model_file import look_at_uploaded_models
 from xssr_strategy.tasks.project import Project
 from xssr_strategy.tasks.refusals import answer_refusals, limit_proxy
 from xssr_strategy.tasks.scoring import XSSRScoring
 from xssr_strategy.tasks.segmentation_infer import SegmentationInfer
 from xssr_strategy.tasks.segmentation_trainer import SegmentationTrainer
+from xssr_strategy.tasks.sessions import PlainSessions
 from xssr_strategy.tasks.startup import in_background_process, refusals, report_refusals_in_one_line
 from xssr_strategy.tasks.strategy import RandomStrategy, SelectorStrategy, XSSRStrategy
 from xssr_strategy.tasks.work import work
+
+logger = logging.getLogger(__name__)
+
+_LONGEST = 1000  # characters of a name or a reason (our choice)
 
 
 class XSSRApp(MONAILabelApp):
@@ -47,6 +60,12 @@ class XSSRApp(MONAILabelApp):
         limit_proxy()
         accept_signed_tokens()
         close_reload()
+        guard_model_files()
+        keep_patients_out_of_logs()
+        guard_inference()
+        guard_background_tasks()
+        look_at_uploaded_models()
+        look_at_requests()  # before all others
         # Inherited by the background processes: scoring and training may run at the same time, and
         # threads that wait actively would take the processor from each other and from the server.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -77,6 +96,9 @@ class XSSRApp(MONAILabelApp):
                 labels=project.settings.labels,
                 links=project.workspace.pictures if project.preset.spatial_dims == 2 else None,
             )
+
+    def _load_sessions(self, load: bool = False) -> PlainSessions | None:
+        return PlainSessions(settings.MONAI_LABEL_SESSION_PATH, settings.MONAI_LABEL_SESSION_EXPIRY) if load else None
 
     def init_infers(self) -> dict[str, InferTask]:
         return {
@@ -121,8 +143,11 @@ class XSSRApp(MONAILabelApp):
         OHIF always asks for ``random`` and sends no ``client_id``; 3D Slicer always sends one.
 
         Raises:
-            HTTPException: there is no such strategy.
+            HTTPException: there is no such strategy (404), or what is asked is no text (422).
         """
+        for key in ("client_id", "strategy", "skip", "skip_reason"):
+            if not isinstance(request.get(key) or "", str) or len(request.get(key) or "") > _LONGEST:
+                raise HTTPException(422, f"{key}: must be text of at most {_LONGEST} characters.")
         viewer = self.project.settings.viewer_strategy
         name = request.get("strategy") or "random"
         if viewer != "off" and name == "random" and not request.get("client_id"):
@@ -140,6 +165,7 @@ class XSSRApp(MONAILabelApp):
             answer["path"] = datastore.image_path(answer["id"])
         else:
             answer["path"] = datastore.get_image_uri(answer["id"])
+        logger.info("Next sample: %s for %s by %s", answer["id"], request.get("client_id") or "a viewer", name)
         if self._auto_update_scoring:
             self.async_scoring(None)
         return answer
@@ -170,6 +196,12 @@ class XSSRApp(MONAILabelApp):
         with work(self.project, "Training"):
             return super().train(request)
 
+    def batch_infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> Any:
+        """As the base class, which by default counts on several GPUs, and fails where there is none."""
+        self._give_way()
+        several = bool(request.get("multi_gpu", True)) and torch.cuda.is_available()
+        return super().batch_infer({**request, "multi_gpu": several}, datastore)
+
     def infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> Any:
         """As the base class.
 
@@ -177,19 +209,19 @@ class XSSRApp(MONAILabelApp):
             HTTPException: there is no such image.
         """
         image = request.get("image")
-        asked_by_id = isinstance(image, str) and not os.path.exists(image)
-        if asked_by_id and not self._datastore.get_image_uri(image):
+        if image_was_sent():
+            logger.info("Inference on an image that was sent")
+            return super().infer(request, datastore)
+        file = self._datastore.get_image_uri(image) if isinstance(image, str) else ""
+        if not file:
             raise HTTPException(404, f"image '{image}' does not exist; name the id of an image of the studies.")
+        logger.info("Inference on %s", image)
+        if os.path.exists(str(image)):  # something else of that name, in the folder where the server was started
+            request = {**request, "image": file}
         return super().infer(request, datastore)
 
     def bundle_path(self, model: str | None) -> None:
-        """As the base class, of which MONAI Label asks it before it starts a task.
-
-        Raises:
-            HTTPException: there is no such model or trainer.
-        """
-        if model and model not in self._trainers and model not in self._infers:
-            raise HTTPException(404, f"'{model}' does not exist; the trainers are {', '.join(self._trainers)}.")
+        """MONAI Label asks for it before it starts a task; no task here is a bundle."""
 
     def _lay_out(self) -> None:
         """Somebody looks at the map: have it made if it is not up to date."""

@@ -9,32 +9,26 @@ import json
 import re
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
 
 import jwt
 import psutil
 import pytest
 import requests
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from tests.e2e.harness import environment, start_server
+from tests.e2e.harness import APP, environment, start_server
+from tests.e2e.realm import ADMIN, ANNOTATOR, REVIEWER, USER, Realm
 from tests.e2e.slicer import Refused, Slicer
 from tests.test_worklist import write
 from xssr_strategy.demo.server import Server
 from xssr_strategy.tasks.access import ALGORITHMS
 
 pytestmark = pytest.mark.e2e
-
-USER, ANNOTATOR, ADMIN = "monailabel-user", "monailabel-annotator", "monailabel-admin"
-REALM = "/realms/monailabel"
 
 # What anybody may see, and why.
 OPEN = {
@@ -50,93 +44,36 @@ OPEN = {
     ("GET", "/xssr/map"): "a page without any data, which asks for them with a token",
 }
 
-# What the app adds to MONAI Label's routes.
-ADDED = [("GET", f"/xssr/map{part}") for part in ("", "/data", "/state", "/thumbnail")]
-
-# Run in a process of its own, because MONAI Label reads its settings once.
+# The routes of MONAI Label with our app on the studies, each with the roles that open it. Run in a process of its own,
+# because MONAI Label reads its settings once.
 _LIST_ROUTES = """
-import json, os, sys
+import json, sys
 sys.stdout = sys.stderr
 from monailabel.app import app
+from monailabel.endpoints.user.auth import RBAC
+from monailabel.interfaces.utils.app import app_instance
+app_instance(app_dir=sys.argv[1], studies=sys.argv[2], conf={"encoder_steps": "2"})
+def roles(route):
+    guards = [one.call for one in route.dependant.dependencies] if hasattr(route, "dependant") else []
+    return [one.roles for one in guards if isinstance(one, RBAC)]
 def flat(routes):
     for route in routes:
         included = getattr(route, "original_router", None)  # of FastAPI 0.130 and later
         if included is not None:
             yield from flat(included.routes)
         else:
-            yield from ((method, route.path) for method in getattr(route, "methods", None) or ["GET"])
+            yield from ((method, route.path, *roles(route)) for method in getattr(route, "methods", None) or ["GET"])
 print(json.dumps(sorted(set(flat(app.routes)))), file=sys.__stdout__)
 """
 
 
-class Realm:
-    """The identity provider, as far as MONAI Label asks it: the public key, and a token for a password."""
-
-    def __init__(self) -> None:
-        self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        der = self.key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        self.public = base64.b64encode(der).decode()
-        self.users: dict[str, tuple[str, list[str]]] = {}
-        realm = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                pages = {
-                    REALM: {"realm": "monailabel", "public_key": realm.public},
-                    f"{REALM}/.well-known/openid-configuration": {"token_endpoint": f"{realm.uri}/token"},
-                }
-                self.answer(200 if self.path in pages else 404, pages.get(self.path, {}))
-
-            def do_POST(self) -> None:
-                form = parse_qs(self.rfile.read(int(self.headers["content-length"])).decode())
-                name, password = form["username"][0], form["password"][0]
-                if realm.users.get(name, ("", []))[0] != password:
-                    self.answer(401, {"error": "invalid_grant"})
-                else:
-                    self.answer(200, {"access_token": realm.token(realm.users[name][1]), "token_type": "Bearer"})
-
-            def answer(self, status: int, content: dict[str, Any]) -> None:
-                self.send_response(status)
-                self.send_header("content-type", "application/json")
-                self.end_headers()
-                self.wfile.write(json.dumps(content).encode())
-
-            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name of the base class
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.uri = f"http://127.0.0.1:{self._server.server_address[1]}{REALM}"
-
-    def __enter__(self) -> Realm:
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-    def claims(self, roles: Sequence[str], lasts: float = 600) -> dict[str, Any]:
-        return {
-            "preferred_username": "ann",
-            "realm_access": {"roles": list(roles)},
-            "exp": int(time.time() + lasts),
-        }
-
-    def token(self, roles: Sequence[str], lasts: float = 600, algorithm: str = "RS256") -> str:
-        return jwt.encode(self.claims(roles, lasts), self.key, algorithm)
-
-    def pem(self) -> bytes:
-        """The public key as MONAI Label makes it of the realm's answer."""
-        return f"-----BEGIN PUBLIC KEY-----\n{self.public}\n-----END PUBLIC KEY-----".encode()
-
-
 @dataclass(frozen=True)
 class Guarded:
-    """A server, its realm, and every way to it as method and path."""
+    """A server, its realm, and every way to it: method and path, with the role that opens it, if any does."""
 
     server: Server
     realm: Realm
-    routes: list[tuple[str, str]]
+    routes: dict[tuple[str, str], str | None]
 
     def ask(self, method: str, path: str, token: str | None = None, **more: Any) -> requests.Response:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
@@ -144,8 +81,8 @@ class Guarded:
         return requests.request(method, url, headers=headers, timeout=30, allow_redirects=False, **more)
 
     def closed(self) -> list[tuple[str, str]]:
-        """The routes that need a token; what comes of ``/reload`` has a test of its own."""
-        return [route for route in self.routes if route not in OPEN and route != ("POST", "/reload")]
+        """The routes that need a token."""
+        return [route for route in self.routes if route not in OPEN]
 
     def status(self, token: str | None) -> int:
         return self.ask("GET", "/info/", token).status_code
@@ -159,9 +96,13 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
         patch.setenv("MONAI_LABEL_AUTH_ENABLE", "true")
         patch.setenv("MONAI_LABEL_AUTH_REALM_URI", realm.uri)
         listing = subprocess.run(
-            [sys.executable, "-c", _LIST_ROUTES], env=environment(), capture_output=True, check=True, timeout=120
+            [sys.executable, "-c", _LIST_ROUTES, str(APP), str(studies)],
+            env=environment(),
+            capture_output=True,
+            check=True,
+            timeout=120,
         )
-        routes = [(method, path) for method, path in json.loads(listing.stdout)] + ADDED
+        routes = {(method, path): roles[0] if roles else None for method, path, *roles in json.loads(listing.stdout)}
         with start_server(studies, {"encoder_steps": 2}, folder / "server.log") as server:
             yield Guarded(server, realm, routes)
 
@@ -186,6 +127,7 @@ def test_the_routes_are_all_there(guarded: Guarded) -> None:
     shown = guarded.ask("GET", "/openapi.json").json()["paths"]
     methods = {(method.upper(), path) for path, ways in shown.items() for method in ways}
     assert methods <= set(guarded.routes)
+    assert {("GET", "/xssr/map"), ("GET", "/xssr/map/data")} <= methods  # ours are among them
     assert len(guarded.routes) > len(methods)  # and the hidden ones
     assert set(OPEN) <= set(guarded.routes)
 
@@ -193,6 +135,24 @@ def test_the_routes_are_all_there(guarded: Guarded) -> None:
 def test_without_a_token_every_route_is_closed_but_the_open_ones(guarded: Guarded) -> None:
     answers = {route: guarded.ask(*route).status_code for route in guarded.closed()}
     assert {route: status for route, status in answers.items() if status != 401} == {}
+
+
+@pytest.mark.parametrize("role", [USER, ANNOTATOR, REVIEWER, ADMIN])
+def test_a_role_opens_the_routes_that_need_it_and_no_other(guarded: Guarded, role: str) -> None:
+    """What a role opens is asked for what does not exist."""
+    token, nothing = guarded.realm.token([role]), {"method": "nobody", "model": "nobody", "strategy": "nobody"}
+    answers = {route: guarded.ask(*route, token, json=nothing).status_code for route in guarded.closed()}
+    needed = {route: guarded.routes[route] for route in answers if route != ("GET", "/auth/token/valid")}
+    assert None not in needed.values()
+    shut = {route: status for route, status in answers.items() if needed.get(route, role) != role}
+    assert {route: status for route, status in shut.items() if status != 403} == {}
+    opened = {route: status for route, status in answers.items() if route not in shut}
+    assert {route: status for route, status in opened.items() if status in (401, 403, 500)} == {}
+
+
+def test_a_network_is_replaced_and_deleted_by_an_admin_alone(guarded: Guarded) -> None:
+    for method in ("PUT", "DELETE"):
+        assert guarded.routes[method, "/model/{model}"] == ADMIN
 
 
 def test_nobody_reloads_the_app(guarded: Guarded) -> None:

@@ -18,7 +18,7 @@ import SimpleITK as sitk
 
 from tests.data import DICOM, need
 from tests.dicom_series import WrittenSeries, write_phantom
-from tests.e2e.harness import start_server
+from tests.e2e.harness import APP, start_server
 from tests.orthanc import Orthanc
 from xssr_strategy.archive.dicom_seg import read_segmentation, series_image
 from xssr_strategy.demo.annotator import Annotator
@@ -60,10 +60,12 @@ def site(tmp_path_factory) -> Iterator[Site]:
             yield Site(archive, server, annotator, {one.uid: one for one in pool}, folder)
 
 
-def start_archive_server(archive: Orthanc, folder: Path, conf: dict[str, object], **environment: str) -> Server:
+def start_archive_server(
+    archive: Orthanc, folder: Path, conf: dict[str, object], app: Path = APP, **environment: str
+) -> Server:
     """A server on an archive, whose files are all in this folder."""
     own = {"MONAI_LABEL_DICOMWEB_CACHE_PATH": str(folder / "cache"), "XDG_DATA_HOME": str(folder / "data")}
-    return start_server(archive.url, conf, folder / "server.log", more={**own, **environment})
+    return start_server(archive.url, conf, folder / "server.log", app=app, more={**own, **environment})
 
 
 def saved(label: sitk.Image, folder: Path, name: str = "label.nii.gz") -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ from xssr_strategy.segmentation.plan import SegmentationPlan, parse_plan, plan_t
 
 MODEL_KEY = "model"  # MONAI Label's default key for the weights in a checkpoint
 _PLAN_KEY = "plan"
-_DAMAGE = (OSError, EOFError, KeyError, TypeError, AttributeError, RuntimeError, pickle.UnpicklingError)
 
 
 def publish(weights: Mapping[str, Tensor], plan: SegmentationPlan, path: Path) -> None:
@@ -59,12 +57,12 @@ def published_plan(path: Path) -> SegmentationPlan:
     Raises:
         UserError: missing or damaged; train again.
     """
-    try:
-        text = torch.load(path, map_location="cpu", weights_only=True, mmap=True).get(_PLAN_KEY)
-        if text is None:
+    text = _content(path).get(_PLAN_KEY)
+    if text is None:
+        try:
             text = _plan_beside(path).read_text(encoding="utf-8")
-    except _DAMAGE as error:
-        raise _unreadable(path, error) from error
+        except OSError as error:
+            raise _unreadable(path, error) from error
     return parse_plan(text, path)
 
 
@@ -76,11 +74,7 @@ def load_model(path: Path) -> tuple[UNet, SegmentationPlan]:
     """
     plan = published_plan(path)
     network = build_unet(plan.spatial_dims, plan.channels, len(plan.labels) + 1)
-    try:
-        fits = warm_start(network, path)
-    except _DAMAGE as error:
-        raise _unreadable(path, error) from error
-    if not fits:
+    if not warm_start(network, path):
         raise UserError(f"{path}: the segmentation model does not fit its plan; train again")
     return network.eval(), plan
 
@@ -88,10 +82,18 @@ def load_model(path: Path) -> tuple[UNet, SegmentationPlan]:
 def warm_start(network: nn.Module, path: Path) -> bool:
     """Load published weights into a network if they fit; False, and the network untouched, if they do not.
 
+    Nothing but tensors is unpickled.
+
     Args:
-        path: an existing model file.
+        path: a model file.
+
+    Raises:
+        UserError: it cannot be read, or holds something else.
     """
-    weights = torch.load(path, map_location="cpu", weights_only=True)[MODEL_KEY]
+    named = _content(path).get(MODEL_KEY)
+    if not isinstance(named, Mapping):
+        raise _unreadable(path, KeyError(MODEL_KEY))
+    weights = {str(name): value for name, value in named.items() if isinstance(value, Tensor)}
     own = network.state_dict()
     if weights.keys() != own.keys() or any(weights[name].shape != own[name].shape for name in own):
         return False
@@ -112,8 +114,19 @@ def _plan_beside(model: Path) -> Path:
     return model.with_suffix(".json")
 
 
+def _content(path: Path) -> Mapping[str, Any]:
+    """What a model file holds; tensors are read when they are used."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # whatever torch's unpickler stumbles over in a file that is damaged or another one
+        raise _unreadable(path, error) from error
+    if not isinstance(content, Mapping):
+        raise _unreadable(path, TypeError())
+    return content
+
+
 def _unreadable(path: Path, error: Exception) -> UserError:
-    return UserError(f"{path}: the segmentation model cannot be read ({type(error).__name__}); train again")
+    return UserError(f"{path.name}: the segmentation model cannot be read ({type(error).__name__}); train again")
 
 
 def _finite(value: Any) -> Any:

@@ -12,6 +12,8 @@ from typing import Any
 
 from xssr_strategy.errors import UserError
 
+_SHOWN = 60  # characters of a bad value, in a sentence (our choice)
+
 
 def resolved(defaults: Mapping[str, Any], request: Mapping[str, Any]) -> dict[str, Any]:
     """The request over the defaults, each setting of its default's type.
@@ -33,12 +35,12 @@ def _resolve(key: str, default: Any, value: Any) -> Any:
         return default[0] if isinstance(default, list) else default
     if isinstance(default, list):
         if value not in default:
-            raise UserError(f"training setting {key}: {value!r} is not one of {', '.join(default)}")
+            raise UserError(f"training setting {key}: {_shown(value)} is not one of {', '.join(default)}")
         return value
     if isinstance(default, bool):
         text = str(value).lower()
         if text not in ("true", "false"):
-            raise UserError(f"training setting {key}: {value!r} is not true or false")
+            raise UserError(f"training setting {key}: {_shown(value)} is not true or false")
         return text == "true"
     return _number(key, value, type(default))
 
@@ -49,5 +51,12 @@ def _number(key: str, value: Any, kind: type) -> int | float:
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number) or (kind is int and not number.is_integer()):
-        raise UserError(f"training setting {key}: {value!r} is not {'a whole number' if kind is int else 'a number'}")
+        raise UserError(
+            f"training setting {key}: {_shown(value)} is not {'a whole number' if kind is int else 'a number'}"
+        )
     return int(number) if kind is int else number
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

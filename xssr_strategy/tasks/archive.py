@@ -22,7 +22,7 @@ from xssr_strategy.archive.dicom_seg import read_label_file, read_segmentation, 
 from xssr_strategy.archive.pool import ArchivePool
 from xssr_strategy.errors import UserError
 from xssr_strategy.label_names import segment_names
-from xssr_strategy.tasks.datastore import checked_info, plain_name
+from xssr_strategy.tasks.datastore import checked_info, checked_notes, plain_name
 from xssr_strategy.tasks.series_files import NIFTI, SeriesFiles, is_newer
 from xssr_strategy.tasks.whole_datastore import WholeDatastore
 
@@ -105,7 +105,7 @@ class ArchiveDatastore(WholeDatastore, DICOMWebDatastore):
     def update_image_info(self, image_id: str, info: dict[str, Any]) -> None:
         """Note something about a series."""
         self._series(image_id)
-        self._pool.add_note(image_id, info)
+        self._pool.add_note(image_id, checked_notes(info))
 
     def save_label(
         self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any], label_id: str = ""

@@ -22,7 +22,10 @@ from xssr_strategy.images.preset import Preset
 from xssr_strategy.images.reading import UnreadableImage, read_grid, read_image
 from xssr_strategy.label_names import renumbered, segment_names
 from xssr_strategy.segmentation.labels import read_label
+from xssr_strategy.tasks.infer_requests import check_label_info
 from xssr_strategy.tasks.whole_datastore import WholeDatastore
+
+_LONGEST = 200  # bytes of a name; file systems take 255, endings included (our choice)
 
 
 class StudiesDatastore(WholeDatastore):
@@ -63,6 +66,8 @@ class StudiesDatastore(WholeDatastore):
         """
         if image_id in self._datastore.objects:
             raise HTTPException(409, f"image '{image_id}': there is one of this name already; rename the file.")
+        if not image_extension(Path(image_filename)):
+            raise HTTPException(422, f"image '{image_id}': must be a file such as .nii.gz, .nrrd, .mha or .png.")
         return super().add_image(plain_name("image", image_id or ""), image_filename, image_info)
 
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
@@ -86,6 +91,14 @@ class StudiesDatastore(WholeDatastore):
             except UserError as error:
                 raise HTTPException(422, str(error).removeprefix(f"{file}: ")) from None
             return super().save_label(image_id, str(file), label_tag, info)
+
+    def update_image_info(self, image_id: str, info: dict[str, Any]) -> None:
+        """As the base class.
+
+        Raises:
+            HTTPException: what strategies note of an image is none of theirs (422).
+        """
+        super().update_image_info(image_id, checked_notes(info))
 
     def get_image_info(self, image_id: str) -> dict[str, Any]:
         """As the base class; ``name`` is one under which a viewer may keep its download.
@@ -161,11 +174,24 @@ def checked_info(label_info: Any) -> dict[str, Any]:
     """What a viewer says of a label.
 
     Raises:
-        HTTPException: it is no JSON object (422).
+        HTTPException: it is no JSON object, or describes segments in no way that viewers do (422).
     """
+    if isinstance(label_info, dict):
+        check_label_info(label_info.get("label_info"))
     if label_info is not None and not isinstance(label_info, dict):
         raise HTTPException(422, "params: must be a JSON object, such as {}.")
     return dict(label_info or {})
+
+
+def checked_notes(info: dict[str, Any]) -> dict[str, Any]:
+    """What a viewer or a strategy notes of an image.
+
+    Raises:
+        HTTPException: ``strategy``, to which MONAI Label adds at each next sample, is no JSON object (422).
+    """
+    if not isinstance(info.get("strategy", {}), dict):
+        raise HTTPException(422, "info: strategy must be a JSON object, such as {}.")
+    return info
 
 
 def plain_name(what: str, name: str) -> str:
@@ -174,6 +200,7 @@ def plain_name(what: str, name: str) -> str:
     Raises:
         HTTPException: it might (422).
     """
-    if Path(name).name != name or name in (".", ".."):
-        raise HTTPException(422, f"{what} '{name}': must be a plain name, without folders.")
+    name = str.__str__(name)  # of MONAI Label's own tags, str() gives the name in Python
+    if Path(name).name != name or name.startswith(".") or not name.isprintable() or len(name.encode()) > _LONGEST:
+        raise HTTPException(422, f"{what} '{name[:_LONGEST]}': must be a plain name, short and without folders.")
     return name

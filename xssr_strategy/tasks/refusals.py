@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
+import traceback
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -22,7 +25,10 @@ from xssr_strategy.archive.client import ArchiveError
 from xssr_strategy.errors import UserError
 from xssr_strategy.storage import FAILURES, storage_trouble
 
+logger = logging.getLogger(__name__)
+
 _PROXY_PATIENCE = (5.0, 20.0)  # seconds to connect and between two bytes (our choice)
+_MISTAKES = (ValueError, OverflowError, AssertionError, RecursionError, FileNotFoundError)
 _NO_SUCH_NAME = (MONAILabelError.INVALID_INPUT, MONAILabelError.APP_INIT_ERROR)
 
 
@@ -37,6 +43,8 @@ def answer_refusals() -> None:
         return
     for kind in (UserError, MONAILabelException, json.JSONDecodeError, requests.RequestException, *FAILURES):
         module.app.add_exception_handler(kind, _answer)
+    for kind in _MISTAKES:
+        module.app.add_exception_handler(kind, _answer_mistake)
     module.app.middleware_stack = None  # built before the app was loaded; the next request builds it anew
 
 
@@ -61,6 +69,17 @@ async def _answer(request: Request, error: Exception) -> Response:
     status, sentence = _status_and_sentence(error)
     if isinstance(error, requests.HTTPError) and request.url.path.endswith("/auth/token"):  # the realm's answer
         status, sentence = 401, "The name or the password is wrong."
+    return await http_exception_handler(request, HTTPException(status, sentence))
+
+
+async def _answer_mistake(request: Request, error: Exception) -> Response:
+    """For what MONAI Label's own routes stumble over, such as a number of lines that no computer counts."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    logger.warning("Refused: %s (%s, line %d)", error, place.filename, place.lineno or 0)
+    if isinstance(error, FileNotFoundError):
+        status, sentence = 404, f"{Path(str(error.filename)).name} is not on the server."
+    else:
+        status, sentence = 422, f"The server can make nothing of this request ({str(error)[:200]})."
     return await http_exception_handler(request, HTTPException(status, sentence))
 
 

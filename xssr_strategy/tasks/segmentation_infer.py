@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import tempfile
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ from monailabel.interfaces.tasks.infer_v2 import InferType
 from monailabel.tasks.infer.basic_infer import BasicInferTask
 from monailabel.transform.writer import write_itk
 from monailabel.utils.others.generic import strtobool
-from torch import Tensor
+from torch import Tensor, nn
 
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import image_extension
@@ -26,7 +27,7 @@ from xssr_strategy.segmentation.geometry import original_label
 from xssr_strategy.segmentation.inference import build_inferer
 from xssr_strategy.segmentation.network import build_unet
 from xssr_strategy.segmentation.plan import SegmentationPlan, check_plan
-from xssr_strategy.segmentation.publication import published_plan
+from xssr_strategy.segmentation.publication import publish, published_plan, warm_start
 from xssr_strategy.segmentation.transforms import read_for_network
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")  # no place in space, and some are lossy: labels go to PNG
@@ -60,6 +61,19 @@ class SegmentationInfer(BasicInferTask):
         """Whether a model is published."""
         return self._published.exists()
 
+    def replace(self, file: Path) -> Path:
+        """Publish a network that somebody brings, in one step; where it is then.
+
+        Raises:
+            UserError: it cannot be read or is another one than the plan says; the published one stays.
+        """
+        plan = published_plan(self._published)
+        network = build_unet(plan.spatial_dims, plan.channels, len(plan.labels) + 1)
+        if not warm_start(network, file):
+            raise UserError("the uploaded network does not fit the plan of the present one; train here instead")
+        publish(network.state_dict(), plan, self._published)
+        return self._published
+
     def pre_transforms(self, data: dict[str, Any] | None = None) -> Sequence[Callable]:
         """Read the image.
 
@@ -71,6 +85,17 @@ class SegmentationInfer(BasicInferTask):
         plan = published_plan(self._published)
         check_plan(plan, self._preset, tuple(self.labels))
         return [ReadForNetwork(self._preset, plan)]
+
+    def _get_network(self, device: str, data: Any) -> nn.Module:
+        """As the base class, which would unpickle whatever torch's environment variables allow."""
+        written = self._published.stat().st_mtime_ns
+        if device not in self._networks or self._networks[device][1] != written:
+            network = copy.deepcopy(self.network)
+            if not warm_start(network, self._published):
+                raise UserError(f"{self._published}: the segmentation model does not fit its plan; train again")
+            self._networks[device] = network.eval().to(device), written
+        loaded: nn.Module = self._networks[device][0]
+        return loaded
 
     def inferer(self, data: dict[str, Any]) -> Inferer:
         """One pass in 2-D, overlapping windows in 3-D."""

@@ -95,11 +95,20 @@ class SegmentationTrainer(BasicTrainTask):
             UserError: an unusable setting or no usable label; also logged in one line.
         """
         try:
-            super().__call__(_checked(resolved(self._defaults, request)), datastore)
+            super().__call__({**self.checked(request), "model": request.get("model")}, datastore)
         except UserError as error:
             logger.error("training was not started: %s", error)
             raise
         return self.stats()
+
+    def checked(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings of a request, and none that the stock code would take besides.
+
+        Raises:
+            UserError: an unusable setting.
+        """
+        taken = {key: request[key] for key in ("device", *self._defaults) if key in request}
+        return _checked(resolved(self._defaults, taken))
 
     def pre_process(self, request: Mapping[str, Any], datastore: Datastore) -> list[dict[str, str]]:
         """Check every label against its image and fix the plan."""
@@ -237,10 +246,13 @@ class SegmentationTrainer(BasicTrainTask):
         return self._plan
 
     def _warm_start(self, network: nn.Module) -> None:
-        if self._published.exists() and warm_start(network, self._published):
-            logger.info("continuing from %s", self._published)
-        else:
-            logger.warning("%s is missing or does not fit the labels; training from scratch", self._published)
+        try:
+            if self._published.exists() and warm_start(network, self._published):
+                logger.info("continuing from %s", self._published)
+                return
+        except UserError as error:
+            logger.warning("%s", error)
+        logger.warning("%s is missing or does not fit the labels; training from scratch", self._published)
 
     def _write_stats(self, context: Context, finished: bool) -> None:
         stats = prepare_stats(context.start_ts, context.trainer, context.evaluator)

@@ -9,7 +9,7 @@ export OMP_WAIT_POLICY := PASSIVE
 # Where the X-rays of the experiments are: montgomery and shenzhen, each with images/ and labels/.
 XRAYS ?= ../shared/data/cxr-lung
 
-.PHONY: venv demo test e2e scenarios simulate-quick lint bench bench-selection wheel clean
+.PHONY: venv demo test e2e scenarios simulate-quick chaos lint bench bench-selection wheel clean
 
 venv: $(STAMP)
 
@@ -39,6 +39,10 @@ simulate-quick: venv
 	$(BIN)/xssr simulate --source $(XRAYS)/montgomery --target $(XRAYS)/shenzhen --labels lung --budget 5,22 \
 		--strategies xssr,kmeans,coreset,random,full --seeds 2 --draws 2 --size 64 --steps 160 --encoder-steps 120 \
 		--out simulations/quick $(SIMULATE_ARGS)
+
+# Kills, full disks, load and long runs; the short form is part of the tests.
+chaos: venv
+	$(BIN)/python -m tests.chaos $(CHAOS_ARGS)
 
 lint: venv
 	$(BIN)/ruff check .

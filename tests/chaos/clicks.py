@@ -46,9 +46,9 @@ class Clicks:
             files={"label": (f"label{suffix}", label)},
         )
 
-    def score(self, method: str = "xssr", sync: bool = False) -> dict[str, Any]:
-        """Start a scoring, in a process of its own or in that of the server."""
-        return self.ask("POST", f"/scoring/{method}", params={"run_sync": str(sync).lower()})
+    def score(self) -> dict[str, Any]:
+        """Start the scoring ``xssr``."""
+        return self.ask("POST", "/scoring/xssr")
 
     def train(self, model: str = "segmentation", **settings: Any) -> dict[str, Any]:
         """Start a training."""

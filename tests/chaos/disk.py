@@ -89,7 +89,7 @@ class DiskFaults:
             with read_only(studies):
                 self._starts(studies, "read-only")
             with self._kiln.server(studies, _CONF, self._log) as server:
-                self._afterwards(server, studies, "the starts that were refused")
+                self._submit_next(server, studies)
             self._lost += [f"{name} is damaged" for name in damaged_databases(studies)]
         if "Traceback" in self._log.read_text(encoding="utf-8", errors="replace"):
             self._lost.append("there is a traceback in the log")
@@ -179,11 +179,10 @@ class DiskFaults:
             for image in studies.glob("*.png"):
                 os.utime(image, (time.time(), time.time()))  # replaced, as far as the software knows: embedded again
             Clicks(server.url).score()
-            wait_until(lambda: not workers(server.pid), 120)
-            self._ready(server)
-            self._submit_next(server, studies)
             Clicks(server.url).train(max_epochs=1, steps_per_epoch=2)
+            self._submit_next(server, studies)
             self._background(server, {}, "train")
+            self._ready(server)
         except (Refused, TimeoutError, KeyError, AssertionError) as error:
             self._lost.append(f"after {since}: {error!r}")
 

@@ -13,6 +13,7 @@ from tests.chaos.clicks import Clicks
 from tests.chaos.load import mask, write_images
 from tests.chaos.memory import Held, growth
 from tests.chaos.pool import wait_until, workers
+from tests.chaos.scorer import Scorer
 from tests.chaos.table import Row
 from tests.chaos.warm import Kiln
 from xssr_strategy.demo.server import Server
@@ -25,9 +26,17 @@ _EACH = 1.5  # by how much the workspace may outgrow its images: SQLite grows in
 
 @dataclass(frozen=True)
 class Round:
-    """What is there after a round: held by the server, images of the pool, bytes of the workspace, temporary files."""
+    """What is there after a round.
+
+    Attributes:
+        held, scorer: by the server, and by the process that scores.
+        images: of the pool.
+        workspace: bytes.
+        temporary: files left of the server.
+    """
 
     held: Held
+    scorer: Held
     images: int
     workspace: int
     temporary: int
@@ -51,29 +60,34 @@ class LongRun:
         for image in everything[: self._first]:
             shutil.copy2(image, studies)
         seen: list[Round] = []
-        with self._kiln.server(studies, _CONF, self._folder / "server.log", more={"TMPDIR": str(temporary)}) as server:
+        log = self._folder / "server.log"
+        with self._kiln.server(studies, _CONF, log, more={"TMPDIR": str(temporary)}) as server:
             clicks = Clicks(server.url)
             wait_until(lambda: clicks.info()["scoring"]["xssr"]["state"] == "ready", 300)
             wait_until(lambda: not workers(server.pid), 120)
-            waiting = everything[self._first :]
-            for number in range(1, self._rounds + 1):
-                image = waiting.pop(0) if number % _ARRIVES == 0 else None
-                self._round(server, clicks, studies, image, number % self._own_process == 0)
-                workspace = sum(file.stat().st_size for file in (studies / ".xssr").rglob("*") if file.is_file())
-                left = sum(1 for _ in temporary.rglob("*"))
-                seen.append(Round(Held.by(server.pid), self._first + number // _ARRIVES, workspace, left))
+            with Scorer(studies, _CONF, self._folder / "scorer.log") as scorer:
+                waiting = everything[self._first :]
+                for number in range(1, self._rounds + 1):
+                    image = waiting.pop(0) if number % _ARRIVES == 0 else None
+                    self._round(server, clicks, scorer, studies, image, number % self._own_process == 0)
+                    workspace = sum(file.stat().st_size for file in (studies / ".xssr").rglob("*") if file.is_file())
+                    held = Held.by(server.pid), Held.by(scorer.pid)
+                    left = sum(1 for _ in temporary.rglob("*"))
+                    seen.append(Round(*held, self._first + number // _ARRIVES, workspace, left))
             state = clicks.info()["scoring"]["xssr"]
         if (state["embedded"], state["pool"]) != (self._first + arriving,) * 2:
             self._lost.append(f"in the end {state['embedded']} of {state['pool']} images are embedded")
         self._nothing_piles_up(seen)
         return Row(f"{self._rounds} scoring rounds on a growing pool", self._rounds, tuple(self._lost), _figures(seen))
 
-    def _round(self, server: Server, clicks: Clicks, studies: Path, image: Path | None, own_process: bool) -> None:
+    def _round(
+        self, server: Server, clicks: Clicks, scorer: Scorer, studies: Path, image: Path | None, own_process: bool
+    ) -> None:
         if image is not None:
             self._arrive(clicks, studies, image)
         if not own_process:  # or the click starts one
-            clicks.score("xssr", sync=True)
-            clicks.score("map", sync=True)
+            scorer.score("xssr")
+            scorer.score("map")
         picked = clicks.next_sample()["id"]
         clicks.submit(picked, mask(picked))
         if own_process and image is not None:
@@ -88,11 +102,12 @@ class LongRun:
         wait_until(lambda: image.stem in clicks.ask("GET", "/datastore/", params={"output": "all"})["objects"], 30)
 
     def _nothing_piles_up(self, seen: Sequence[Round]) -> None:
-        if (more := growth([one.held.megabytes for one in seen])) > _GROWTH:
-            self._lost.append(f"the memory of the server grew by {more:.0f} MB")
-        for what in ("files", "threads", "processes"):
-            if growth([float(getattr(one.held, what)) for one in seen]) > 3:
-                self._lost.append(f"{what} pile up: first {seen[0].held}, last {seen[-1].held}")
+        for name, held in (("server", [one.held for one in seen]), ("scoring", [one.scorer for one in seen])):
+            if (more := growth([one.megabytes for one in held])) > _GROWTH:
+                self._lost.append(f"the memory of the {name} process grew by {more:.0f} MB")
+            for what in ("files", "threads", "processes"):
+                if growth([float(getattr(one, what)) for one in held]) > 3:
+                    self._lost.append(f"{what} of the {name} process pile up: first {held[0]}, last {held[-1]}")
         if seen[-1].temporary > seen[0].temporary + 3:
             self._lost.append(
                 f"{seen[-1].temporary} temporary files are left, {seen[0].temporary} after the first round"
@@ -104,7 +119,7 @@ class LongRun:
 
 def _figures(seen: Sequence[Round]) -> str:
     some = [seen[int(place)] for place in np.linspace(0, len(seen) - 1, 5)]
-    memory = ", ".join(f"{one.held.megabytes:.0f}" for one in some)
+    memory, scorer = (", ".join(f"{getattr(one, who).megabytes:.0f}" for one in some) for who in ("held", "scorer"))
     files, threads = (f"{getattr(seen[0].held, w)} to {getattr(seen[-1].held, w)} {w}" for w in ("files", "threads"))
     size = ", ".join(f"{one.workspace / one.images / 1024:.0f}" for one in some)
-    return f"memory {memory} MB; {files}, {threads}; workspace {size} KB an image"
+    return f"memory {memory} MB, scoring {scorer}; {files}, {threads}; workspace {size} KB an image"

@@ -18,7 +18,7 @@ from tests.chaos.warm import Kiln
 from tests.data import MONTGOMERY, SHENZHEN, need
 from tests.e2e.harness import copy_pool
 
-_IMAGES, _SOURCE = 120, 24
+_SOURCE = 24
 CONF: dict[str, object] = {"labels": "lung", "encoder_steps": 24, "preset": "xray"}
 
 
@@ -53,7 +53,7 @@ class Pool:
         return folder
 
 
-def make_pool(kiln: Kiln, folder: Path, images: int = _IMAGES) -> Pool:
+def make_pool(kiln: Kiln, folder: Path, images: int) -> Pool:
     """Real X-rays: Montgomery is the source, Shenzhen the target."""
     need(SHENZHEN)
     ids = sorted(path.stem for path in (SHENZHEN / "images").iterdir())[:images]

@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+LOWEST := .venv-lowest
 # Threads that wait actively take the processor from each other; read before torch is loaded.
 export OMP_WAIT_POLICY := PASSIVE
 
 # Where the X-rays of the experiments are: montgomery and shenzhen, each with images/ and labels/.
 XRAYS ?= ../shared/data/cxr-lung
 
-.PHONY: venv demo test e2e scenarios simulate-quick chaos lint bench bench-selection wheel clean
+.PHONY: venv demo test test-lowest e2e scenarios simulate-quick chaos lint bench bench-selection wheel clean
 
 venv: $(STAMP)
 
@@ -23,6 +24,19 @@ demo: venv
 
 test: venv
 	$(BIN)/python -m pytest $(TEST_ARGS)
+
+# The lower ends of setup.cfg, in a virtual environment of its own, without the peers, which need later versions. Its
+# versions are for Python 3.10: make test-lowest PYTHON=python3.10.
+test-lowest: $(LOWEST)/.installed
+	CI=true $(LOWEST)/bin/python -m pytest -m "not e2e" --ignore tests/selection/test_peers.py tests/test_*.py \
+		$(addprefix tests/,selection images embedding segmentation archive versions tasks) $(TEST_ARGS)
+	CI=true $(LOWEST)/bin/python -m pytest -m e2e tests/e2e/test_bad_labels.py $(TEST_ARGS)
+
+$(LOWEST)/.installed: setup.cfg pyproject.toml constraints-lowest.txt
+	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/pip install --quiet --disable-pip-version-check --constraint constraints-lowest.txt \
+		--editable '.[server,foundation,large]' hypothesis pytest pytest-timeout
+	touch $@
 
 # Real servers, a real DICOM archive, OHIF in a real browser; nothing is skipped.
 e2e: venv
@@ -49,6 +63,7 @@ lint: venv
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.audit
 
 bench: venv
 	$(BIN)/python -m benchmarks
@@ -61,4 +76,4 @@ wheel: venv
 	$(BIN)/python -m build --wheel
 
 clean:
-	rm -rf $(VENV) build dist demo *.egg-info
+	rm -rf $(VENV) $(LOWEST) build dist demo *.egg-info

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -158,3 +159,19 @@ def test_commands_leave_the_studies_folder_alone(tmp_path, monkeypatch) -> None:
     assert for_reading(studies, Settings(), "d").root.is_relative_to(tmp_path / "cache")
     (studies / ".xssr").mkdir()  # a server has worked here: its vectors are shared
     assert for_reading(studies, Settings(), "d").root == studies / ".xssr"
+
+
+@pytest.mark.parametrize("other", [{"encoder_steps": "3"}, {"seed": "5"}, {"encoder": "vit_mae"}, {"source": None}])
+def test_a_checkpoint_of_other_settings_is_not_used_under_the_name_of_these(bench: Bench, other: dict) -> None:
+    ranking = bench.update()
+    asked = {"source": str(bench.source), "encoder_steps": "2", **other}
+    settings = parse_settings({key: value for key, value in asked.items() if value is not None})
+    written = next(bench.workspace.models.glob("*.safetensors"))
+    copied = bench.workspace.encoder(settings, PRESET)
+    assert copied != written
+    shutil.copy(written, copied)
+    with pytest.raises(UserError, match=f"{copied.name} holds an encoder of other settings .*{written.name}"):
+        bench.update(settings=settings)
+    assert read_ranking(bench.store) == ranking
+    copied.unlink()
+    assert bench.update(settings=settings).encoder != ranking.encoder

@@ -35,19 +35,45 @@ def open_database(path: Path, schema: str, version: int, kind: str, loss: str) -
         db = sqlite3.connect(path, timeout=60, check_same_thread=False, isolation_level=None)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = NORMAL")
-        found = db.execute("PRAGMA user_version").fetchone()[0]
-        if found == 0:
+        found, expected = _version(db), _columns_of(schema)
+        if found == 0 and _columns(db).items() <= expected.items():  # new, or being made by another process
             db.executescript(f"BEGIN IMMEDIATE; {schema} PRAGMA user_version = {version}; COMMIT;")
+            found = _version(db)
+        foreign = found in (0, version) and _columns(db) != expected
     except (sqlite3.Error, OSError) as error:
         raise UserError(
             f"{path} cannot be opened as {kind} ({error}): make its folder writable, or delete the file and {loss}."
         ) from error
-    if found not in (0, version):
+    if foreign:
+        db.close()
+        raise UserError(f"{path} is another database and not {kind}: put the right file back, or delete it and {loss}.")
+    if found != version:
+        db.close()
         raise UserError(
             f"{path} was written by another version of this software (format {found}, here {version}): "
             f"install that version, or delete the file and {loss}."
         )
     return db
+
+
+def _version(db: sqlite3.Connection) -> int:
+    return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _columns(db: sqlite3.Connection) -> dict[str, list[str]]:
+    """table -> names of its columns."""
+    query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+    tables = [row[0] for row in db.execute(query)]
+    info = "SELECT name FROM pragma_table_info(?)"
+    return {table: [row[0] for row in db.execute(info, (table,))] for table in tables}
+
+
+def _columns_of(schema: str) -> dict[str, list[str]]:
+    db = sqlite3.connect(":memory:")
+    db.executescript(schema)
+    columns = _columns(db)
+    db.close()
+    return columns
 
 
 @contextmanager

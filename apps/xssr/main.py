@@ -170,6 +170,11 @@ class XSSRApp(MONAILabelApp):
             self.async_scoring(None)
         return answer
 
+    def on_save_label(self, image_id: str, label_id: str) -> dict[str, str]:
+        """Joins the answer to a submitted label: ``warning``, if something is odd about it."""
+        odd = self._datastore.remarks.get(image_id)
+        return {"warning": f"The label is kept, but {odd}."} if odd else {}
+
     def async_scoring(self, method: str | None, params: dict[str, Any] | None = None) -> Any:
         """As the base class, but what MONAI Label starts by itself (no method named) runs only when it is due."""
         if method is not None:

@@ -207,7 +207,7 @@ def test_a_segmentation_from_elsewhere_is_noticed_before_the_series_is_handed_ou
     own.mkdir()
     for file in folder.glob(f"{series.patient}-*.dcm"):
         (own / file.name).write_bytes(file.read_bytes())
-    label = read_label_file(saved(series.label, tmp_path), series_image(own), LABELS.split(","))
+    label, _ = read_label_file(saved(series.label, tmp_path), series_image(own), LABELS.split(","))
     write_segmentation(label, own, LABELS.split(","), tmp_path / "foreign.dcm")
     site.archive.load([tmp_path / "foreign.dcm"])
     assert asking.next_sample()["id"] != first

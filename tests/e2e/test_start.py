@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import subprocess
 import sys
 
@@ -45,6 +46,22 @@ def start(studies, *conf: str) -> str:
 def test_a_wrong_key_or_value(tmp_path, conf, sentence) -> None:
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "a.png")
     output = start(tmp_path, *conf)
+    assert sum(sentence in line for line in output.splitlines()) == 1
+    assert "Traceback" not in output
+
+
+@pytest.mark.parametrize("name", ["embeddings", "leases", "thumbnails", "uncertainty"])
+def test_a_file_of_a_newer_version_or_a_damaged_one(tmp_path, name) -> None:
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "a.png")
+    path = tmp_path / ".xssr" / f"{name}.sqlite"
+    path.parent.mkdir()
+    if name in ("embeddings", "thumbnails"):
+        sqlite3.connect(path).execute("PRAGMA user_version = 2")
+        sentence = f"{path} was written by another version of this software (format 2, here 1): install that version"
+    else:
+        path.write_bytes(b"no database" * 1000)
+        sentence = f"{path} cannot be opened as {'a list of leases' if name == 'leases' else 'a store of entropies'}"
+    output = start(tmp_path)
     assert sum(sentence in line for line in output.splitlines()) == 1
     assert "Traceback" not in output
 

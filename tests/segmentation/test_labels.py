@@ -29,7 +29,7 @@ def volume(path: Path, affine: np.ndarray, shape: tuple[int, ...] = SHAPE) -> Pa
     return write_nifti(path, np.random.default_rng(1).random(shape, dtype=np.float32), affine)
 
 
-def test_with_one_label_any_value_is_foreground(tmp_path: Path) -> None:
+def test_with_one_label_any_number_is_foreground(tmp_path: Path) -> None:
     image = read_image(write_png(tmp_path / "image.png", np.arange(30).reshape(5, 6)))
     drawn = np.zeros((5, 6))
     drawn[1, 2], drawn[3, 4] = 255, 7
@@ -138,9 +138,10 @@ def test_bad_pairs_are_left_out_with_one_line_each(tmp_path: Path, caplog: pytes
     assert good[0].shape == (5, 6)
     assert sorted(Path(path).stem for path, _ in bad) == ["gone", "shape"]
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert len(warnings) == 2
+    assert len(warnings) == 3
     assert all(reason in " ".join(warnings) for _, reason in bad)
-    assert any("empty.png: the label is empty" in record.getMessage() for record in caplog.records)
+    assert any("empty.png: nothing is drawn on it" in line for line in warnings)
+    assert [Path(pair.image).stem for pair in good if pair.remark] == ["empty"]
 
 
 def test_no_usable_pair_is_an_error_that_tells_the_first_reason(tmp_path: Path) -> None:

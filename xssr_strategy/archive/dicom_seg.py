@@ -20,6 +20,7 @@ from pydicom import dcmread
 
 from xssr_strategy.errors import UserError
 from xssr_strategy.label_names import renumbered
+from xssr_strategy.label_values import checked_numbers, remark
 
 _SAME = 0.1  # voxels that corners may differ by on one and the same grid (our choice)
 _PATIENCE = 120  # seconds that dcmqi may take (our choice)
@@ -43,7 +44,7 @@ def series_image(folder: Path) -> Any:
         raise UserError(f"{folder.name}: the series cannot be decoded; export it again to the archive.") from error
 
 
-def read_label_file(path: Path, reference: Any, names: Sequence[str], segments: Sequence[str] = ()) -> Any:
+def read_label_file(path: Path, reference: Any, names: Sequence[str], segments: Sequence[str] = ()) -> tuple[Any, str]:
     """A label file on the grid of its image.
 
     A file on another grid of the same space is resampled by nearest neighbour.
@@ -51,11 +52,11 @@ def read_label_file(path: Path, reference: Any, names: Sequence[str], segments: 
     Args:
         path: NIfTI, NRRD or whatever else SimpleITK reads.
         reference: image of :func:`series_image`.
-        names: of the labels. With one, any value but zero is that label.
+        names: of the labels. With one, any number but zero is that label.
         segments: of the file, if it numbers them in its own way.
 
     Returns:
-        SimpleITK image of bytes, value i being ``names[i - 1]``.
+        SimpleITK image of bytes, value i being ``names[i - 1]``; what is odd about the label, empty if nothing is.
 
     Raises:
         UserError: unreadable, outside the image, or with values that are no label.
@@ -70,17 +71,13 @@ def read_label_file(path: Path, reference: Any, names: Sequence[str], segments: 
     if label.GetNumberOfComponentsPerPixel() != 1 or label.GetDimension() != 3:
         raise UserError("The label is not one volume of numbers; submit a label map such as label.nii.gz.")
     values = renumbered(values, segments, names)
-    present = np.unique(values)
-    if len(names) > 1 and not np.isin(present, np.arange(len(names) + 1)).all():
-        wrong = next(value for value in present if value not in range(len(names) + 1))
-        raise UserError(
-            f"The label holds the value {wrong:g}, but {','.join(names)} are the numbers 1 to {len(names)} on "
-            "background 0; submit it with these numbers or start the server with other --conf labels."
-        )
-    numbers = (values != 0) if len(names) == 1 else values
-    plain = sitk.GetImageFromArray(np.ascontiguousarray(numbers, dtype=np.uint8))
+    try:
+        numbers = checked_numbers(values, names)
+    except UserError as error:
+        raise UserError(f"The label {error}.") from None
+    plain = sitk.GetImageFromArray(numbers)
     plain.CopyInformation(label)
-    return _onto(plain, reference)
+    return _onto(plain, reference), remark(values, names)
 
 
 def write_segmentation(label: Any, folder: Path, names: Sequence[str], file: Path) -> str:

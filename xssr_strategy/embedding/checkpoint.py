@@ -45,8 +45,13 @@ class EncoderCheckpoint:
 
 
 def save_encoder(path: Path, name: str, encoder: Encoder, preset: Preset, settings: dict[str, Any]) -> None:
-    """Write ``path`` in one step, so that a reader sees the old file or the new one."""
-    header = {"format": _FORMAT, "encoder": name, "preset": asdict(preset), "settings": settings}
+    """Write ``path`` in one step, so that a reader sees the old file or the new one.
+
+    Its name, which the workspace makes of all settings, is written into it: a copy under the name of other settings is
+    noticed.
+    """
+    about = {"encoder": name, "preset": asdict(preset), "settings": settings}
+    header = {"format": _FORMAT, "written_as": path.name, **about}
     state = {key: value.detach().cpu().contiguous() for key, value in encoder.state_dict().items()}
     if isinstance(encoder, FrozenEncoder):
         header, state = {**header, "reference": encoder.reference()}, {}
@@ -68,7 +73,8 @@ def load_encoder(path: Path) -> EncoderCheckpoint:
     """Read a checkpoint that ``save_encoder`` wrote.
 
     Raises:
-        UserError: the file is missing, damaged or from another version, or a foundation encoder cannot be built.
+        UserError: the file is missing, damaged, from another version or of other settings, or a foundation encoder
+            cannot be built.
     """
     header = _header(path)
     try:
@@ -105,6 +111,11 @@ def _header(path: Path) -> dict[str, Any]:
             raise ValueError(f"format {header['format']}")
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise _foreign(path, error) from error
+    if header.get("written_as", path.name) != path.name:  # files from before this was written lack it
+        raise UserError(
+            f"{path} holds an encoder of other settings (it was written as {header['written_as']}): "
+            "put the right file back, or delete it and the encoder is trained again."
+        )
     return header
 
 

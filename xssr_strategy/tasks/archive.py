@@ -41,6 +41,9 @@ class ArchiveDatastore(WholeDatastore, DICOMWebDatastore):
     Args:
         pool: of the archive.
         labels: names of the labels 1, 2, ...
+
+    Attributes:
+        remarks: image -> what is odd about the label that was submitted last; empty if nothing is.
     """
 
     def __init__(self, pool: ArchivePool, labels: Sequence[str]) -> None:
@@ -49,6 +52,8 @@ class ArchiveDatastore(WholeDatastore, DICOMWebDatastore):
         self._search_filter = dict(pool.query.filters)
         self._fetch_by_frame, self._convert_to_nifti = False, True
         self._files = SeriesFiles(pool)
+        self.remarks: dict[str, str] = {}
+        self._left_out: list[tuple[str, str]] = []
         # The stock constructor would watch the folder, into which thousands of files are fetched.
         WholeDatastore.__init__(self, str(pool.cache.root), extensions=(f"*{NIFTI}",), auto_reload=False)
 
@@ -128,7 +133,9 @@ class ArchiveDatastore(WholeDatastore, DICOMWebDatastore):
                 given = Path(label_filename)
                 if given.name.endswith(".bin"):  # the voxels alone
                     given = _from_voxels(given, reference, Path(temporary))
-                label = read_label_file(given, reference, self._names, segment_names(info.get("label_info")))
+                segments = segment_names(info.get("label_info"))
+                label, odd = read_label_file(given, reference, self._names, segments)
+                self.remarks[image_id] = odd
                 if label_tag != _FINAL:
                     self._keep(image_id, label, label_tag, info, Path(temporary))
                     return image_id
@@ -200,15 +207,21 @@ class ArchiveDatastore(WholeDatastore, DICOMWebDatastore):
     def datalist(self, full_path: bool = True) -> list[dict[str, Any]]:
         """Images and final labels to train on; a label that cannot be had is left out with a warning."""
         pairs = []
+        self._left_out = []
         for image in self.get_labeled_images():
             try:
                 pairs.append({"image": self.get_image_uri(image), "label": self.get_label_uri(image, _FINAL)})
             except HTTPException as error:
+                self._left_out.append((image, error.detail))
                 logger.warning("left out of the training: %s", error.detail)
         if full_path:
             return pairs
         root = self._pool.cache.root
         return [{kind: os.path.relpath(path, root) for kind, path in pair.items()} for pair in pairs]
+
+    def strays(self) -> list[tuple[str, str]]:
+        """(series, reason) of the labels that the last :meth:`datalist` left out."""
+        return self._left_out
 
     def status(self) -> dict[str, Any]:
         """How many series and labels there are."""

@@ -21,7 +21,7 @@ from xssr_strategy.images.preprocessing import conform
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.images.reading import UnreadableImage, read_grid, read_image
 from xssr_strategy.label_names import renumbered, segment_names
-from xssr_strategy.segmentation.labels import read_label
+from xssr_strategy.segmentation.labels import examine_label
 from xssr_strategy.tasks.infer_requests import check_label_info
 from xssr_strategy.tasks.whole_datastore import WholeDatastore
 
@@ -40,6 +40,9 @@ class StudiesDatastore(WholeDatastore):
         preset: kind of image; with it, a label must fit its image.
         labels: names of the labels 1, 2, ...
         links: folder for links to pictures, which viewers open one at a time; None for volumes.
+
+    Attributes:
+        remarks: image -> what is odd about the label that was submitted last; empty if nothing is.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class StudiesDatastore(WholeDatastore):
         links: Path | None = None,
     ) -> None:
         self._preset, self._names, self._links = preset, tuple(labels), links
+        self.remarks: dict[str, str] = {}
         super().__init__(
             studies,
             extensions=[f"*{extension}" for extension in EXTENSIONS],
@@ -82,15 +86,17 @@ class StudiesDatastore(WholeDatastore):
             raise HTTPException(404, f"image '{image_id}' does not exist; name the id of an image of the studies.")
         plain_name("tag", label_tag)
         with tempfile.TemporaryDirectory() as temporary:
-            file = Path(label_filename)
+            file, odd = Path(label_filename), ""
             try:
                 file = _renumbered_file(file, segment_names(info.get("label_info")), self._names, Path(temporary))
                 if self._preset is not None:
                     grid = conform(read_grid(self.get_image_uri(image_id)), self._preset, image_id)
-                    read_label(file, self._names, grid)
+                    odd = examine_label(file, self._names, grid)
             except UserError as error:
                 raise HTTPException(422, str(error).removeprefix(f"{file}: ")) from None
-            return super().save_label(image_id, str(file), label_tag, info)
+            saved = super().save_label(image_id, str(file), label_tag, info)
+            self.remarks[image_id] = odd
+        return saved
 
     def update_image_info(self, image_id: str, info: dict[str, Any]) -> None:
         """As the base class.
@@ -133,6 +139,23 @@ class StudiesDatastore(WholeDatastore):
         """Whether a final label lies in the folder, be it one of another server that this one has not noticed yet."""
         final = Path(self._datastore.label_path(DefaultLabelTag.FINAL))
         return any((final / f"{image_id}{extension}").exists() for extension in EXTENSIONS)
+
+    def strays(self) -> list[tuple[str, str]]:
+        """(path, reason) of what lies among the final labels, sorted, and is no label of an image."""
+        folder, known = Path(self._datastore.label_path(DefaultLabelTag.FINAL)), self._datastore.objects
+        reasons = {}
+        for file in sorted(folder.iterdir()) if folder.is_dir() else ():
+            image = self._to_id(file.name)[0]
+            counted = known[image].labels.get(DefaultLabelTag.FINAL) if image in known else None
+            if file.name.startswith("."):
+                continue
+            if image not in known and image_extension(file):
+                reasons[file] = f"there is no image '{image}'; put the image back or remove the label"
+            elif not image_extension(file):
+                reasons[file] = f"is of no format that is read; save it as one of {', '.join(EXTENSIONS)}"
+            elif counted is not None and f"{image}{counted.ext}" != file.name:
+                reasons[file] = f"{image}{counted.ext} is the label of this image; remove one of the two"
+        return [(str(file), f"{file}: {reason}") for file, reason in reasons.items()]
 
     def _list_files(self, path: str, patterns: list[str]) -> dict[str, str]:
         if Path(path) == Path(self._datastore.image_path()):

@@ -21,9 +21,11 @@ from monailabel.endpoints.user.auth import RBAC
 from monailabel.interfaces.datastore import Datastore
 
 from xssr_strategy.embedding.store import SOURCE, TARGET
+from xssr_strategy.errors import UserError
 from xssr_strategy.pool_map.page import MANY, shell
 from xssr_strategy.tasks.map_view import MapView
 from xssr_strategy.tasks.project import Project
+from xssr_strategy.tasks.startup import StartupError
 
 ROUTE = "/xssr/map"
 
@@ -38,11 +40,17 @@ def serve_map(
         studies: its folder or URL.
         datastore: gives the server's datastore.
         keep_up: called whenever somebody looks, so that the map is made for those who do.
+
+    Raises:
+        StartupError: a file of the workspace cannot be opened.
     """
     module: Any = sys.modules.get("monailabel.app")
     if module is None:  # a background process is asked by nobody
         return
-    view = MapView(project, studies)
+    try:
+        view = MapView(project, studies)
+    except UserError as error:
+        raise StartupError(str(error)) from None
 
     async def page(if_none_match: Annotated[str, Header()] = "") -> Response:
         packed, tag = await run_in_threadpool(_packed, len(datastore().list_images()) > MANY)

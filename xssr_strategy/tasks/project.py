@@ -76,7 +76,7 @@ class Project:
         settings: of the server.
         workspace: where its files are.
         archive: the pool, if it is in an archive.
-        store, leases: vectors; who has which image.
+        store, leases, uncertainty: vectors; who has which image; entropies.
         preset: kind of image.
 
     Raises:
@@ -93,6 +93,8 @@ class Project:
             worklist.source_images(self.settings)
             self.store = EmbeddingStore(self.workspace.store)
             self.leases = Leases(self.workspace.leases, self.settings.lease_minutes)
+            asked = self.settings.viewer_strategy in ENTROPY_STRATEGIES
+            self.uncertainty = Uncertainty(self.workspace.uncertainty, self.workspace.segmentation, asked)
             self.preset: Preset = worklist.choose_preset(found.images, self.settings, self.store, detected)
             always = self.settings.viewer_strategy in ENTROPY_STRATEGIES
             self.uncertainty = Uncertainty(self.workspace.uncertainty, self.workspace.segmentation, always)

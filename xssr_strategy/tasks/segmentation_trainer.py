@@ -35,6 +35,7 @@ from xssr_strategy.segmentation.publication import publish, warm_start, write_js
 from xssr_strategy.segmentation.recipe import MAX_EPOCHS, RECIPE, STEPS_PER_EPOCH, epoch_loader, new_network
 from xssr_strategy.segmentation.request import resolved
 from xssr_strategy.segmentation.transforms import training_transforms, validation_transforms
+from xssr_strategy.tasks.strays import strays
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +81,7 @@ class SegmentationTrainer(BasicTrainTask):
         self._names = labels
         self._published = Path(publish_path)
         self._plan: SegmentationPlan | None = None
+        self._labels: dict[str, Any] = {}
 
     def __call__(self, request: Mapping[str, Any], datastore: Datastore) -> dict[str, Any]:
         """Train.
@@ -113,6 +115,12 @@ class SegmentationTrainer(BasicTrainTask):
     def pre_process(self, request: Mapping[str, Any], datastore: Datastore) -> list[dict[str, str]]:
         """Check every label against its image and fix the plan."""
         pairs, left_out = usable_pairs(datastore.datalist(), self._preset, self._names)
+        left_out += strays(datastore)
+        self._labels = {
+            "trained_on": len(pairs),
+            "left_out": [reason for _, reason in left_out],
+            "remarks": [f"{pair.label}: {pair.remark}" for pair in pairs if pair.remark],
+        }
         logger.info("training on %d labels; %d left out", len(pairs), len(left_out))
         self._plan = plan_from(pairs, self._preset, self._names)
         return [{"image": pair.image, "label": pair.label} for pair in pairs]
@@ -256,6 +264,7 @@ class SegmentationTrainer(BasicTrainTask):
 
     def _write_stats(self, context: Context, finished: bool) -> None:
         stats = prepare_stats(context.start_ts, context.trainer, context.evaluator)
+        stats["labels"] = self._labels
         stats["max_epochs"] = context.max_epochs
         stats["best_metric"] = max(stats["best_metric"], 0.0)  # -1 before the first epoch, which viewers would show
         seconds = str(datetime.timedelta(seconds=int(time.time() - context.start_ts)))

@@ -1,0 +1,9 @@
+PRAGMA user_version = 1;
+BEGIN TRANSACTION;
+CREATE TABLE leases (
+    image TEXT PRIMARY KEY, client TEXT NOT NULL, taken REAL NOT NULL, ends REAL NOT NULL
+);
+INSERT INTO "leases" VALUES('i0','ann',1000000000.0,1000003600.0);
+CREATE TABLE skips (image TEXT PRIMARY KEY, client TEXT NOT NULL, reason TEXT NOT NULL);
+INSERT INTO "skips" VALUES('i1','ann','blurred');
+COMMIT;

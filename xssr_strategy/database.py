@@ -40,6 +40,8 @@ def open_database(path: Path, schema: str, version: int, kind: str, loss: str) -
             db.executescript(f"BEGIN IMMEDIATE; {schema} PRAGMA user_version = {version}; COMMIT;")
             found = _version(db)
         foreign = found in (0, version) and _columns(db) != expected
+        if (problem := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+            raise sqlite3.DatabaseError(" ".join(problem.split()))
     except (sqlite3.Error, OSError) as error:
         raise UserError(
             f"{path} cannot be opened as {kind} ({error}): make its folder writable, or delete the file and {loss}."

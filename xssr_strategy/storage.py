@@ -27,5 +27,8 @@ def storage_trouble(error: BaseException) -> str | None:
     if closed:
         return f"{where}: cannot be written; make the disk and the folder writable and try again."
     if broken:
-        return f"{where}: the disk or a file on it is damaged ({error}); look at the disk, and ask `xssr doctor`."
+        return (
+            f"{where}: the disk or a file on it is damaged ({error}); look at the disk and start the server again: it "
+            "names the file."
+        )
     return None

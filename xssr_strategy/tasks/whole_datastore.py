@@ -144,7 +144,7 @@ class WholeDatastore(LocalDatastore):
             if strays := sorted(files.keys() - images.keys()):
                 logger.warning("%d labels of tag %s have no image, for example %r.", len(strays), tag, strays[0])
         found = {}
-        for image in {image: None for image in [*known, *images] if image in images}:
+        for image in {image: None for image in [*known, *sorted(images)] if image in images}:
             old = known.get(image)
             found[image] = ImageLabelModel(
                 image=self._entry(image, images[image], old and old.image),
@@ -162,9 +162,9 @@ class WholeDatastore(LocalDatastore):
         return DataModel(info={"ts": int(time.time()), "name": self._filename(image, extensions[0])}, ext=extensions[0])
 
     def _extensions_of(self, folder: str) -> dict[str, list[str]]:
-        """id -> extensions of its files."""
+        """id -> extensions of its files, those that are listed first count."""
         files: dict[str, list[str]] = {}
-        for file in sorted(self._list_files(folder, self._extensions)):
+        for file in self._list_files(folder, self._extensions):
             if not file.startswith("."):
                 name, extension = self._to_id(file)
                 files.setdefault(name, []).append(extension)

@@ -1,0 +1,88 @@
+"""Every broken or odd image ends as it should, with one sentence, and leaves the other images as they are."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.images.corpus import EMBEDDED, PASSED_OVER, Case, write_cases
+from tests.images.odd_dicom import FILES, SERIES
+from tests.images.odd_pictures import NAMES, NO_IMAGES, PICTURES
+from tests.images.odd_volumes import META, NIFTI, NRRD
+from xssr_strategy.errors import printable
+from xssr_strategy.images.listing import find_images
+from xssr_strategy.images.preprocessing import encoder_input
+from xssr_strategy.images.preset import PRESETS
+from xssr_strategy.images.reading import UnreadableImage, read_grid, read_image
+
+FLAT = {"pictures": PICTURES, "names": NAMES, "no images": NO_IMAGES, "DICOM files": FILES}
+DEEP = {"NIfTI": NIFTI, "NRRD": NRRD, "MetaImage": META, "DICOM series": SERIES}
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("preset", "cases"),
+    [("xray", cases) for cases in FLAT.values()] + [("mri", cases) for cases in DEEP.values()],
+    ids=[*FLAT, *DEEP],
+)
+def test_embedded_or_set_aside_with_one_sentence(tmp_path: Path, preset: str, cases: list[Case]) -> None:
+    written = write_cases(tmp_path / "pool", cases)
+    listed = {path.name: path for path in find_images(tmp_path / "pool").values()}
+    wrong = [
+        f"{name!a}: wanted {case.outcome!r}, got {found!r}"
+        for name, case in written.items()
+        if not as_wanted(case, found := outcome(listed.get(name), preset))
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def as_wanted(case: Case, found: str) -> bool:
+    if case.outcome in (EMBEDDED, PASSED_OVER) or found in (EMBEDDED, PASSED_OVER):
+        return found == case.outcome
+    return re.search(case.outcome, found) is not None
+
+
+def outcome(path: Path | None, preset: str) -> str:
+    if path is None:
+        return PASSED_OVER
+    try:
+        values = encoder_input(path, PRESETS[preset])
+    except UnreadableImage as error:
+        sentence = str(error)
+        assert sentence.startswith(f"{printable(str(path))}: "), sentence
+        assert "; " in sentence, sentence  # the remedy
+        assert sentence.isprintable(), sentence
+        return sentence.removeprefix(f"{printable(str(path))}: ")
+    assert 0.0 <= values.min() <= values.max() <= 1.0
+    grid, image = read_grid(path), read_image(path)
+    assert grid.shape[1:] == image.shape[1:]
+    return EMBEDDED
+
+
+def test_a_rotated_photograph_is_taken_as_viewers_show_it(tmp_path: Path) -> None:
+    # 3D Slicer, whose labels come back on this grid, does not look at EXIF.
+    case = next(case for case in PICTURES if case.name == "rotated.jpg")
+    case.write(tmp_path / case.name)
+    assert read_image(tmp_path / case.name).shape == (1, 30, 40)
+
+
+def test_a_file_of_somebody_else_is_named_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.png").write_bytes(b"secret")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # the tests may run as root
+    with pytest.raises(UnreadableImage, match=r"a\.png: may not be read by the user .*; change its permissions"):
+        read_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(("name", "wanted"), [("sheared.nii.gz", NIFTI), ("sheared.nrrd", NRRD)])
+def test_a_sheared_volume_keeps_its_affine(tmp_path: Path, name: str, wanted: list[Case]) -> None:
+    next(case for case in wanted if case.name == name).write(tmp_path / name)
+    axes = read_image(tmp_path / name).affine[:3, :3].numpy()
+    assert not np.allclose(axes, np.diag(np.diag(axes)))
+
+
+def test_the_corpus_is_large() -> None:
+    assert sum(len(cases) for cases in [*FLAT.values(), *DEEP.values()]) > 200

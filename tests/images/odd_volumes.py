@@ -271,6 +271,7 @@ META = [
     Case("sheared.mha", raw(meta(TransformMatrix="1 0 0 0.2 0.98 0 0 0 1")), EMBEDDED),
     Case("huge.mha", raw(meta(DimSize="1000000 1000000 1000000")), MUCH),
     Case("huge when unpacked.mha", raw(compressed_meta(size=2**40)), DAMAGED),
+    *(Case(f"{count} dimensions.mha", raw(meta(NDims=count)), DAMAGED) for count in (0, -1, 99999, "2.5", "")),
     Case("negative size.mha", raw(meta(DimSize="-12 10 8")), f"{DAMAGED}|{MUCH}"),
     Case("passwords.mha", raw(meta(data="/etc/passwd", DimSize="4 4 4", ElementType="MET_UCHAR")), OUTSIDE),
     Case("plain.mhd", detached(meta(data="plain.raw"), "plain.raw", _VOXELS), EMBEDDED),

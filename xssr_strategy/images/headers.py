@@ -15,6 +15,7 @@ _VOXELS = {
 }
 _VOXELS[".mhd"] = _VOXELS[".mha"]
 _LOCAL = re.compile(rb"ElementDataFile\s*[=:]\s*LOCAL\s*?\n", re.IGNORECASE)
+_DIMENSIONS = re.compile(rb"NDims\s*[=:]\s*([^\r\n]*)", re.IGNORECASE)
 _PLAIN = re.compile(rb"[^/\\%\0]+")
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 
@@ -32,6 +33,20 @@ def refuse_voxels_elsewhere(path: Path, extension: str) -> None:
         name = match[1].strip()
         if name.upper().startswith(b"LIST") or (name and not _PLAIN.fullmatch(name)):
             raise Refused("keeps its voxels in another folder or in several files; save it as a single file")
+
+
+def refuse_odd_dimensions(path: Path) -> None:
+    """MetaIO, told of no or thousands of dimensions, writes where it must not, which ends the process.
+
+    Raises:
+        Refused: a header of MetaImage has not one to nine.
+    """
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    end = _LOCAL.search(head)
+    for match in _DIMENSIONS.finditer(head, 0, end.end() if end else len(head)):
+        if not re.fullmatch(rb"[1-9]", match[1].strip()):
+            raise Refused("is damaged: its header names no number of dimensions; export it again")
 
 
 def refuse_circle(path: Path) -> None:

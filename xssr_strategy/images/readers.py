@@ -13,7 +13,7 @@ from monai.data import ImageReader, ITKReader, NibabelReader, PILReader
 from monai.data.utils import correct_nifti_header_if_necessary
 from PIL import Image
 
-from xssr_strategy.images.headers import refuse_circle, refuse_voxels_elsewhere
+from xssr_strategy.images.headers import refuse_circle, refuse_odd_dimensions, refuse_voxels_elsewhere
 from xssr_strategy.images.listing import image_extension
 from xssr_strategy.images.refusal import Refused, refuse_affine, refuse_excess, refuse_spacing
 from xssr_strategy.images.series import read_series, refuse_odd_slice
@@ -74,7 +74,10 @@ def _itk_header(path: Path) -> Any:
     if extension == ".dcm":
         return itk.GDCMImageIO.New()
     refuse_voxels_elsewhere(path, extension)
-    return itk.NrrdImageIO.New() if extension == ".nrrd" else itk.MetaImageIO.New()
+    if extension == ".nrrd":
+        return itk.NrrdImageIO.New()
+    refuse_odd_dimensions(path)
+    return itk.MetaImageIO.New()
 
 
 class NiftiReader(NibabelReader):

@@ -1,9 +1,11 @@
-"""How a process of the server starts, and how it refuses to: with one line, not with a traceback."""
+"""How a process of the server starts and logs, and how it refuses to start: with one line, not with a traceback."""
 
 from __future__ import annotations
 
 import logging
 import sys
+
+from xssr_strategy.errors import printable
 
 
 class StartupError(RuntimeError):
@@ -23,11 +25,28 @@ class _OneLine(logging.Filter):
         return True
 
 
+class _Indented(logging.Filter):
+    """Indents all lines of a message but the first, and escapes what else steers a terminal.
+
+    Names of files and what clients send stand in messages, MONAI Label's too; no name with a newline in it may begin a
+    line of the log and pass for a record.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        if not message.isprintable():
+            record.msg, record.args = "\n    ".join(printable(line) for line in message.split("\n")), ()
+        return True
+
+
 _filter = _OneLine()
+_indented = _Indented()
 
 
 def report_refusals_in_one_line() -> None:
-    """From here on the web server reports a ``StartupError`` in one line."""
+    """From here on the web server reports a ``StartupError`` in one line, and no message forges a line of the log."""
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_indented)
     logging.getLogger("uvicorn.error").addFilter(_filter)  # a filter is kept once, however often it is added
 
 

@@ -6,11 +6,13 @@ dies, the file is known and the next child goes on.
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import resource
 import signal
 import struct
+import subprocess
 import sys
 import tempfile
 import time
@@ -56,7 +58,7 @@ def seeds() -> list[tuple[str, bytes]]:
         (".nii", nifti()),
         (".nii", nifti(volume(dtype=np.float32))),
         (".nrrd", nrrd()),
-        (".nrrd", nrrd(__import__("gzip").compress(voxels), encoding="gzip")),
+        (".nrrd", nrrd(gzip.compress(voxels), encoding="gzip")),
         (".mha", meta()),
         (".mha", compressed_meta()),
         (".mhd", meta(data="voxels.raw")),
@@ -232,7 +234,52 @@ def main(count: int, seed: int, keep: Callable[[int, str, bytes], None]) -> Coun
     return counts
 
 
-if __name__ == "__main__":
+class Reader:
+    """A child that reads files one by one; it is started anew when a file has ended it."""
+
+    def __init__(self) -> None:
+        self._child: subprocess.Popen[str] | None = None
+
+    def read(self, path: Path) -> str:
+        """As ``outcome``, or the signal by which the child ended."""
+        if self._child is None:
+            command = [sys.executable, "-m", "tests.images.fuzz", "--read"]
+            self._child = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            )
+        child = self._child
+        print(path, file=child.stdin, flush=True)
+        found = child.stdout.readline()
+        if found:
+            return found.rstrip("\n")
+        self._child = None
+        child.stdin.close()
+        child.stdout.close()
+        return signal.Signals(-child.wait()).name
+
+    def close(self) -> None:
+        """End the child."""
+        if self._child is not None:
+            self._child.communicate()
+
+
+def read_for_others() -> None:
+    """Answer each path with its outcome."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # the libraries print
+    warm_up()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    for line in sys.stdin:
+        signal.alarm(SECONDS)
+        found = outcome(Path(line.rstrip("\n")))
+        signal.alarm(0)
+        print(ascii(found)[1:-1], file=answers, flush=True)
+
+
+if __name__ == "__main__" and sys.argv[1] == "--read":
+    read_for_others()
+elif __name__ == "__main__":
     kept = Path(tempfile.mkdtemp(prefix="fuzz-"))
     started = time.monotonic()
     totals = main(

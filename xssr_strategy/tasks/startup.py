@@ -7,6 +7,8 @@ import sys
 
 from xssr_strategy.errors import printable
 
+_INDENT = "    "
+
 
 class StartupError(RuntimeError):
     """The server cannot start as asked; the message is one sentence that says what is allowed."""
@@ -35,7 +37,8 @@ class _Indented(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         message = record.getMessage()
         if not message.isprintable():
-            record.msg, record.args = "\n    ".join(printable(line) for line in message.split("\n")), ()
+            lines = [printable(line.removeprefix(_INDENT)) for line in message.split("\n")]
+            record.msg, record.args = f"\n{_INDENT}".join(lines), ()  # several handlers change nothing more
         return True
 
 

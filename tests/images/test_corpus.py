@@ -6,13 +6,19 @@ import os
 import re
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.images.corpus import EMBEDDED, PASSED_OVER, Case, write_cases
 from tests.images.odd_dicom import FILES, SERIES
 from tests.images.odd_pictures import NAMES, NO_IMAGES, PICTURES
 from tests.images.odd_volumes import META, NIFTI, NRRD
+from xssr_strategy.embedding.catalogue import build_encoder
+from xssr_strategy.embedding.checkpoint import EncoderCheckpoint
+from xssr_strategy.embedding.pool import embed_pool
+from xssr_strategy.embedding.store import TARGET, EmbeddingStore
 from xssr_strategy.errors import printable
 from xssr_strategy.images.listing import find_images
 from xssr_strategy.images.preprocessing import encoder_input
@@ -61,6 +67,42 @@ def outcome(path: Path | None, preset: str) -> str:
     grid, image = read_grid(path), read_image(path)
     assert grid.shape[1:] == image.shape[1:]
     return EMBEDDED
+
+
+@pytest.mark.parametrize(
+    ("preset", "shape", "name", "corpus"),
+    [("xray", (64, 48), "{}.png", FLAT), ("mri", (20, 18, 16), "{}.nii.gz", DEEP)],
+)
+def test_the_others_get_the_vectors_that_they_get_without(
+    tmp_path: Path, preset: str, shape: tuple[int, ...], name: str, corpus: dict[str, list[Case]]
+) -> None:
+    kind = PRESETS[preset]
+    checkpoint = EncoderCheckpoint(build_encoder("conv_mae", kind).eval(), "conv_mae-1", kind, {})
+    good = write_good(tmp_path / "good", shape, name)
+    write_cases(tmp_path / "both", [case for cases in corpus.values() for case in cases])
+    write_good(tmp_path / "both", shape, name)
+    vectors = []
+    for folder in ("good", "both"):
+        store = EmbeddingStore(tmp_path / f"{folder}.xssr" / "store.sqlite")
+        embed_pool(find_images(tmp_path / folder), TARGET, checkpoint, store)
+        names, found = store.vectors(TARGET, checkpoint.id, good)
+        assert set(names) == good
+        vectors.append(found)
+        store.close()
+    np.testing.assert_array_equal(*vectors)
+
+
+def write_good(folder: Path, shape: tuple[int, ...], name: str) -> set[str]:
+    folder.mkdir(exist_ok=True)
+    rng = np.random.default_rng(11)
+    for number in range(20):
+        array = rng.integers(0, 256, shape).astype(np.uint8)
+        path = folder / name.format(f"good {number:02}")
+        if len(shape) == 2:
+            Image.fromarray(array).save(path)
+        else:
+            nibabel.save(nibabel.Nifti1Image(array, np.eye(4)), path)
+    return {f"good {number:02}" for number in range(20)}
 
 
 def test_a_rotated_photograph_is_taken_as_viewers_show_it(tmp_path: Path) -> None:

@@ -37,9 +37,13 @@ def read_image(path: str | Path) -> MetaTensor:
         those of a one-slice volume are permuted to that end. ``meta`` keeps ``filename_or_obj``, ``spatial_shape``
         and ``original_affine``; the last two are those of the file.
 
+    EXIF orientation is not applied: viewers show, and labels have, the grid as it is stored.
+
     Raises:
-        UnreadableImage: missing, damaged, empty, more than three dimensions, a number of channels other than 1, 3
-            or 4, NaN or infinite values, or an unusable affine.
+        UnreadableImage: missing, not permitted, damaged, empty, of another format than its name says, too large for
+            the memory, more than three dimensions, several pictures, a number of channels other than 1, 3 or 4,
+            complex, NaN or infinite values, voxels in another folder, a series with missing, doubled or unreadable
+            slices, or an unusable spacing or affine.
     """
     path = Path(path)
     _look(path)

@@ -29,8 +29,10 @@ from xssr_strategy.embedding.store import SOURCE, TARGET, EmbeddingStore
 from xssr_strategy.embedding.training import COLLAPSED, TrainingSettings, encode_all, mean_cosine, train_encoder
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.detect import detect_preset, preset_by_name
+from xssr_strategy.images.journal import ReadingJournal
 from xssr_strategy.images.listing import find_images, fingerprint
 from xssr_strategy.images.preset import Preset
+from xssr_strategy.images.reading import read_image
 from xssr_strategy.images.thumbnail_store import ThumbnailStore
 from xssr_strategy.ranking import Ranking, follows, rank, ranking_key, read_ranking, write_ranking
 from xssr_strategy.settings import Settings
@@ -177,7 +179,7 @@ def train(
         cache = path.with_suffix(f".{facts['images'][:8]}.npy")
         state = path.with_suffix(".training")
         progress(TRAINING, 0, settings.encoder_steps)
-        inputs = training_inputs(chosen, preset, cache, lambda done, total: None)
+        inputs = training_inputs(chosen, preset, cache, lambda done, total: None, workspace.root)
         training = TrainingSettings(steps=settings.encoder_steps, seed=settings.seed)
         loss = train_encoder(
             encoder, inputs, training, state, facts["images"], lambda step, steps: progress(TRAINING, step, steps)
@@ -225,7 +227,8 @@ def choose_preset(
         return preset_by_name(settings.preset)
     name = store.read_note(_PRESET)
     if name is None:
-        name = detected or detect_preset(list(images.values())).name
+        with ReadingJournal(store.path.parent) as journal:
+            name = detected or detect_preset(list(images.values()), read=journal.guarded(read_image)).name
         store.note(_PRESET, name)
     return preset_by_name(name)
 

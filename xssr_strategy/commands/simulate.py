@@ -20,7 +20,9 @@ from xssr_strategy.console import StageProgress
 from xssr_strategy.embedding.encoder import is_foundation
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.detect import detect_preset, preset_by_name
+from xssr_strategy.images.journal import ReadingJournal
 from xssr_strategy.images.preset import Preset
+from xssr_strategy.images.reading import read_image
 from xssr_strategy.settings import Budget, Settings, parse_budget, parse_labels, parse_settings
 from xssr_strategy.simulation.domains import Domain, held_out, read_domain, without_label
 from xssr_strategy.simulation.engines import run_locally, run_on_ray
@@ -155,7 +157,11 @@ def _announce(planned: Plan, experiment: Experiment, console: Console) -> None:
 
 def _preset(arguments: argparse.Namespace, target: Domain) -> Preset:
     if arguments.preset == "auto":
-        preset = detect_preset([target.images[image] for image in target.pool or target.images])
+        workspace: Path = arguments.workspace or workspace_of(arguments.out)
+        _make("--workspace", workspace)
+        with ReadingJournal(workspace) as journal:
+            images = [target.images[image] for image in target.pool or target.images]
+            preset = detect_preset(images, read=journal.guarded(read_image))
     else:
         preset = preset_by_name(arguments.preset)
     if arguments.size is None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from xssr_strategy.errors import UserError
 from xssr_strategy.files import replacing
 from xssr_strategy.images.ahead import read_ahead
+from xssr_strategy.images.journal import ReadingJournal
 from xssr_strategy.images.preprocessing import encoder_input
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.images.reading import UnreadableImage
@@ -22,7 +23,11 @@ logger = logging.getLogger(__name__)
 
 
 def training_inputs(
-    images: Mapping[str, Path], preset: Preset, file: Path, on_image: Callable[[int, int], None]
+    images: Mapping[str, Path],
+    preset: Preset,
+    file: Path,
+    on_image: Callable[[int, int], None],
+    workspace: Path | None = None,
 ) -> NDArray[np.float16]:
     """(N, C, size, ...) encoder inputs of all readable images, in a file that is mapped into memory.
 
@@ -32,6 +37,7 @@ def training_inputs(
     Args:
         file: the .npy file; the caller removes it after the training.
         on_image: called with (done, total).
+        workspace: where the journal of images that are being read is; beside the file if None.
 
     Raises:
         UserError: not one image can be read.
@@ -42,14 +48,15 @@ def training_inputs(
     place = {image: index for index, image in enumerate(images)}
     done = len(images) - len(missing)
     reason = ""
-    for image, values in read_ahead(missing, partial(encoder_input, preset=preset)):
-        if isinstance(values, UnreadableImage):
-            logger.warning("Left out of the encoder's training: %s", values)
-            reason = reason or str(values)
-        else:
-            rows[place[image]] = values.numpy()
-        done += 1
-        on_image(done, len(images))
+    with ReadingJournal(workspace or file.parent) as journal:
+        for image, values in read_ahead(missing, journal.guarded(partial(encoder_input, preset=preset))):
+            if isinstance(values, UnreadableImage):
+                logger.warning("Left out of the encoder's training: %s", values)
+                reason = reason or str(values)
+            else:
+                rows[place[image]] = values.numpy()
+            done += 1
+            on_image(done, len(images))
     readable = [index for index, row in enumerate(rows) if not np.isnan(row.ravel()[0])]
     if not readable:
         raise UserError(f"none of the {len(images)} images can be read, for example {reason}")

@@ -15,6 +15,7 @@ from xssr_strategy.embedding.checkpoint import EncoderCheckpoint
 from xssr_strategy.embedding.store import EmbeddingStore, Vector
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.ahead import read_ahead
+from xssr_strategy.images.journal import ReadingJournal
 from xssr_strategy.images.listing import fingerprint
 from xssr_strategy.images.pictures import small_picture
 from xssr_strategy.images.preset import Preset
@@ -70,8 +71,8 @@ def embed_pool(
 ) -> EmbeddingReport:
     """Give every image of the pool a vector; what has one already is only looked at.
 
-    An image that cannot be read is set aside with its reason and the rest goes on. Vectors are
-    written in batches as they are made, so a kill costs at most one batch.
+    An image that cannot be read, or by which the process died before, is set aside with its reason and the rest goes
+    on. Vectors are written in batches as they are made, so a kill costs at most one batch.
 
     Args:
         images: id -> path; at most three batches of what the encoder sees of them are in memory.
@@ -108,15 +109,16 @@ def embed_pool(
 
     if todo:
         on_image(done, len(images))
-    reading = read_ahead(todo, partial(encoder.read, preset=preset), ahead=2 * encoder.batch_size)
-    for image, values in reading:
-        if isinstance(values, UnreadableImage):
-            store.set_aside(domain, image, failure_state(preset, present[image]), str(values))
-            failed[image] = str(values)
-            done += 1
-            continue
-        batch[image] = values
-        if len(batch) == encoder.batch_size:
-            flush()
+    with ReadingJournal(store.path.parent) as journal:
+        read = journal.guarded(partial(encoder.read, preset=preset))
+        for image, values in read_ahead(todo, read, ahead=2 * encoder.batch_size):
+            if isinstance(values, UnreadableImage):
+                store.set_aside(domain, image, failure_state(preset, present[image]), str(values))
+                failed[image] = str(values)
+                done += 1
+                continue
+            batch[image] = values
+            if len(batch) == encoder.batch_size:
+                flush()
     flush()
     return EmbeddingReport(len(todo) - len(failed), unchanged, failed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -27,7 +27,7 @@ def preset_by_name(name: str) -> Preset:
     return PRESETS[name]
 
 
-def detect_preset(paths: Sequence[Path], limit: int = 8) -> Preset:
+def detect_preset(paths: Sequence[Path], limit: int = 8, read: Callable[[Path], MetaTensor] = read_image) -> Preset:
     """The preset that suits most of up to ``limit`` readable images, taken evenly from the list.
 
     2-D: fundus if colour, else xray. 3-D: ct if the values are whole numbers that reach down to air in Hounsfield
@@ -37,6 +37,7 @@ def detect_preset(paths: Sequence[Path], limit: int = 8) -> Preset:
     Args:
         paths: image files or series directories.
         limit: how many images are read at most, unreadable ones not counted.
+        read: of one file; as ``read_image``.
 
     Raises:
         UserError: the list is empty or none of its images is readable.
@@ -49,7 +50,7 @@ def detect_preset(paths: Sequence[Path], limit: int = 8) -> Preset:
         if len(votes) == limit:
             break
         try:
-            votes.append(_suits(read_image(path)))
+            votes.append(_suits(read(path)))
         except UnreadableImage as error:
             first_error = first_error or error
     if not votes:

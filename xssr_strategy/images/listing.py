@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-from xssr_strategy.errors import UserError
+from xssr_strategy.errors import UserError, printable
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,8 @@ def find_images(folder: Path, recursive: bool = False) -> dict[str, Path]:
     """List the images of a folder.
 
     An image is a file with one of ``EXTENSIONS`` in any case, or a directory that directly holds DICOM files
-    (a series). Hidden entries, broken links and directories called ``labels`` are passed over; of two files with the
+    (a series). Hidden entries, broken links, pipes and directories called ``labels`` are passed over, and
+    names that are not UTF-8, which the log tells; of two files with the
     same id the first by name counts, and the log names the other.
 
     Args:
@@ -58,7 +59,7 @@ def find_images(folder: Path, recursive: bool = False) -> dict[str, Path]:
     for path in _walk(folder, recursive):
         image_id = _image_id(path, folder)
         if image_id in images:
-            logger.warning("%s is left out: %s has the same image id; rename one of them.", path, images[image_id])
+            _log_left_out(path, f"{images[image_id]} has the same image id; rename one of them")
             continue
         images[image_id] = path
     return dict(sorted(images.items()))
@@ -122,12 +123,14 @@ def _walk(folder: Path, recursive: bool) -> Iterator[Path]:
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:
-        logger.warning("%s is left out: it cannot be listed (%s).", folder, error)
+        _log_left_out(folder, f"it cannot be listed ({error})")
         return
     for path in entries:
         if path.name.startswith("."):
             continue
-        if not path.is_dir():
+        if not _is_text(path.name):
+            _log_left_out(path, "its name is not UTF-8; rename it")
+        elif not path.is_dir():
             if image_extension(path) and path.is_file():
                 yield path
         elif path.name == _LABELS_FOLDER:
@@ -136,6 +139,19 @@ def _walk(folder: Path, recursive: bool) -> Iterator[Path]:
             yield path
         elif recursive and not path.is_symlink():  # a link could lead in circles
             yield from _walk(path, recursive)
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name can be kept in a database and sent to a viewer."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _log_left_out(path: Path, reason: str) -> None:
+    logger.warning("%s", printable(f"{path} is left out: {reason}."))
 
 
 def _image_id(path: Path, folder: Path) -> str:
@@ -147,12 +163,13 @@ def _image_id(path: Path, folder: Path) -> str:
 
 def _is_series(folder: Path) -> bool:
     try:
-        return any(_is_dicom(entry) for entry in sorted(folder.iterdir()))
+        return any(is_dicom(entry) for entry in sorted(folder.iterdir()))
     except OSError:  # not ours to look into
         return False
 
 
-def _is_dicom(path: Path) -> bool:
+def is_dicom(path: Path) -> bool:
+    """Whether a file of a folder is a slice: by its name, then by its first bytes."""
     # Other image files are told by their names, so a folder of ten thousand PNG files is not opened one by one.
     if path.name.startswith(".") or path.name.lower() == _DICOM_INDEX or image_extension(path) not in ("", ".dcm"):
         return False

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
-import itk
-import nibabel as nib
 import numpy as np
 import torch
-from monai.data import ImageReader, ITKReader, MetaTensor, NibabelReader, PILReader
+from monai.data import MetaTensor
 from monai.data.utils import to_affine_nd
 from monai.transforms import EnsureChannelFirst
-from PIL import Image
 
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import image_extension
+from xssr_strategy.images.readers import NIFTI, nifti_header, reader_of
+from xssr_strategy.images.refusal import Refused, refuse_affine
 
-_NIFTI = (".nii.gz", ".nii")
-_PIL = (".png", ".jpg", ".jpeg")
-_PIL_PLAIN_MODES = ("L", "RGB", "F", "I", "I;16", "I;16B", "I;16L", "I;16N")  # stored values survive np.asarray
 _KEPT_META = ("filename_or_obj", "original_affine", "spatial_shape", "space")
-_TIME_SERIES = "has four or more dimensions; export a single volume of it"
 
 
 class UnreadableImage(UserError):  # noqa: N818
@@ -41,18 +37,19 @@ def read_image(path: str | Path) -> MetaTensor:
         those of a one-slice volume are permuted to that end. ``meta`` keeps ``filename_or_obj``, ``spatial_shape``
         and ``original_affine``; the last two are those of the file.
 
+    EXIF orientation is not applied: viewers show, and labels have, the grid as it is stored.
+
     Raises:
-        UnreadableImage: missing, damaged, empty, more than three dimensions, a number of channels other than 1, 3
-            or 4, NaN or infinite values, or an unusable affine.
+        UnreadableImage: missing, not permitted, damaged, empty, of another format than its name says, too large for
+            the memory, more than three dimensions, several pictures, a number of channels other than 1, 3 or 4,
+            complex, NaN or infinite values, voxels in another folder, a series with missing, doubled or unreadable
+            slices, or an unusable spacing or affine.
     """
     path = Path(path)
-    if not path.exists():
-        raise UnreadableImage(f"{path}: does not exist; put the file back or list the folder again")
-    if path.is_file() and path.stat().st_size == 0:
-        raise UnreadableImage(f"{path}: is an empty file; export it again or remove it from the folder")
+    _look(path)
     try:
         image = _load(path)
-    except _NotOneImage as error:
+    except Refused as error:
         raise UnreadableImage(f"{path}: {error}") from error
     except MemoryError as error:
         raise UnreadableImage(f"{path}: does not fit into memory; crop or downsample the image") from error
@@ -70,84 +67,38 @@ def read_grid(path: str | Path) -> MetaTensor:
         UnreadableImage: as :func:`read_image`.
     """
     path = Path(path)
-    if image_extension(path) not in _NIFTI or not path.is_file():
+    if image_extension(path) not in NIFTI or not path.is_file():
         return read_image(path)
+    _look(path)
     try:
-        header: Any = nib.load(path)
+        header = nifti_header(path)
         shape, affine = header.shape, torch.as_tensor(header.affine)
+    except Refused as error:
+        raise UnreadableImage(f"{path}: {error}") from error
     except Exception as error:  # nibabel has several
         raise UnreadableImage(f"{path}: is damaged; export it again or remove it from the folder") from error
-    if any(count > 1 for count in shape[3:]):
-        raise UnreadableImage(f"{path}: {_TIME_SERIES}")
     meta = {"filename_or_obj": str(path), "original_affine": affine, "spatial_shape": np.array(shape[:3])}
     return _checked(MetaTensor(torch.zeros((1, *shape[:3]), dtype=torch.uint8), affine=affine, meta=meta), path)
 
 
-class _NotOneImage(Exception):  # noqa: N818  # turned into an UnreadableImage by read_image
-    """Raised inside the readers, which do not know the path: the reason and the remedy."""
-
-
-class _VolumeReader(ITKReader):
-    """ITKReader that reads every pixel type as float and refuses 4-D images and mixed series.
-
-    ``itk.imread`` would hand on a time axis as channels, fail on pixel types that the ITK package does not wrap
-    (8-bit vectors), and force the pixel type of a series' first slice, whose rescale slope may differ, on all others.
-    """
-
-    def read(self, data: Any, **kwargs: Any) -> Any:
-        (name,) = data
-        if Path(name).is_dir():
-            names = itk.GDCMSeriesFileNames.New(Directory=name, UseSeriesDetails=True)
-            series = names.GetSeriesUIDs()
-            if len(series) != 1:
-                raise _NotOneImage(f"holds {len(series)} readable DICOM series; keep exactly one in each directory")
-            return itk.imread(list(names.GetFileNames(series[0])), pixel_type=itk.F)
-        header = itk.ImageIOFactory.CreateImageIO(name, itk.CommonEnums.IOFileMode_ReadMode)
-        if header is None:
-            raise ValueError("ITK knows no such format")
-        header.SetFileName(name)
-        header.ReadImageInformation()
-        dimensions = header.GetNumberOfDimensions()
-        if any(header.GetDimensions(axis) > 1 for axis in range(3, dimensions)):
-            raise _NotOneImage(_TIME_SERIES)
-        kind = itk.Image if header.GetNumberOfComponents() == 1 else itk.VectorImage
-        reader = itk.ImageFileReader[kind[itk.F, min(dimensions, 3)]].New(FileName=name, ImageIO=header)
-        reader.Update()
-        return reader.GetOutput()
-
-
-class _NiftiReader(NibabelReader):
-    """NibabelReader that refuses 4-D images, whose time axis it would hand on as channels."""
-
-    def get_data(self, img: Any) -> tuple[np.ndarray, dict]:
-        if any(count > 1 for count in img.shape[3:]):
-            raise _NotOneImage(_TIME_SERIES)
-        return super().get_data(img)
+def _look(path: Path) -> None:
+    """Whether there is something that may be read."""
+    if not path.exists():
+        raise UnreadableImage(f"{path}: does not exist; put the file back or list the folder again")
+    if not os.access(path, os.R_OK):
+        raise UnreadableImage(f"{path}: may not be read by the user who runs this; change its permissions")
+    if path.is_file() and path.stat().st_size == 0:
+        raise UnreadableImage(f"{path}: is an empty file; export it again or remove it from the folder")
 
 
 def _load(path: Path) -> MetaTensor:
     """MONAI's ``LoadImage``, less its constructor, which looks for every optional reader and warns of each."""
-    reader = _reader(path)
+    reader = reader_of(path)
     array, meta = reader.get_data(reader.read((str(path),)))
-    pixels = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused as such
+        pixels = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
     meta["filename_or_obj"] = str(path)
     return cast(MetaTensor, EnsureChannelFirst()(MetaTensor(pixels, meta=meta)))
-
-
-def _reader(path: Path) -> ImageReader:
-    extension = image_extension(path)
-    if extension in _NIFTI and path.is_file():
-        return _NiftiReader()
-    if extension in _PIL and path.is_file():
-        return PILReader(converter=_plain_mode)
-    return _VolumeReader()
-
-
-def _plain_mode(image: Image.Image) -> Image.Image:
-    """Palette, CMYK, alpha and 1-bit images as grey or RGB; 16- and 32-bit grey untouched (Pillow would clip it)."""
-    if image.mode in _PIL_PLAIN_MODES:
-        return image
-    return image.convert("L" if image.mode in ("1", "LA", "La") else "RGB")
 
 
 def _checked(image: MetaTensor, path: Path) -> MetaTensor:
@@ -162,10 +113,12 @@ def _checked(image: MetaTensor, path: Path) -> MetaTensor:
         problem = f"has {pixels.shape[0]} channels; export it as grey or RGB"
     elif not torch.isfinite(torch.stack(torch.aminmax(pixels))).all():  # both are NaN if one value is
         problem = "contains NaN or infinite values; replace them by the value of air or background"
-    elif not (torch.isfinite(affine).all() and torch.linalg.det(affine[:3, :3]).abs() > 0):
-        problem = "has an unusable affine (orientation and spacing) in its header; export it again"
     if problem is not None:
         raise UnreadableImage(f"{path}: {problem}")
+    try:
+        refuse_affine(affine.numpy())
+    except Refused as error:
+        raise UnreadableImage(f"{path}: {error}") from error
     if pixels.ndim == 4 and 1 in pixels.shape[1:]:
         axis = pixels.shape[1:].index(1)
         pixels = pixels.squeeze(axis + 1)

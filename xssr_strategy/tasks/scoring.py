@@ -11,7 +11,7 @@ from monailabel.interfaces.tasks.scoring import ScoringMethod
 
 from xssr_strategy import cold_start_plan, worklist
 from xssr_strategy.embedding.store import TARGET
-from xssr_strategy.errors import UserError
+from xssr_strategy.errors import UserError, printable
 from xssr_strategy.tasks.heartbeat import Heartbeat
 from xssr_strategy.tasks.project import Project
 
@@ -66,6 +66,6 @@ class XSSRScoring(ScoringMethod):
         cold_start_plan.update(ranking.encoder, pool, project.settings, project.store)
         state = project.state(datastore)
         for image, reason in project.failed.items():
-            logger.warning("Set aside: %s: %s", image, reason)
+            logger.warning("Set aside: %s: %s", printable(image), reason)
         logger.info("Scoring done: %d of %d images embedded, alpha %.1f.", state.embedded, state.pool, ranking.alpha)
         return {**asdict(state), "alpha": ranking.alpha}

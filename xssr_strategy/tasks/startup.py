@@ -1,4 +1,4 @@
-"""How a process of the server starts, and how it refuses to: with one line, not with a traceback."""
+"""How a process of the server starts and logs, and how it refuses to start: with one line, not with a traceback."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
 
-from xssr_strategy.errors import UserError
+from xssr_strategy.errors import UserError, printable
 from xssr_strategy.storage import FAILURES, storage_trouble
+
+_INDENT = "    "
 
 
 class StartupError(RuntimeError):
@@ -29,7 +31,23 @@ class _OneLine(logging.Filter):
         return True
 
 
+class _Indented(logging.Filter):
+    """Indents all lines of a message but the first, and escapes what else steers a terminal.
+
+    Names of files and what clients send stand in messages, MONAI Label's too; no name with a newline in it may begin a
+    line of the log and pass for a record.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        if not message.isprintable():
+            lines = [printable(line.removeprefix(_INDENT)) for line in message.split("\n")]
+            record.msg, record.args = f"\n{_INDENT}".join(lines), ()  # several handlers change nothing more
+        return True
+
+
 _filter = _OneLine()
+_indented = _Indented()
 
 
 @contextmanager
@@ -46,7 +64,9 @@ def refusals() -> Iterator[None]:
 
 
 def report_refusals_in_one_line() -> None:
-    """From here on the server reports a ``StartupError`` in one line, a background process also a ``UserError``."""
+    """From here on a ``StartupError`` is one line, in a background process a ``UserError`` too; no message forges one."""
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_indented)
     logging.getLogger("uvicorn.error").addFilter(_filter)  # a filter is kept once, however often it is added
     if in_background_process():
         sys.excepthook = _print_one_line

@@ -1,0 +1,36 @@
+"""Images whose reading ends the process, as a fault in a native library would.
+
+No file is known that crashes the readers of every version, so Python starts with a module that lets ``Image.open``
+die at names that say so.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_SITE = """
+import os, signal, time
+from PIL import Image
+
+ordinary, alarm = Image.open, signal.alarm
+
+def poisonous(file, *rest, **named):
+    if "segfault" in str(file):
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if "killed" in str(file):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if "endless" in str(file):
+        time.sleep(600)
+    return ordinary(file, *rest, **named)
+
+Image.open = poisonous
+signal.alarm = lambda seconds: alarm(8)
+"""
+
+
+def poisoned_environment(folder: Path) -> dict[str, str]:
+    """What to add to the environment of a process in which a name with ``segfault``, ``killed`` or ``endless`` is."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "sitecustomize.py").write_text(_SITE, encoding="utf-8")
+    return {"PYTHONPATH": f"{folder}{os.pathsep}{Path(__file__).parents[2]}"}

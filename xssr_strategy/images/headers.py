@@ -1,0 +1,80 @@
+"""What the native libraries would believe of a text or TIFF header, though they should not."""
+
+from __future__ import annotations
+
+import re
+import struct
+from pathlib import Path
+
+from xssr_strategy.images.refusal import Refused
+
+_HEAD = 1 << 16  # bytes; our choice: a header of NRRD or MetaImage is a few hundred
+_VOXELS = {
+    ".nrrd": re.compile(rb"data ?file\s*:=?\s*([^\r\n]*)", re.IGNORECASE),
+    ".mha": re.compile(rb"ElementDataFile\s*[=:]\s*([^\r\n]*)", re.IGNORECASE),
+}
+_VOXELS[".mhd"] = _VOXELS[".mha"]
+_LOCAL = re.compile(rb"ElementDataFile\s*[=:]\s*LOCAL\s*?\n", re.IGNORECASE)
+_DIMENSIONS = re.compile(rb"NDims\s*[=:]\s*([^\r\n]*)", re.IGNORECASE)
+_PLAIN = re.compile(rb"[^/\\%\0]+")
+_BLANK_LINE = re.compile(rb"\r?\n\r?\n")
+
+
+def refuse_voxels_elsewhere(path: Path, extension: str) -> None:
+    """A header of NRRD or MetaImage may name one file of its own folder, and no other.
+
+    Raises:
+        Refused: it names a file in another folder, or several.
+    """
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    end = _BLANK_LINE.search(head) if extension == ".nrrd" else _LOCAL.search(head)
+    for match in _VOXELS[extension].finditer(head, 0, end.end() if end else len(head)):
+        name = match[1].strip()
+        if name.upper().startswith(b"LIST") or (name and not _PLAIN.fullmatch(name)):
+            raise Refused("keeps its voxels in another folder or in several files; save it as a single file")
+
+
+def refuse_odd_dimensions(path: Path) -> None:
+    """MetaIO, told of no or thousands of dimensions, writes where it must not, which ends the process.
+
+    Raises:
+        Refused: a header of MetaImage has not one to nine.
+    """
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    end = _LOCAL.search(head)
+    for match in _DIMENSIONS.finditer(head, 0, end.end() if end else len(head)):
+        if not re.fullmatch(rb"[1-9]", match[1].strip()):
+            raise Refused("is damaged: its header names no number of dimensions; export it again")
+
+
+def refuse_circle(path: Path) -> None:
+    """The pages of a TIFF file are a chain, which the library would follow round and round.
+
+    Raises:
+        Refused: the chain leads back to where it was.
+    """
+    with path.open("rb") as file:
+        head = file.read(16)
+        order = "<" if head[:2] == b"II" else ">"
+        if head[2:4] == struct.pack(f"{order}H", 43):
+            first, count, size, offset = 8, "Q", 20, "Q"
+        else:
+            first, count, size, offset = 4, "H", 12, "I"
+        seen: set[int] = set()
+        place = _number(head[first:], order + offset)
+        while place:
+            if place in seen:
+                raise Refused("is damaged: its list of pages leads in circles; export it again")
+            seen.add(place)
+            file.seek(place)
+            entries = _number(file.read(struct.calcsize(count)), order + count)
+            file.seek(entries * size, 1)
+            place = _number(file.read(struct.calcsize(offset)), order + offset)
+
+
+def _number(data: bytes, kind: str) -> int:
+    """The number at the start of the data; zero, which ends a chain, if the file ends before it."""
+    size = struct.calcsize(kind)
+    return int(struct.unpack(kind, data[:size])[0]) if len(data) >= size else 0

@@ -64,7 +64,7 @@ def refusals() -> Iterator[None]:
 
 
 def report_refusals_in_one_line() -> None:
-    """From here on a ``StartupError`` is one line, in a background process a ``UserError`` too; no message forges one."""
+    """From here on a ``StartupError`` is one line, in a background process a ``UserError`` too, and none is forged."""
     for handler in logging.getLogger().handlers:
         handler.addFilter(_indented)
     logging.getLogger("uvicorn.error").addFilter(_filter)  # a filter is kept once, however often it is added

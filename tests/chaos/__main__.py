@@ -7,6 +7,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def kill(kiln: Kiln, folder: Path, kills: int, seed: int, images: int = 120) -> 
     for thread in threads:
         thread.join()
     if len(rows) < len(runs):
-        raise SystemExit("a run of kills did not come to its end; see above")
+        raise RuntimeError("a run of kills did not come to its end; see above")
     return rows
 
 
@@ -68,8 +69,13 @@ def main() -> int:
         }
         for part in told.part or PARTS:
             begin = time.monotonic()
-            rows += parts[part](_new(root / part))
-            print(f"{part}: {time.monotonic() - begin:.0f} s", file=sys.stderr, flush=True)
+            try:
+                found = parts[part](_new(root / part))
+            except Exception as error:
+                traceback.print_exc()
+                found = [Row(part, 1, (f"did not come to its end: {error!r}",))]
+            print(table(found), f"\n{part}: {time.monotonic() - begin:.0f} s\n", file=sys.stderr, flush=True)
+            rows += found
     print(table(rows))
     return int(any(row.lost for row in rows))
 

@@ -170,6 +170,7 @@ FILES = [
     Case("jpeg.dcm", raw(packed(JPEGBaseline8Bit, coded("JPEG", _GREY8), _GREY8)), EMBEDDED),
     Case("jpeg 2000.dcm", raw(packed(JPEG2000Lossless, _J2K, slices(40, 48), BitsStored=16, HighBit=15)), EMBEDDED),
     Case("jpeg 2000, cut.dcm", raw(packed(JPEG2000Lossless, _J2K[: len(_J2K) // 2], slices(40, 48))), DAMAGED),
+    Case("smaller jpeg inside.dcm", raw(packed(JPEGBaseline8Bit, coded("JPEG", _GREY8[:5]), _GREY8)), EMBEDDED),
     Case("no jpeg inside.dcm", raw(packed(JPEGBaseline8Bit, b"no JPEG at all", _GREY8)), DAMAGED),
     Case("mpeg.dcm", raw(packed(MPEG2MPML, b"\0\0\1\xb3 no video", _GREY8)), DAMAGED),
     Case("unknown syntax.dcm", raw(_FILE.replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.9.9.9\0")), DAMAGED),

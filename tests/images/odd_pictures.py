@@ -161,6 +161,7 @@ PICTURES = [
     Case("bits.tif", picture(noise(40, 30), "1"), EMBEDDED),
     Case("claims much.tif", content(tiff(2**31 - 1, 2**31 - 1, bytes(100))), "would need .* of memory"),
     Case("claims more than there is.tif", content(tiff(3000, 3000, bytes(100))), DAMAGED),
+    Case("packed, claims more.tif", content(tiff(300, 300, zlib.compress(bytes(range(200))), compression=8)), DAMAGED),
     Case("circle.tif", looped, "leads in circles"),
     *(Case(f"cut at {share:.0%}.tif", cut(_TIFF, share), DAMAGED) for share in (0.1, 0.5, 0.95)),
     *(Case(f"lzw cut at {share:.0%}.tif", cut(_LZW, share), DAMAGED) for share in (0.1, 0.5, 0.95)),

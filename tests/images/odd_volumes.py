@@ -21,6 +21,7 @@ COMPLEX = "holds complex numbers; export"
 FLAT_UNDER_MRI = "is a 2-D image but preset 'mri'"
 FOUR = "has four or more dimensions; export a single volume"
 MUCH = "would need .* of memory"
+FEWER = "holds fewer voxels than its header says"
 OUTSIDE = "keeps its voxels in another folder"
 SPACING = "spacing of .* not positive"
 
@@ -237,6 +238,7 @@ NRRD = [
     Case("pattern.nrrd", raw(nrrd(b"", after="data file: /etc/%d 1 8 1 2\n")), OUTSIDE),
     Case("beside.nrrd", detached(nrrd(b"", after="data file: beside.img\n"), "beside.img", _VOXELS), EMBEDDED),
     Case("gone.nrrd", raw(nrrd(b"", after="data file: gone.img\n")), DAMAGED),
+    Case("packed, fewer.nrrd", raw(nrrd(gzip.compress(_VOXELS), encoding="gzip", sizes="1999 10 8")), DAMAGED),
     Case("text.nrrd", raw(b"This is a text, whatever its name says.\n" * 9), DAMAGED),
     *(Case(f"cut at {share:.0%}.nrrd", raw(nrrd(), share), DAMAGED) for share in (0.02, 0.1, 0.5, 0.98)),
     *(
@@ -272,6 +274,7 @@ META = [
     Case("huge.mha", raw(meta(DimSize="1000000 1000000 1000000")), MUCH),
     Case("huge when unpacked.mha", raw(compressed_meta(size=2**40)), DAMAGED),
     *(Case(f"{count} dimensions.mha", raw(meta(NDims=count)), DAMAGED) for count in (0, -1, 99999, "2.5", "")),
+    Case("packed, fewer.mha", raw(compressed_meta().replace(b"12 10 8", b"1999 10 8")), FEWER),
     Case("negative size.mha", raw(meta(DimSize="-12 10 8")), f"{DAMAGED}|{MUCH}"),
     Case("passwords.mha", raw(meta(data="/etc/passwd", DimSize="4 4 4", ElementType="MET_UCHAR")), OUTSIDE),
     Case("plain.mhd", detached(meta(data="plain.raw"), "plain.raw", _VOXELS), EMBEDDED),

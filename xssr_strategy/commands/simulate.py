@@ -53,11 +53,6 @@ def run_command(arguments: argparse.Namespace, console: Console) -> int:
     """Plan, train what is missing, and write the report; 1 if a job could not be run."""
     experiment = _experiment(arguments, console)
     out: Path = arguments.out
-    source = experiment.source
-    if source is not None and not source.labels and out.resolve().is_relative_to(source.root.resolve()):
-        raise UserError(
-            f"--out {out}: lies in --source, whose subfolders count as images of it; name a folder elsewhere."
-        )
     workspace: Path = arguments.workspace or workspace_of(out)
     _make("--out", out)
     _make("--workspace", workspace)
@@ -104,6 +99,11 @@ def _experiment(arguments: argparse.Namespace, console: Console) -> Experiment:
     else:
         test = read_domain(arguments.test, "--test")
         test = test if test.test else replace(test, test=frozenset(test.labels))
+    out: Path = arguments.out
+    if source is not None and not source.labels and out.resolve().is_relative_to(source.root.resolve()):
+        raise UserError(
+            f"--out {out}: lies in --source, whose subfolders count as images of it; name a folder elsewhere."
+        )
     preset = _preset(arguments, target)
     named = {key: value for key in _ENCODER if (value := getattr(arguments, key)) is not None}
     asked = parse_settings(named, prefix="--")
@@ -158,6 +158,7 @@ def _announce(planned: Plan, experiment: Experiment, console: Console) -> None:
 def _preset(arguments: argparse.Namespace, target: Domain) -> Preset:
     if arguments.preset == "auto":
         workspace: Path = arguments.workspace or workspace_of(arguments.out)
+        _make("--out", arguments.out)
         _make("--workspace", workspace)
         with ReadingJournal(workspace) as journal:
             images = [target.images[image] for image in target.pool or target.images]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import struct
+import zlib
 from pathlib import Path
 
 from xssr_strategy.images.refusal import Refused
@@ -16,6 +18,9 @@ _VOXELS = {
 _VOXELS[".mhd"] = _VOXELS[".mha"]
 _LOCAL = re.compile(rb"ElementDataFile\s*[=:]\s*LOCAL\s*?\n", re.IGNORECASE)
 _DIMENSIONS = re.compile(rb"NDims\s*[=:]\s*([^\r\n]*)", re.IGNORECASE)
+_PACKED = re.compile(rb"CompressedData\s*[=:]\s*[T1]", re.IGNORECASE)
+_ANY_HEADER = 47  # zlib's or gzip's
+_BLOCK = 1 << 20  # bytes
 _PLAIN = re.compile(rb"[^/\\%\0]+")
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 
@@ -47,6 +52,37 @@ def refuse_odd_dimensions(path: Path) -> None:
     for match in _DIMENSIONS.finditer(head, 0, end.end() if end else len(head)):
         if not re.fullmatch(rb"[1-9]", match[1].strip()):
             raise Refused("is damaged: its header names no number of dimensions; export it again")
+
+
+def refuse_short_packing(path: Path, needed: int) -> None:
+    """Packed voxels of MetaImage that are fewer than the header says, which MetaIO fills up with what was in memory.
+
+    Args:
+        path: of a ``.mha`` or ``.mhd`` file.
+        needed: bytes of all voxels.
+
+    Raises:
+        Refused: they are fewer or damaged.
+        OSError: they are not there.
+    """
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    voxels = _VOXELS[".mha"].search(head)
+    if voxels is None or not _PACKED.search(head, 0, voxels.start()):
+        return
+    local = voxels[1].strip().upper() == b"LOCAL"
+    with (path if local else path.with_name(os.fsdecode(voxels[1].strip()))).open("rb") as file:
+        if local:
+            file.seek(voxels.end())
+            file.readline()
+        unpacking, found = zlib.decompressobj(_ANY_HEADER), 0
+        try:
+            while found < needed and not unpacking.eof and (block := unpacking.unconsumed_tail or file.read(_HEAD)):
+                found += len(unpacking.decompress(block, _BLOCK))
+        except zlib.error:
+            found = 0
+    if found < needed:
+        raise Refused("is damaged: it holds fewer voxels than its header says; export it again")
 
 
 def refuse_circle(path: Path) -> None:

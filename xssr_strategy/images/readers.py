@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,12 @@ from monai.data import ImageReader, ITKReader, NibabelReader, PILReader
 from monai.data.utils import correct_nifti_header_if_necessary
 from PIL import Image
 
-from xssr_strategy.images.headers import refuse_circle, refuse_odd_dimensions, refuse_voxels_elsewhere
+from xssr_strategy.images.headers import (
+    refuse_circle,
+    refuse_odd_dimensions,
+    refuse_short_packing,
+    refuse_voxels_elsewhere,
+)
 from xssr_strategy.images.listing import image_extension
 from xssr_strategy.images.refusal import Refused, refuse_affine, refuse_excess, refuse_spacing
 from xssr_strategy.images.series import read_series, refuse_odd_slice
@@ -58,6 +64,8 @@ class VolumeReader(ITKReader):
             raise Refused(_TIME_SERIES)
         refuse_excess([*sizes, header.GetNumberOfComponents()])
         refuse_spacing([header.GetSpacing(axis) for axis in range(min(dimensions, 3))])
+        if isinstance(header, itk.MetaImageIO):
+            refuse_short_packing(path, math.prod([*sizes, header.GetNumberOfComponents(), header.GetComponentSize()]))
         if isinstance(header, itk.GDCMImageIO):
             refuse_odd_slice(path, header.GetMetaDataDictionary())
         kind = itk.Image if header.GetNumberOfComponents() == 1 else itk.VectorImage
@@ -134,11 +142,14 @@ class PictureReader(PILReader):
             image = Image.open(name, formats=[kind])
         except Image.DecompressionBombError as error:
             raise Refused("claims to have too many pixels; downsample it or remove it from the folder") from error
-        refuse_excess([*image.size, len(image.getbands())])
-        frames = getattr(image, "n_frames", 1)
-        if kind == "PNG" and frames > 1:  # a JPEG file may carry previews, which nobody shows
-            raise Refused(f"holds {frames} pictures, of which viewers show one; save them as files of their own")
-        return _plain_mode(image)
+        with image:
+            refuse_excess([*image.size, len(image.getbands())])
+            frames = getattr(image, "n_frames", 1)
+            if kind == "PNG" and frames > 1:  # a JPEG file may carry previews, which nobody shows
+                raise Refused(f"holds {frames} pictures, of which viewers show one; save them as files of their own")
+            plain = _plain_mode(image)
+            plain.load()
+            return plain
 
 
 def _plain_mode(image: Image.Image) -> Image.Image:

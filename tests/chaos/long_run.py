@@ -87,7 +87,8 @@ class LongRun:
             self._arrive(clicks, studies, image)
         if not own_process:  # or the click starts one
             scorer.score("xssr")
-            scorer.score("map")
+            if image is not None:
+                scorer.score("map")
         picked = clicks.next_sample()["id"]
         clicks.submit(picked, mask(picked))
         if own_process and image is not None:

@@ -49,6 +49,11 @@ def test_a_task_whose_process_cannot_be_started_ends(request_: dict[str, Any], r
     assert utils.processes(KIND) == {}
 
 
+def test_the_tasks_of_months_are_not_all_kept() -> None:
+    tasks = [ended(utils.run_background_task({"gpus": 5}, KIND)) for _ in range(130)]
+    assert utils.tasks(KIND) == tasks[-100:]
+
+
 def test_a_folder_of_sessions_with_others_things_in_it(tmp_path: Path) -> None:
     """The stock class fails at the first folder without a description, at every start."""
     sessions = PlainSessions(str(tmp_path), 3600)

@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 _LARGEST = 100_000  # bytes of JSON; it becomes one argument of a command, which Linux takes up to 131,072 (our choice)
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+_KEPT = 100  # tasks of each kind that are listed; those of months would pile up (our choice)
 _GPUS = re.compile(r"(all)?|\d+(,\d+)*")
 
 _run, _task_func = AsyncTask.run, utils._task_func
@@ -106,6 +107,9 @@ def _ended_task(task: dict[str, Any], method: str, callback: Callable[..., Any] 
         sentence = f"The {method} task failed: {type(error).__name__}: {error}"
         logger.error("%s", sentence)
         task.update(status="ERROR", details=[sentence], end_ts=time.strftime("%Y-%m-%d %H:%M:%S"))
+    listed = utils.tasks(method)
+    while len(listed) > _KEPT and listed[0]["status"] not in ("SUBMITTED", "RUNNING"):
+        del listed[0]
 
 
 def _with_settings_that_are_objects(function: Callable[..., Any]) -> Callable[..., Any]:

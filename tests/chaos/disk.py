@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from tests.chaos.clicks import Clicks, Refused, labels_on_disk
-from tests.chaos.pool import damaged_databases, wait_until, workers
+from tests.chaos.pool import damaged_databases, score, wait_until, workers
 from tests.chaos.table import Row
 from tests.chaos.warm import Kiln
 from tests.data import SHENZHEN, need
@@ -119,7 +119,7 @@ class DiskFaults:
         if how == "full":  # SQLite may find room in the files it has
             for image in studies.glob("*.png"):
                 os.utime(image, (1, 1))
-            self._refuses(lambda: self._background(server, clicks.score(), "scoring"), how, "scoring", may_work=True)
+            self._refuses(lambda: self._background(server, score(server), "scoring"), how, "scoring", may_work=True)
             self._refuses(clicks.next_sample, how, "next sample", may_work=True)
         if labels_on_disk(studies) != before:
             self._lost.append(f"{how}: labels were changed by requests that were refused")
@@ -178,7 +178,7 @@ class DiskFaults:
         try:
             for image in studies.glob("*.png"):
                 os.utime(image, (time.time(), time.time()))  # replaced, as far as the software knows: embedded again
-            Clicks(server.url).score()
+            score(server)
             Clicks(server.url).train(max_epochs=1, steps_per_epoch=2)
             self._submit_next(server, studies)
             self._background(server, {}, "train")

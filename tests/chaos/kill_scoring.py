@@ -10,8 +10,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from tests.chaos.clicks import BROKEN, Clicks, Refused
-from tests.chaos.pool import Pool, damaged_databases, stage, vectors, wait_until, workers
+from tests.chaos.clicks import BROKEN, Clicks
+from tests.chaos.pool import Pool, damaged_databases, score, stage, vectors, wait_until, workers
 from tests.chaos.table import Row
 from tests.chaos.warm import Kiln
 from xssr_strategy.demo.server import Server
@@ -55,7 +55,7 @@ class ScoringKills:
                     before = self._nothing_lost(studies, before, f"kill {hit}, {victim}")
                     alive = victim == "background process"
                     if alive:
-                        self._score_again(server)
+                        score(server)  # as the next click of an annotator does
                 if not alive:
                     continue
                 wait_until(lambda: self._is_ready(server), 300)
@@ -100,18 +100,6 @@ class ScoringKills:
             self._lost.append(f"{when}: {len(again)} finished vectors are gone or were computed again")
         self._lost += [f"{when}: {name} is damaged" for name in damaged_databases(studies)]
         return now
-
-    def _score_again(self, server: Server) -> None:
-        """As the next click of an annotator does, once the server has noticed that its process is gone."""
-
-        def started() -> bool:
-            try:
-                Clicks(server.url).score()
-            except Refused:
-                return False
-            return True
-
-        wait_until(started, 30)
 
     def _is_ready(self, server: Server) -> bool:
         try:

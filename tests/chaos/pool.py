@@ -13,10 +13,11 @@ from typing import Any
 
 import psutil
 
-from tests.chaos.clicks import Clicks
+from tests.chaos.clicks import Clicks, Refused
 from tests.chaos.warm import Kiln
 from tests.data import MONTGOMERY, SHENZHEN, need
 from tests.e2e.harness import copy_pool
+from xssr_strategy.demo.server import Server
 
 _SOURCE = 24
 CONF: dict[str, object] = {"labels": "lung", "encoder_steps": 24, "preset": "xray"}
@@ -96,6 +97,18 @@ def workers(server: int) -> list[psutil.Process]:
         return [child for child in psutil.Process(server).children() if child.status() != psutil.STATUS_ZOMBIE]
     except psutil.NoSuchProcess:
         return []
+
+
+def score(server: Server) -> Any:
+    """Start a scoring once none is running: the server starts some by itself."""
+    deadline = time.monotonic() + 120
+    while True:
+        try:
+            return Clicks(server.url).score()
+        except Refused as refused:
+            if refused.status != 429 or time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
 
 
 def read(database: Path, query: str) -> list[tuple[Any, ...]]:

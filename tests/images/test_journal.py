@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.images.odd_dicom import rle_without_segments
 from tests.images.poison import poisoned_environment
 from xssr_strategy.embedding.store import EmbeddingStore
 from xssr_strategy.images import journal as module
@@ -144,6 +145,8 @@ def test_the_trial_for_real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setenv(name, value)
     (tmp_path / "-broken.png").write_bytes(b"no picture")
     assert trial(tmp_path / "-broken.png") is None  # whoever reads it says so
+    (tmp_path / "a.dcm").write_bytes(rle_without_segments())
+    assert "ends the process (SIGFPE); " in str(trial(tmp_path / "a.dcm"))
     assert "ends the process (SIGSEGV); " in str(trial(write(tmp_path / "segfault.png")))
     assert "takes longer than" in str(trial(write(tmp_path / "endless.png")))
 

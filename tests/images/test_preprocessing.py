@@ -15,7 +15,15 @@ from PIL import Image
 
 from tests.images.files import ramp, shared_data, write_itk
 from xssr_strategy.images.listing import find_images
-from xssr_strategy.images.preprocessing import TO_RAS, conform, encoder_input, fit, scale_intensity, spacing_of
+from xssr_strategy.images.preprocessing import (
+    TO_RAS,
+    conform,
+    encoder_input,
+    fit,
+    memory_told,
+    scale_intensity,
+    spacing_of,
+)
 from xssr_strategy.images.preset import PRESETS, Preset
 from xssr_strategy.images.reading import UnreadableImage, read_image
 
@@ -186,3 +194,11 @@ def test_encoder_input_of_real_images() -> None:
             assert result.min() >= 0.0
             assert result.max() <= 1.0
             assert result.std() > 0.1
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
+def test_an_image_that_is_too_large_to_scale_is_one_sentence(error: Exception) -> None:
+    with pytest.raises(UnreadableImage, match=r"a\.png: does not fit into memory; crop"), memory_told("a.png"):
+        raise error
+    with pytest.raises(RuntimeError, match="a mistake"), memory_told("a.png"):
+        raise RuntimeError("a mistake")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
@@ -114,8 +115,20 @@ def encoder_input(path: str | Path, preset: Preset) -> Tensor:
         UnreadableImage: as ``read_image`` and ``conform``.
     """
     image = conform(read_image(path), preset, path)
-    fitted = fit(scale_intensity(_plain(image), preset), preset.encoder_size, spacing_of(image))
+    with memory_told(path):
+        fitted = fit(scale_intensity(_plain(image), preset), preset.encoder_size, spacing_of(image))
     return fitted.clamp_(0.0, 1.0)  # sums of weights are 1 but for rounding
+
+
+@contextmanager
+def memory_told(path: str | Path) -> Iterator[None]:
+    """What does not fit into memory here makes the image unreadable, and stops nobody."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:  # torch's is a RuntimeError
+        if isinstance(error, RuntimeError) and "alloc" not in str(error):
+            raise
+        raise UnreadableImage(f"{path}: does not fit into memory; crop or downsample the image") from error
 
 
 def _with_channels(image: MetaTensor, channels: int) -> MetaTensor:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from xssr_strategy.images.preprocessing import conform, fit, scale_intensity, spacing_of
+from xssr_strategy.images.preprocessing import conform, fit, memory_told, scale_intensity, spacing_of
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.images.reading import read_image
 
@@ -31,13 +31,14 @@ def slices_input(path: str | Path, preset: Preset, size: int, count: int) -> Ten
         UnreadableImage: as ``read_image`` and ``conform``.
     """
     image = conform(read_image(path), preset, path)
-    whole = image.as_tensor()
-    if preset.spatial_dims == 2:
-        planes = scale_intensity(whole, preset).unsqueeze(0)
-    else:
-        chosen = whole[..., slice_positions(whole.shape[-1], count)]
-        planes = scale_intensity(chosen, preset, whole).movedim(-1, 0)
-    squares = fit(planes.flatten(end_dim=1), size, spacing_of(image)[:2]).unflatten(0, planes.shape[:2])
+    with memory_told(path):
+        whole = image.as_tensor()
+        if preset.spatial_dims == 2:
+            planes = scale_intensity(whole, preset).unsqueeze(0)
+        else:
+            chosen = whole[..., slice_positions(whole.shape[-1], count)]
+            planes = scale_intensity(chosen, preset, whole).movedim(-1, 0)
+        squares = fit(planes.flatten(end_dim=1), size, spacing_of(image)[:2]).unflatten(0, planes.shape[:2])
     pictures = squares.clamp_(0.0, 1.0).transpose(-1, -2)  # sums of weights are 1 but for rounding
     return (pictures if preset.spatial_dims == 2 else pictures.flip(-1, -2)).contiguous()
 

@@ -182,10 +182,12 @@ def test_a_line_of_the_sites_without_an_end(tmp_path: Path) -> None:
     refused(tmp_path, "sites.csv", "line 2", "correct the line")
 
 
-def test_a_name_that_is_not_utf_8(tmp_path: Path) -> None:
+def test_an_image_whose_name_is_not_utf_8_is_left_out_as_everywhere(tmp_path: Path, caplog) -> None:
     image = folders(tmp_path) / "images" / "a.png"
     image.rename(os.fsdecode(os.fsencode(tmp_path) + b"/images/sc\xe9n.png"))
-    refused(tmp_path, r"the file name sc\xe9n is not UTF-8; rename it", labelled=False)
+    domain = read_domain(tmp_path, "--target", labelled=False)
+    assert domain.images.keys() == set(NAMES) - {"a"}
+    assert "is left out: its name is not UTF-8; rename it" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,16 @@ class Clicks:
         """What the server says of itself."""
         return self.ask("GET", "/info/")
 
+    def nothing_runs(self, kind: str = "scoring") -> bool:
+        """Whether no background task of this kind runs or waits for its turn."""
+        try:
+            listed = self.ask("GET", f"/{kind}/", params={"all": True})
+        except Refused as refused:
+            if refused.status != 404:  # none was ever started
+                raise
+            return True
+        return not any(task["status"] in ("SUBMITTED", "RUNNING") for task in listed)
+
     def ask(self, method: str, path: str, **more: Any) -> Any:
         """JSON of the answer.
 

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from tests.chaos.clicks import Clicks, Refused, labels_on_disk
-from tests.chaos.pool import damaged_databases, score, wait_until, workers
+from tests.chaos.pool import damaged_databases, score, wait_until
 from tests.chaos.table import Row
 from tests.chaos.warm import Kiln
 from tests.data import SHENZHEN, need
@@ -164,7 +164,7 @@ class DiskFaults:
     def _ready(self, server: Server) -> None:
         clicks = Clicks(server.url)
         wait_until(lambda: clicks.info()["scoring"]["xssr"]["state"] == "ready", 300)
-        wait_until(lambda: not workers(server.pid), 120)
+        wait_until(clicks.nothing_runs, 120)
 
     def _submit_next(self, server: Server, studies: Path) -> None:
         clicks = Clicks(server.url)

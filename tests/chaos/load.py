@@ -15,7 +15,7 @@ from PIL import Image
 
 from tests.chaos.clicks import Clicks, Refused, labels_on_disk
 from tests.chaos.memory import Held, growth
-from tests.chaos.pool import wait_until, workers
+from tests.chaos.pool import wait_until
 from tests.chaos.table import Row
 from tests.chaos.warm import Kiln
 from xssr_strategy.demo.server import Server
@@ -45,7 +45,7 @@ class Load:
         with self._kiln.server(studies, _CONF, self._folder / "server.log") as server:
             clicks = Clicks(server.url)
             wait_until(lambda: clicks.info()["scoring"]["xssr"]["state"] == "ready", 1200)
-            wait_until(lambda: not workers(server.pid), 600)
+            wait_until(clicks.nothing_runs, 600)
             held = self._under_load(server)
         self._compare(studies)
         if (more := growth([one.megabytes for one in held])) > _GROWTH:

@@ -12,11 +12,10 @@ import numpy as np
 from tests.chaos.clicks import Clicks
 from tests.chaos.load import mask, write_images
 from tests.chaos.memory import Held, growth
-from tests.chaos.pool import wait_until, workers
+from tests.chaos.pool import wait_until
 from tests.chaos.scorer import Scorer
 from tests.chaos.table import Row
 from tests.chaos.warm import Kiln
-from xssr_strategy.demo.server import Server
 
 _CONF: dict[str, object] = {"labels": "lung", "encoder_steps": 1, "preset": "xray"}
 _ARRIVES = 4  # rounds from one new image to the next
@@ -64,12 +63,12 @@ class LongRun:
         with self._kiln.server(studies, _CONF, log, more={"TMPDIR": str(temporary)}) as server:
             clicks = Clicks(server.url)
             wait_until(lambda: clicks.info()["scoring"]["xssr"]["state"] == "ready", 300)
-            wait_until(lambda: not workers(server.pid), 120)
+            wait_until(clicks.nothing_runs, 120)
             with Scorer(studies, _CONF, self._folder / "scorer.log") as scorer:
                 waiting = everything[self._first :]
                 for number in range(1, self._rounds + 1):
                     image = waiting.pop(0) if number % _ARRIVES == 0 else None
-                    self._round(server, clicks, scorer, studies, image, number % self._own_process == 0)
+                    self._round(clicks, scorer, studies, image, number % self._own_process == 0)
                     workspace = sum(file.stat().st_size for file in (studies / ".xssr").rglob("*") if file.is_file())
                     held = Held.by(server.pid), Held.by(scorer.pid)
                     left = sum(1 for _ in temporary.rglob("*"))
@@ -80,9 +79,7 @@ class LongRun:
         self._nothing_piles_up(seen)
         return Row(f"{self._rounds} scoring rounds on a growing pool", self._rounds, tuple(self._lost), _figures(seen))
 
-    def _round(
-        self, server: Server, clicks: Clicks, scorer: Scorer, studies: Path, image: Path | None, own_process: bool
-    ) -> None:
+    def _round(self, clicks: Clicks, scorer: Scorer, studies: Path, image: Path | None, own_process: bool) -> None:
         if image is not None:
             self._arrive(clicks, studies, image)
         if not own_process:  # or the click starts one
@@ -91,9 +88,8 @@ class LongRun:
                 scorer.score("map")
         picked = clicks.next_sample()["id"]
         clicks.submit(picked, mask(picked))
-        if own_process and image is not None:
-            wait_until(lambda: bool(workers(server.pid)), 30)
-            wait_until(lambda: not workers(server.pid), 120)
+        if own_process:
+            wait_until(clicks.nothing_runs, 120)
 
     def _arrive(self, clicks: Clicks, studies: Path, image: Path) -> None:
         """An image comes in as rsync brings it, and is noticed."""

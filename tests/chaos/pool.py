@@ -66,7 +66,7 @@ def make_pool(kiln: Kiln, folder: Path, images: int) -> Pool:
     with kiln.server(studies, conf, folder / "reference.log") as server:
         clicks = Clicks(server.url)
         wait_until(lambda: clicks.info()["scoring"]["xssr"]["state"] == "ready", 600)
-        wait_until(lambda: not workers(server.pid), 120)
+        wait_until(clicks.nothing_runs, 120)
     shutil.copytree(studies, ready)
     order = []
     with kiln.server(studies, conf, folder / "reference.log") as server:

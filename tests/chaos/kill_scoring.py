@@ -18,6 +18,7 @@ from xssr_strategy.demo.server import Server
 
 _VICTIMS = ("server and background process", "background process", "server alone")
 _PICKS = 5  # compared with those of an uninterrupted run
+_IN_ONE_RUN = 8  # kills, or a run that begins with the encoder's training would never come beyond it
 
 
 class ScoringKills:
@@ -34,7 +35,7 @@ class ScoringKills:
         hit, runs = 0, 0
         while hit < kills:
             studies = self._pool.fresh(self._folder / f"run-{runs}", trained=runs % 2 == 1)
-            hit += self._until_ready(studies, kills - hit)
+            hit += self._until_ready(studies, min(kills - hit, _IN_ONE_RUN))
             runs += 1
             shutil.rmtree(studies)
         told = ", ".join(f"{count} {name}" for name, count in self._stages.most_common())

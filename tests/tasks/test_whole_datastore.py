@@ -95,6 +95,18 @@ def test_images_and_labels_that_others_bring_are_noticed(studies: Path, tmp_path
     assert becomes_true(lambda: "i71" not in datastore.list_images())
 
 
+def test_a_label_that_is_saved_here_is_no_reason_to_read_the_folder_again(
+    studies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    datastore = StudiesDatastore(str(studies))
+    label, read = str(mask(tmp_path / "m.png", 1)), []
+    monkeypatch.setattr(datastore, "_refresh_now", lambda: read.append("again"))
+    for image in datastore.list_images():
+        datastore.save_label(image, label, "final", {})
+    time.sleep(1)
+    assert not read
+
+
 def test_while_the_folder_is_read_again_the_pool_is_never_empty(studies: Path) -> None:
     datastore = StudiesDatastore(str(studies), watch=False)
     stop, seen = threading.Event(), set()

@@ -21,6 +21,7 @@ from monailabel.interfaces.exception import (
     MONAILabelException,
 )
 
+import xssr_strategy
 from xssr_strategy.archive.client import ArchiveError
 from xssr_strategy.errors import UserError
 from xssr_strategy.storage import FAILURES, storage_trouble
@@ -29,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 _PROXY_PATIENCE = (5.0, 20.0)  # seconds to connect and between two bytes (our choice)
 _MISTAKES = (ValueError, OverflowError, AssertionError, RecursionError, FileNotFoundError)
+_OURS = Path(xssr_strategy.__file__).parent
 _NO_SUCH_NAME = (MONAILabelError.INVALID_INPUT, MONAILabelError.APP_INIT_ERROR)
 
 
@@ -73,8 +75,13 @@ async def _answer(request: Request, error: Exception) -> Response:
 
 
 async def _answer_mistake(request: Request, error: Exception) -> Response:
-    """For what MONAI Label's own routes stumble over, such as a number of lines that no computer counts."""
+    """For what MONAI Label's own routes stumble over, such as a number of lines that no computer counts.
+
+    What goes wrong in this package is a defect, not the asker's mistake: 500, with a traceback in the log.
+    """
     place = traceback.extract_tb(error.__traceback__)[-1]
+    if Path(place.filename).is_relative_to(_OURS):
+        raise error
     logger.warning("Refused: %s (%s, line %d)", error, place.filename, place.lineno or 0)
     if isinstance(error, FileNotFoundError):
         status, sentence = 404, f"{Path(str(error.filename)).name} is not on the server."

@@ -194,11 +194,12 @@ class WholeDatastore(LocalDatastore):
             self._refresh_soon()
 
     def _is_known(self, file: Path) -> bool:
-        """Whether the index tells of a file, as it does of those that were written here."""
+        """Whether the index tells of a file, as it does of those that were written here, once they are."""
         if not file.exists():
             return False
         name, extension = self._to_id(file.name)
-        image = self._datastore.objects.get(name)
+        with self._busy:  # or a label that is just being written would be taken for somebody else's
+            image = self._datastore.objects.get(name)
         if image is None:
             return False
         in_pool = file.parent == Path(self._datastore.image_path())

@@ -51,7 +51,7 @@ def _new(folder: Path) -> Path:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
     parser.add_argument("--part", choices=PARTS, action="append", help="only this; may be given several times")
-    parser.add_argument("--kills", type=int, default=110, help="SIGKILLs (%(default)s)")
+    parser.add_argument("--kills", type=int, default=104, help="SIGKILLs (%(default)s)")
     parser.add_argument("--rounds", type=int, default=500, help="scoring rounds of the long run (%(default)s)")
     parser.add_argument("--images", type=int, default=5000, help="images under load (%(default)s)")
     parser.add_argument("--clients", type=int, default=50, help="clients of the load (%(default)s)")

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tests.chaos.clicks import BROKEN, Clicks, labels_on_disk
-from tests.chaos.pool import Pool, damaged_databases, leases, vectors, workers
+from tests.chaos.pool import Pool, damaged_databases, leases, vectors, wait_until, workers
 from tests.chaos.table import Row
 from tests.chaos.warm import Kiln
 from xssr_strategy.demo.server import Server
@@ -22,6 +22,8 @@ from xssr_strategy.segmentation.publication import load_model
 
 _NAME = "reader"
 _TRAINING = {"max_epochs": 2, "steps_per_epoch": 3}
+_LEARNS, _ENDED = b"training on ", b"published "  # in the log
+_IN_TRAINING = 0.2  # of the kills
 
 
 class AnnotatingKills:
@@ -30,6 +32,7 @@ class AnnotatingKills:
     def __init__(self, kiln: Kiln, pool: Pool, folder: Path, seed: int) -> None:
         self._kiln, self._pool, self._folder = kiln, pool, folder
         self._random = random.Random(seed)
+        self._log = folder / "server.log"
         self._doing = "idle"
         self._hits: Counter[str] = Counter()
         self._lost: list[str] = []
@@ -58,16 +61,18 @@ class AnnotatingKills:
         hit = 0
         while len(acknowledged) < len(self._pool.order):
             begin = time.monotonic()
-            with self._kiln.server(studies, self._pool.conf, self._folder / "server.log") as server:
+            with self._kiln.server(studies, self._pool.conf, self._log) as server:
                 self._restarts.append(time.monotonic() - begin)
                 doom = self._doom(server) if hit < kills else None
                 held = leases(studies)
                 try:
                     self._annotate(server, studies, acknowledged, held)
-                except BROKEN:
-                    hit += 1
+                except BROKEN as error:
+                    if doom is None:
+                        self._lost.append(f"without a kill: {error!r}")
                 if doom is not None:
                     doom.join()
+                    hit += 1
             if doom is None:
                 break
             for worker in workers(server.pid):
@@ -82,16 +87,23 @@ class AnnotatingKills:
 
     def _doom(self, server: Server) -> threading.Thread:
         """Kills all processes of the server at a random moment."""
-        pause = self._random.choice((self._random.uniform(0.05, 4), self._random.uniform(4, 14)))
+        share = self._random.random()
+        in_training = share < _IN_TRAINING  # once the network learns, which takes its process a while
+        shortest, longest = (0, 8) if in_training else (0.05, 4) if share < 0.7 else (4, 8)
+        pause = self._random.uniform(shortest, longest)
         spared = self._random.random() < 0.3  # the server, so that only the training dies first
+        begin = self._log.stat().st_size
 
         def kill() -> None:
+            if in_training:
+                with suppress(TimeoutError):
+                    wait_until(lambda: _LEARNS in self._log.read_bytes()[begin:], 60)
             time.sleep(pause)
+            self._hits["training" if self._learns(begin) else "start of a process"] += bool(workers(server.pid))
             if spared:
                 for worker in workers(server.pid):
                     with suppress(ProcessLookupError):
                         worker.kill()
-                        self._hits["training alone"] += 1
                 time.sleep(0.5)
             self._hits[self._doing] += 1
             with suppress(ProcessLookupError):
@@ -100,6 +112,11 @@ class AnnotatingKills:
         thread = threading.Thread(target=kill)
         thread.start()
         return thread
+
+    def _learns(self, begin: int) -> bool:
+        """Whether the training of this server has begun and its network is not published yet."""
+        told = self._log.read_bytes()[begin:]
+        return _LEARNS in told and _ENDED not in told
 
     def _annotate(self, server: Server, studies: Path, acknowledged: dict[str, bytes], held: dict[str, str]) -> None:
         """Ask, label, ask again, until nothing is left or the server dies."""

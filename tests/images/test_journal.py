@@ -165,7 +165,7 @@ def test_select_dies_once_and_then_works_without_the_image(tmp_path: Path) -> No
     def select() -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "xssr_strategy.cli", "select", *options]
         environment = {**os.environ, **poisoned_environment(tmp_path / "site")}
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        return subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", check=False)
 
     assert select().returncode == -signal.SIGSEGV
     assert select().returncode == -signal.SIGKILL  # in the encoder's training

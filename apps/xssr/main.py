@@ -188,7 +188,7 @@ class XSSRApp(MONAILabelApp):
         return {
             name: super(XSSRApp, self).async_scoring(name, params)
             for name, is_due in due.items()
-            if name not in waiting and is_due()
+            if name in self._scoring_methods and name not in waiting and is_due()  # scoring may be switched off
         }
 
     def scoring(self, request: dict[str, Any], datastore: Datastore | None = None) -> Any:

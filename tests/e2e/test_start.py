@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pytest
+import requests
 from PIL import Image
 
 from tests.e2e.harness import APP, environment, start_server
@@ -80,6 +81,17 @@ def test_the_sample_app_shows_xssr_in_an_app_of_ones_own(tmp_path) -> None:
         annotator.wait_until_ready(120)
         assert list(annotator.client.info()["strategies"]) == ["xssr"]
         assert annotator.next_sample()["rank"] == 1
+
+
+def test_what_is_switched_off_is_said_and_the_rest_works(tmp_path) -> None:
+    studies = write(tmp_path / "studies", 8, 1)
+    off = {f"MONAI_LABEL_TASKS_{task}": "false" for task in ("TRAIN", "SCORING", "BATCH_INFER")}
+    with start_server(studies, {"encoder_steps": 2}, tmp_path / "server.log", more=off) as server:
+        assert Annotator(server.url).next_sample()["id"]
+        for task in ("train/segmentation", "scoring/xssr", "batch/infer/segmentation"):
+            answer = requests.post(f"{server.url}/{task}", timeout=60)
+            assert (answer.status_code, "switches them on" in answer.json()["detail"]) == (404, True)
+    assert "Traceback" not in (tmp_path / "server.log").read_text(encoding="utf-8", errors="replace")
 
 
 def test_xssr_serve_refuses_before_it_starts(tmp_path) -> None:

@@ -65,8 +65,10 @@ def _check_task(app: Any, method: str, request: Mapping[str, Any]) -> None:
     kind, known = {
         "scoring": ("scoring methods", app._scoring_methods),
         "train": ("trainers", app._trainers),
-        "batch_infer": ("models", app._infers),
+        "batch_infer": ("models", app._infers if app._batch_infer else {}),
     }[method]
+    if not known:
+        raise HTTPException(404, f"There are no {kind} here; MONAI_LABEL_TASKS_{method.upper()}=true switches them on.")
     name = request.get("method" if method == "scoring" else "model")
     if not isinstance(name, str) or name not in known:
         raise HTTPException(404, f"'{name}' does not exist; the {kind} are {', '.join(known)}.")

@@ -35,7 +35,7 @@ _SOURCE, _POOL, _UNSEEN = 40, 160, 12  # phantoms
 _MINORITY, _MINORITY_UNSEEN = 0.15, 0.5
 _SEED = 2026
 _ENCODER_STEPS = 150
-_TRAINING = {"max_epochs": 6}
+_TRAINING = {"max_epochs": 3, "steps_per_epoch": 12, "pretrained": True}  # each round goes on from the one before
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -30,6 +30,6 @@ def test_the_whole_way_to_the_picture(tmp_path: Path, monkeypatch: pytest.Monkey
     told = argparse.Namespace(out=tmp_path / "demo", port=8000, exit=True)
     assert command.run(told, Console(file=said)) == 0
     assert "After 2 annotations: Dice " in said.getvalue()
-    assert Image.open(tmp_path / "demo" / "demo.png").size > (800, 400)
+    assert min(Image.open(tmp_path / "demo" / "demo.png").size) > 400
     for log in (tmp_path / "demo").glob("server-*.log"):
         assert "Traceback" not in log.read_text(encoding="utf-8", errors="replace"), log

@@ -28,6 +28,21 @@ def resolved(defaults: Mapping[str, Any], request: Mapping[str, Any]) -> dict[st
     return {**request, **{key: _resolve(key, default, request.get(key)) for key, default in defaults.items()}}
 
 
+def check_ranges(settings: Mapping[str, Any]) -> None:
+    """Whether a training can be run with these settings.
+
+    Raises:
+        UserError: a number is out of range.
+    """
+    for key in ("max_epochs", "steps_per_epoch", "train_batch_size"):
+        if settings[key] < 1:
+            raise UserError(f"training setting {key}: {settings[key]} is too small; use 1 or more")
+    if not 0 <= settings["val_split"] < 1:
+        raise UserError(f"training setting val_split: {settings['val_split']} is not a share; use 0 to below 1")
+    if not 0 <= settings["seed"] < 2**32:
+        raise UserError(f"training setting seed: {settings['seed']} is out of range; use 0 to {2**32 - 1}")
+
+
 def _resolve(key: str, default: Any, value: Any) -> Any:
     if isinstance(value, list):
         value = value[0] if value else None

@@ -33,13 +33,22 @@ from xssr_strategy.segmentation.network import build_loss
 from xssr_strategy.segmentation.plan import SegmentationPlan, plan_from
 from xssr_strategy.segmentation.publication import publish, warm_start, write_json
 from xssr_strategy.segmentation.recipe import MAX_EPOCHS, RECIPE, STEPS_PER_EPOCH, epoch_loader, new_network
-from xssr_strategy.segmentation.request import resolved
+from xssr_strategy.segmentation.request import check_ranges, resolved
 from xssr_strategy.segmentation.transforms import training_transforms, validation_transforms
 from xssr_strategy.tasks.strays import strays
 
 logger = logging.getLogger(__name__)
 
 VALIDATE_FROM = 50  # labels, our choice; below it a validation share would cost more than it tells
+
+# Settings that the stock code asks for.
+_NOT_ON_OFFER = {
+    "name": "segmentation",
+    "val_batch_size": 1,  # volumes differ in shape
+    "multi_gpu": False,  # a few dozen labels do not fill one GPU
+    "dataloader": "ThreadDataLoader",
+    "tracking": "None",
+}
 
 
 class SegmentationTrainer(BasicTrainTask):
@@ -110,7 +119,9 @@ class SegmentationTrainer(BasicTrainTask):
             UserError: an unusable setting.
         """
         taken = {key: request[key] for key in ("device", *self._defaults) if key in request}
-        return _checked(resolved(self._defaults, taken))
+        settings = resolved(self._defaults, taken)
+        check_ranges(settings)
+        return {**settings, **_NOT_ON_OFFER}
 
     def pre_process(self, request: Mapping[str, Any], datastore: Datastore) -> list[dict[str, str]]:
         """Check every label against its image and fix the plan."""
@@ -273,29 +284,6 @@ class SegmentationTrainer(BasicTrainTask):
         if finished:
             stats["total_time"] = seconds
         write_json(Path(self._stats_path), stats)
-
-
-def _checked(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings, and those that the stock code asks for but that are not on offer.
-
-    Raises:
-        UserError: out of range.
-    """
-    for key in ("max_epochs", "steps_per_epoch", "train_batch_size"):
-        if settings[key] < 1:
-            raise UserError(f"training setting {key}: {settings[key]} is too small; use 1 or more")
-    if not 0 <= settings["val_split"] < 1:
-        raise UserError(f"training setting val_split: {settings['val_split']} is not a share; use 0 to below 1")
-    if not 0 <= settings["seed"] < 2**32:
-        raise UserError(f"training setting seed: {settings['seed']} is out of range; use 0 to {2**32 - 1}")
-    return {
-        **settings,
-        "name": "segmentation",
-        "val_batch_size": 1,  # volumes differ in shape
-        "multi_gpu": False,  # a few dozen labels do not fill one GPU
-        "dataloader": "ThreadDataLoader",
-        "tracking": "None",
-    }
 
 
 def _metrics_text(context: Context) -> str:

@@ -123,6 +123,18 @@ def test_a_label_that_is_not_final_stays_here(archive, series, tmp_path) -> None
     np.testing.assert_array_equal(voxels(kept), sitk.GetArrayFromImage(series.label))
 
 
+def test_a_label_is_kept_though_another_process_has_written_the_index_meanwhile(archive, series, tmp_path) -> None:
+    other = write_phantom(tmp_path / "made", 6, labels=2, shape=SHAPE)
+    archive.load(other.files)
+    server, training = opened(archive), opened(archive)
+    submit(training, other.uid, other.label, tmp_path)
+    submit(server, series.uid, series.label, tmp_path)
+    assert server.get_labeled_images() == sorted([series.uid, other.uid])
+    for one in (series, other):
+        kept = server.get_label_uri(one.uid, "final")
+        np.testing.assert_array_equal(voxels(kept), sitk.GetArrayFromImage(one.label))
+
+
 def test_what_is_noted_of_a_series_does_not_change_what_it_is(archive, series) -> None:
     datastore = opened(archive)
     before = datastore.get_image_info(series.uid)

@@ -250,9 +250,13 @@ class ArchiveDatastore(WholeDatastore, DICOMWebDatastore):
         self.get_image_uri(image_id)  # the base class forgets labels without an image
         file = temporary / f"label{NIFTI}"
         sitk.WriteImage(label, str(file), useCompression=True)
-        if image_id not in self._datastore.objects:
-            self._datastore.objects[image_id] = ImageLabelModel(image=DataModel(ext=NIFTI))
         WholeDatastore.save_label(self, image_id, str(file), tag, info)
+
+    def _indexed(self, image_id: str) -> ImageLabelModel:
+        """As the base class; the folder was read before the series was converted."""
+        if image_id not in self._datastore.objects:
+            self._put({image_id: ImageLabelModel(image=DataModel(ext=NIFTI))})
+        return super()._indexed(image_id)
 
 
 def _from_voxels(file: Path, reference: Any, temporary: Path) -> Path:

@@ -66,9 +66,7 @@ class WholeDatastore(LocalDatastore):
         folder = Path(self._datastore.label_path(label_tag))
         with self._busy, FileLock(self._lock_file):
             self._take_over()
-            image = self._datastore.objects.get(image_id)
-            if image is None:
-                raise ImageNotFoundException(f"Image {image_id} not found")
+            image = self._indexed(image_id)
             copy_whole(Path(label_filename), folder / file)
             before = image.labels.get(label_tag)
             if before is not None and before.ext != extension:
@@ -77,6 +75,13 @@ class WholeDatastore(LocalDatastore):
             image.labels[label_tag] = DataModel(info=info, ext=extension)
             self._update_datastore_file(lock=False)
         return image_id
+
+    def _indexed(self, image_id: str) -> ImageLabelModel:
+        """The entry of an image in the index as it is now; called with the index held."""
+        image = self._datastore.objects.get(image_id)
+        if image is None:
+            raise ImageNotFoundException(f"Image {image_id} not found")
+        return image
 
     def update_image_info(self, image_id: str, info: dict[str, Any]) -> None:
         """As the base class."""

@@ -58,9 +58,13 @@ def test_two_servers_keep_what_the_other_has_noted(studies: Path, tmp_path: Path
     first.save_label("i00", str(mask(tmp_path / "a.png", 1)), "final", {"user": "ann"})
     second.save_label("i01", str(mask(tmp_path / "b.png", 1)), "final", {"user": "bob"})
     first.save_label("i02", str(mask(tmp_path / "c.png", 1)), "final", {"user": "ann"})
+    second.update_image_info("i03", {"asked": "bob"})
+    first.update_label_info("i01", "final", {"approved": "ann"})
     objects = json.loads((studies / INDEX).read_text())["objects"]
     users = {image: one["labels"]["final"]["info"]["user"] for image, one in objects.items() if one["labels"]}
     assert users == {"i00": "ann", "i01": "bob", "i02": "ann"}
+    assert objects["i01"]["labels"]["final"]["info"]["approved"] == "ann"
+    assert objects["i03"]["image"]["info"]["asked"] == "bob"
     assert Path(first.get_label_uri("i01", "final")).is_file()  # below the folder, not below where the server runs
 
 

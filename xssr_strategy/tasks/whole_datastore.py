@@ -7,13 +7,14 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore, LocalDatastoreModel
-from monailabel.interfaces.exception import ImageNotFoundException
+from monailabel.interfaces.exception import ImageNotFoundException, LabelNotFoundException
 
 from xssr_strategy.files import copy_whole, remove_leftovers, write_whole
 
@@ -46,8 +47,7 @@ class WholeDatastore(LocalDatastore):
         name, extension = self._to_id(os.path.basename(image_filename))
         image_id = image_id or name
         file = self._filename(image_id, extension)
-        with self._busy, FileLock(self._lock_file):
-            self._take_over()
+        with self._current_index():
             copy_whole(Path(image_filename), Path(self._datastore.image_path()) / file)
             info = {**(image_info or {}), "ts": int(time.time()), "name": file}
             self._put({image_id: ImageLabelModel(image=DataModel(info=info, ext=extension))})
@@ -64,8 +64,7 @@ class WholeDatastore(LocalDatastore):
         extension = self._to_id(os.path.basename(label_filename))[1]
         file = self._filename(image_id, extension)
         folder = Path(self._datastore.label_path(label_tag))
-        with self._busy, FileLock(self._lock_file):
-            self._take_over()
+        with self._current_index():
             image = self._indexed(image_id)
             copy_whole(Path(label_filename), folder / file)
             before = image.labels.get(label_tag)
@@ -77,7 +76,7 @@ class WholeDatastore(LocalDatastore):
         return image_id
 
     def _indexed(self, image_id: str) -> ImageLabelModel:
-        """The entry of an image in the index as it is now; called with the index held."""
+        """The entry of an image, asked for within :meth:`_current_index`."""
         image = self._datastore.objects.get(image_id)
         if image is None:
             raise ImageNotFoundException(f"Image {image_id} not found")
@@ -85,13 +84,18 @@ class WholeDatastore(LocalDatastore):
 
     def update_image_info(self, image_id: str, info: dict[str, Any]) -> None:
         """As the base class."""
-        with self._busy:
-            super().update_image_info(image_id, info)
+        with self._current_index():
+            self._indexed(image_id).image.info.update(info)
+            self._update_datastore_file(lock=False)
 
     def update_label_info(self, label_id: str, label_tag: str, info: dict[str, Any]) -> None:
         """As the base class."""
-        with self._busy:
-            super().update_label_info(label_id, label_tag, info)
+        with self._current_index():
+            label = self._datastore.label(label_id, label_tag)
+            if label is None:
+                raise LabelNotFoundException(f"Label: {label_id} Tag: {label_tag} not found")
+            label.info.update(info)
+            self._update_datastore_file(lock=False)
 
     def _update_datastore_file(self, lock: bool = True) -> None:
         if lock:
@@ -106,8 +110,15 @@ class WholeDatastore(LocalDatastore):
             logger.error("%s cannot be written (%s): make room; it is made anew from the files.", index, error.strerror)
 
     def _init_from_datastore_file(self, throw_exception: bool = False) -> None:
+        with self._current_index():
+            pass
+
+    @contextmanager
+    def _current_index(self) -> Iterator[None]:
+        """Keep other threads and processes from the index, and read it if one of them has written it."""
         with self._busy, FileLock(self._lock_file):
             self._take_over()
+            yield
 
     def _take_over(self) -> None:
         """Read the index if another process has written it; one that cannot be read is moved aside."""
@@ -129,8 +140,7 @@ class WholeDatastore(LocalDatastore):
 
     def _reconcile_datastore(self) -> None:
         """Bring the index up to date with the folders; another thread sees the images of before or of now."""
-        with self._busy, FileLock(self._lock_file):
-            self._take_over()
+        with self._current_index():
             before = self._datastore.objects
             now = self._on_disk(before)
             if now == before and Path(self._datastore_config_path).exists():

@@ -18,7 +18,9 @@ from xssr_strategy.demo.server import Server
 
 pytestmark = pytest.mark.e2e
 
-CONF = {"source": MONTGOMERY / "images", "encoder_steps": 200}
+POOL, SOURCE = 192, 138  # images
+STEPS = 120  # three times as many as before the first saved state
+CONF = {"source": MONTGOMERY / "images", "encoder_steps": STEPS}
 
 
 def written(studies: Path) -> dict[tuple[str, str], float]:
@@ -46,7 +48,8 @@ def training_state(studies: Path) -> list[Path]:
 @pytest.mark.parametrize("orphaned", [False, True], ids=["all processes", "the server alone"])
 def test_killed_twice_and_ready_in_the_end(tmp_path, orphaned: bool) -> None:
     need(SHENZHEN)
-    studies = copy_pool(SHENZHEN / "images", [p.stem for p in (SHENZHEN / "images").iterdir()], tmp_path / "studies")
+    images = sorted(p.stem for p in (SHENZHEN / "images").iterdir())[:POOL]
+    studies = copy_pool(SHENZHEN / "images", images, tmp_path / "studies")
     log = tmp_path / "server.log"
 
     def kill(server: Server) -> None:
@@ -66,18 +69,18 @@ def test_killed_twice_and_ready_in_the_end(tmp_path, orphaned: bool) -> None:
         kill(server)
         first = written(studies)
     if not orphaned:
-        assert len(first) < 550 + 138
+        assert len(first) < POOL + SOURCE
         resumed = re.findall(
             r"Encoder training goes on at step (\d+)", log.read_text(encoding="utf-8", errors="replace")
         )
         assert resumed
-        assert all(0 < int(step) < 200 for step in resumed)
+        assert all(0 < int(step) < STEPS for step in resumed)
 
     with start_server(studies, CONF, log) as server:
         annotator = Annotator(server.url)
         annotator.wait_until_ready(300)
         state, last = annotator.state(), written(studies)
-    assert (state["embedded"], state["pool"]) == (550, 550)
-    assert len(last) == 550 + 138
+    assert (state["embedded"], state["pool"]) == (POOL, POOL)
+    assert len(last) == POOL + SOURCE
     assert all(last[key] == when for key, when in first.items()), "a finished vector was computed again"
     assert not training_state(studies)

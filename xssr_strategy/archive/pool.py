@@ -113,8 +113,7 @@ class ArchivePool:
         self._looking = ThreadPoolExecutor(1, thread_name_prefix="look")
         self._looks: dict[str, tuple[float, Future[None]]] = {}
         self._renewing = threading.Lock()
-        self._listed = _NOTHING, _NOTHING
-        self._series = _NOTHING
+        self._series = (_NOTHING, _NOTHING), _NOTHING  # of these lists; in one, for threads
         if self._of.listing.age > MAX_AGE:
             self._of.renew_or_keep(self.renew)
 
@@ -123,10 +122,11 @@ class ArchivePool:
         if self._of.listing.age > MAX_AGE and self._renewing.acquire(blocking=False):
             threading.Thread(target=self._renew_in_thread, name="archive listing", daemon=True).start()
         listed = self._of.listing.series(), self._source.listing.series() if self._source else _NOTHING
-        if listed[0] is not self._listed[0] or listed[1] is not self._listed[1]:
-            self._listed = listed
-            self._series = {uid: one for uid, one in listed[0].items() if uid not in listed[1]}
-        return self._series
+        known, series = self._series
+        if listed[0] is not known[0] or listed[1] is not known[1]:
+            series = {uid: one for uid, one in listed[0].items() if uid not in listed[1]}
+            self._series = listed, series
+        return series
 
     def labelled(self) -> set[str]:
         """uids of the series of the pool that have a segmentation in the archive."""

@@ -26,6 +26,8 @@ _SETTLE = 0.3  # seconds in which changes of the folder are gathered: 5,000 imag
 class WholeDatastore(LocalDatastore):
     """The truth is in the folders of images and labels; the index beside them can be made anew from these.
 
+    No mapping of the index is changed in its place: another thread may be going through it.
+
     The stock class writes labels, images and its index in place, so that a kill or a full disk leaves half of them; it
     refuses to start with half an index; while it looks at the folder again, in another thread, the pool is empty for a
     moment; and two servers on one folder write over what the other has noted.
@@ -71,7 +73,7 @@ class WholeDatastore(LocalDatastore):
             if before is not None and before.ext != extension:
                 (folder / self._filename(image_id, before.ext)).unlink(missing_ok=True)
             info = {**(label_info or {}), "ts": int(time.time()), "name": file}
-            image.labels[label_tag] = DataModel(info=info, ext=extension)
+            image.labels = {**image.labels, label_tag: DataModel(info=info, ext=extension)}
             self._update_datastore_file(lock=False)
         return image_id
 
@@ -85,7 +87,8 @@ class WholeDatastore(LocalDatastore):
     def update_image_info(self, image_id: str, info: dict[str, Any]) -> None:
         """As the base class."""
         with self._current_index():
-            self._indexed(image_id).image.info.update(info)
+            entry = self._indexed(image_id).image
+            entry.info = {**entry.info, **info}
             self._update_datastore_file(lock=False)
 
     def update_label_info(self, label_id: str, label_tag: str, info: dict[str, Any]) -> None:
@@ -94,7 +97,7 @@ class WholeDatastore(LocalDatastore):
             label = self._datastore.label(label_id, label_tag)
             if label is None:
                 raise LabelNotFoundException(f"Label: {label_id} Tag: {label_tag} not found")
-            label.info.update(info)
+            label.info = {**label.info, **info}
             self._update_datastore_file(lock=False)
 
     def _update_datastore_file(self, lock: bool = True) -> None:
@@ -189,7 +192,6 @@ class WholeDatastore(LocalDatastore):
         return sorted(entry.name for entry in Path(self._datastore.label_path(None)).iterdir() if entry.is_dir())
 
     def _put(self, images: Mapping[str, ImageLabelModel]) -> None:
-        """In a new mapping: another thread may be going through the present one."""
         self._datastore.objects = {**self._datastore.objects, **images}
 
     # What the watcher of the folder calls, in its own thread.

@@ -9,14 +9,16 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from monailabel.tasks.infer.basic_infer import CallBackTypes
 from PIL import Image
 
 from tests.images.files import write_dicom, write_series
 from tests.segmentation.phantoms import AFFINES, ellipsoids, oblique, write_itk, write_nifti
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import PRESETS, Preset
+from xssr_strategy.segmentation.network import build_unet
 from xssr_strategy.segmentation.plan import SegmentationPlan
-from xssr_strategy.segmentation.publication import publish
+from xssr_strategy.segmentation.publication import publish, published_plan, warm_start
 from xssr_strategy.tasks.segmentation_infer import SegmentationInfer
 
 XRAY, MRI = PRESETS["xray"], PRESETS["mri"]
@@ -40,6 +42,15 @@ class Threshold(torch.nn.Module):
         return 40 * torch.cat([self.threshold - image, image - self.threshold], dim=1)
 
 
+class Oracle(SegmentationInfer):
+    """The task with the oracle in the place of a U-Net."""
+
+    def _load(self) -> tuple[torch.nn.Module, SegmentationPlan]:
+        network = Threshold()
+        assert warm_start(network, self._published)
+        return network, published_plan(self._published)
+
+
 def oracle(
     folder: Path, preset: Preset, spacing: tuple[float, ...] = (), roi: tuple[int, ...] = ()
 ) -> SegmentationInfer:
@@ -48,9 +59,7 @@ def oracle(
     roi = roi or ((16, 16, 16) if preset.spatial_dims == 3 else (64, 64))
     plan = SegmentationPlan(preset.name, preset.spatial_dims, preset.channels, ("bright",), spacing, roi)
     publish(Threshold().state_dict(), plan, path)
-    task = SegmentationInfer(path, preset, ("bright",))
-    task.network = Threshold()
-    return task
+    return Oracle(path, preset, ("bright",))
 
 
 def bright_blocks(shape: tuple[int, ...]) -> np.ndarray:
@@ -197,7 +206,9 @@ def test_without_a_model_the_task_is_not_offered_and_says_what_to_do(tmp_path: P
 
 
 def test_a_model_of_other_labels_is_refused_in_one_sentence(tmp_path: Path) -> None:
-    path = Path(oracle(tmp_path, XRAY).path[0])
+    path = tmp_path / "segmentation.pt"
+    plan = SegmentationPlan("xray", 2, 1, ("bright",), (), (64, 64))
+    publish(build_unet(2, 1, 2).state_dict(), plan, path)
     task = SegmentationInfer(path, XRAY, ("left", "right"))
     with pytest.raises(UserError, match=r"trained with --conf labels bright but the server runs with .* left,right"):
         task({"image": str(tmp_path / "image.png"), "device": "cpu"})
@@ -214,3 +225,21 @@ def test_a_newly_published_model_is_used_at_once(tmp_path: Path) -> None:
     publish(Threshold(2.0).state_dict(), plan, path)
     os.utime(path, ns=(before + 10**9, before + 10**9))  # file systems may keep whole seconds only
     assert not np.asarray(Image.open(segment(task, image))).any()
+
+
+def test_a_model_that_is_published_while_an_image_is_read_does_not_segment_it(tmp_path: Path) -> None:
+    task = oracle(tmp_path, MRI, (1.0, 1.0, 1.0))
+    image = write_nifti(tmp_path / "image.nii.gz", bright_blocks(VOLUME), oblique())
+    expected = nib.load(segment(task, image)).get_fdata()
+    path = Path(task.path[0])
+
+    def publish_another(data: dict) -> dict:
+        plan = SegmentationPlan("mri", 3, 1, ("bright",), (3.0, 3.0, 3.0), (16, 16, 16))
+        publish(Threshold(2.0).state_dict(), plan, path)
+        return data
+
+    request = {"model": "segmentation", "image": str(image), "device": "cpu"}
+    file, _ = task(request, {CallBackTypes.PRE_TRANSFORMS: publish_another})
+    np.testing.assert_array_equal(nib.load(file).get_fdata(), expected)
+    assert expected.any()
+    assert not nib.load(segment(task, image)).get_fdata().any()

@@ -57,24 +57,19 @@ def published_plan(path: Path) -> SegmentationPlan:
     Raises:
         UserError: missing or damaged; train again.
     """
-    text = _content(path).get(_PLAN_KEY)
-    if text is None:
-        try:
-            text = _plan_beside(path).read_text(encoding="utf-8")
-        except OSError as error:
-            raise _unreadable(path, error) from error
-    return parse_plan(text, path)
+    return _plan(_content(path), path)
 
 
 def load_model(path: Path) -> tuple[UNet, SegmentationPlan]:
-    """The published network, in evaluation mode, and its plan.
+    """The published network, in evaluation mode, and its plan: of one training, whatever is published meanwhile.
 
     Raises:
         UserError: missing or damaged; train again.
     """
-    plan = published_plan(path)
+    content = _content(path)
+    plan = _plan(content, path)
     network = build_unet(plan.spatial_dims, plan.channels, len(plan.labels) + 1)
-    if not warm_start(network, path):
+    if not _fill(network, content, path):
         raise UserError(f"{path}: the segmentation model does not fit its plan; train again")
     return network.eval(), plan
 
@@ -90,15 +85,7 @@ def warm_start(network: nn.Module, path: Path) -> bool:
     Raises:
         UserError: it cannot be read, or holds something else.
     """
-    named = _content(path).get(MODEL_KEY)
-    if not isinstance(named, Mapping):
-        raise _unreadable(path, KeyError(MODEL_KEY))
-    weights = {str(name): value for name, value in named.items() if isinstance(value, Tensor)}
-    own = network.state_dict()
-    if weights.keys() != own.keys() or any(weights[name].shape != own[name].shape for name in own):
-        return False
-    network.load_state_dict(weights)
-    return True
+    return _fill(network, _content(path), path)
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
@@ -109,9 +96,32 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
     write_whole(path, json.dumps(_finite(dict(values)), indent=2).encode())
 
 
+def _plan(content: Mapping[str, Any], path: Path) -> SegmentationPlan:
+    text = content.get(_PLAN_KEY)
+    if text is None:
+        try:
+            text = _plan_beside(path).read_text(encoding="utf-8")
+        except OSError as error:
+            raise _unreadable(path, error) from error
+    return parse_plan(text, path)
+
+
 def _plan_beside(model: Path) -> Path:
     """Where version 0.1.0 kept the plan before it went into the model file."""
     return model.with_suffix(".json")
+
+
+def _fill(network: nn.Module, content: Mapping[str, Any], path: Path) -> bool:
+    """As :func:`warm_start`."""
+    named = content.get(MODEL_KEY)
+    if not isinstance(named, Mapping):
+        raise _unreadable(path, KeyError(MODEL_KEY))
+    weights = {str(name): value for name, value in named.items() if isinstance(value, Tensor)}
+    own = network.state_dict()
+    if weights.keys() != own.keys() or any(weights[name].shape != own[name].shape for name in own):
+        return False
+    network.load_state_dict(weights)
+    return True
 
 
 def _content(path: Path) -> Mapping[str, Any]:

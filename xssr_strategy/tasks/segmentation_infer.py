@@ -27,7 +27,7 @@ from xssr_strategy.segmentation.geometry import original_label
 from xssr_strategy.segmentation.inference import build_inferer
 from xssr_strategy.segmentation.network import build_unet
 from xssr_strategy.segmentation.plan import SegmentationPlan, check_plan
-from xssr_strategy.segmentation.publication import publish, published_plan, warm_start
+from xssr_strategy.segmentation.publication import load_model, publish, published_plan, warm_start
 from xssr_strategy.segmentation.transforms import read_for_network
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")  # no place in space, and some are lossy: labels go to PNG
@@ -56,6 +56,7 @@ class SegmentationInfer(BasicInferTask):
         )
         self._published = Path(path)
         self._preset = preset
+        self._read: tuple[int, tuple[nn.Module, SegmentationPlan]] | None = None
 
     def is_valid(self) -> bool:
         """Whether a model is published."""
@@ -82,19 +83,30 @@ class SegmentationInfer(BasicInferTask):
         """
         if not self.is_valid():
             raise UserError("there is no segmentation model yet: submit labels and train 'segmentation' first")
-        plan = published_plan(self._published)
+        network, plan = self._model()
         check_plan(plan, self._preset, tuple(self.labels))
-        return [ReadForNetwork(self._preset, plan)]
+        return [ReadForNetwork(self._preset, network, plan)]
+
+    def _model(self) -> tuple[nn.Module, SegmentationPlan]:
+        """What is published now; read once."""
+        written = self._published.stat().st_mtime_ns
+        if self._read is None or self._read[0] != written:
+            self._read = written, self._load()
+        return self._read[1]
+
+    def _load(self) -> tuple[nn.Module, SegmentationPlan]:
+        return load_model(self._published)
 
     def _get_network(self, device: str, data: Any) -> nn.Module:
-        """As the base class, which would unpickle whatever torch's environment variables allow."""
-        written = self._published.stat().st_mtime_ns
-        if device not in self._networks or self._networks[device][1] != written:
-            network = copy.deepcopy(self.network)
-            if not warm_start(network, self._published):
-                raise UserError(f"{self._published}: the segmentation model does not fit its plan; train again")
-            self._networks[device] = network.eval().to(device), written
-        loaded: nn.Module = self._networks[device][0]
+        """The network whose plan the image was read for, on this device.
+
+        The base class would take what was published meanwhile, and unpickle whatever torch's environment variables
+        allow.
+        """
+        read: nn.Module = data["network"]
+        if device not in self._networks or self._networks[device][0] is not read:
+            self._networks[device] = read, copy.deepcopy(read).to(device)
+        loaded: nn.Module = self._networks[device][1]
         return loaded
 
     def inferer(self, data: dict[str, Any]) -> Inferer:
@@ -121,15 +133,16 @@ class SegmentationInfer(BasicInferTask):
 
 
 class ReadForNetwork(Transform):
-    """{"image": path} -> "image" as the network sees it, "original" as it is stored, "plan" for the steps to come."""
+    """{"image": path} -> "image" as the network sees it, "original" as it is stored, "network" and "plan" for later."""
 
-    def __init__(self, preset: Preset, plan: SegmentationPlan) -> None:
+    def __init__(self, preset: Preset, network: nn.Module, plan: SegmentationPlan) -> None:
         self.preset = preset
+        self.network = network
         self.plan = plan
 
     def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
         image, original = read_for_network(data["image"], self.preset, self.plan)
-        return {**data, "image": image, "original": original, "plan": self.plan}
+        return {**data, "image": image, "original": original, "network": self.network, "plan": self.plan}
 
 
 class ToOriginalGrid(Transform):

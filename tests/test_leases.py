@@ -40,13 +40,22 @@ def test_a_lease_keeps_others_out_until_it_ends(tmp_path: Path) -> None:
 def test_a_client_renews_its_own_lease_and_gives_it_back(tmp_path: Path) -> None:
     clock = Clock()
     leases = Leases(tmp_path / "leases.sqlite", 10, clock)
-    leases.take("a", "ann")
+    assert leases.take("a", "ann") == 1600.0
     clock.now += 500.0
-    assert leases.take("a", "ann")
+    assert leases.renew("a", "ann") == 2100.0
     clock.now += 500.0
     assert leases.out()["a"].ends == 2100.0
+    assert leases.renew("a", "bob") is None
     leases.end(["a", "unknown"])
-    assert leases.take("a", "bob")
+    assert leases.renew("a", "ann") is None
+    assert leases.take("a", "bob") == 2600.0
+
+
+def test_two_viewers_that_give_no_name_do_not_get_one_image(tmp_path: Path) -> None:
+    one, other = (Leases(tmp_path / "leases.sqlite", 10) for _ in range(2))
+    assert one.take("a", "")
+    assert other.take("a", "") is None
+    assert other.take("b", "")
 
 
 def test_leases_and_skips_survive_a_restart(tmp_path: Path) -> None:

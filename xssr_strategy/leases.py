@@ -63,20 +63,35 @@ class Leases:
         """Close the connection."""
         self._db.close()
 
-    def take(self, image: str, client: str) -> bool:
-        """Lease an image to a client, from now on.
+    def take(self, image: str, client: str) -> float | None:
+        """Lease an image that nobody has to a client, from now on.
 
         Returns:
-            False if another client has it, or it was skipped: a single statement decides, so two never get one image.
+            When the lease ends (s since the epoch). None if somebody has the image, were it a client of the same name
+            (viewers that give none all have one), or if it was skipped: a single statement decides, so two never get
+            one image.
         """
-        now = self._clock()
-        given = self._db.execute(
+        return self._lease(
             "INSERT INTO leases SELECT ?1, ?2, ?3, ?4 WHERE NOT EXISTS (SELECT 1 FROM skips WHERE image = ?1) "
-            "ON CONFLICT (image) DO UPDATE SET client = ?2, taken = ?3, ends = ?4 WHERE client = ?2 OR ends <= ?3 "
-            "RETURNING image",  # rowcount would count what other threads did on this connection
-            (image, client, now, now + self._seconds),
+            "ON CONFLICT (image) DO UPDATE SET client = ?2, taken = ?3, ends = ?4 WHERE ends <= ?3 RETURNING ends",
+            image,
+            client,
         )
-        return len(given.fetchall()) == 1
+
+    def renew(self, image: str, client: str) -> float | None:
+        """Lease an image to the client that has it already, from now on.
+
+        Returns:
+            When the lease ends (s since the epoch). None if the client does not have the image any more.
+        """
+        return self._lease(
+            "UPDATE leases SET taken = ?3, ends = ?4 WHERE image = ?1 AND client = ?2 RETURNING ends", image, client
+        )
+
+    def _lease(self, statement: str, image: str, client: str) -> float | None:
+        now = self._clock()
+        rows = self._db.execute(statement, (image, client, now, now + self._seconds)).fetchall()
+        return rows[0][0] if rows else None  # rowcount would count what other threads did on this connection
 
     def out(self) -> dict[str, Lease]:
         """image -> its lease, of all that have not ended; those taken first come first."""

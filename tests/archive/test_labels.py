@@ -62,6 +62,15 @@ def test_the_newest_label_counts_whatever_the_clocks_of_others_say(db) -> None:
     assert known.segmentation("1.5").uid == "again"
 
 
+def test_what_another_process_has_learnt_of_a_segmentation_counts_here(db) -> None:
+    archive = Answers(a="1.5")
+    here, there = LabelledSeries(archive, db), LabelledSeries(archive, db)
+    there.renew()
+    here.learn(archive.search({}))
+    assert set(here.images()) == {"1.5"}
+    assert archive.asked == ["a"]
+
+
 def test_a_deleted_segmentation_is_forgotten_once_the_archive_had_time_to_list_it(db) -> None:
     now = [1000.0]
     known = LabelledSeries(Answers(), db, clock=lambda: now[0])

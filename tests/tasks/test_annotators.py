@@ -62,6 +62,25 @@ def test_a_label_that_another_server_wrote_counts_before_this_one_has_noticed(ap
     assert sorted(given) == sorted(set(waiting) - {mine, other})
 
 
+def test_an_image_that_only_another_server_knows_yet_stays_with_who_has_it(app: App) -> None:
+    app.project.leases.take("new", "ann")  # at a server that has noticed the file already
+    assert app.ask("bob")["id"] != "new"
+    assert app.project.leases.out()["new"].client == "ann"
+
+
+def test_a_lease_that_another_server_ends_meanwhile_is_no_error(app: App, monkeypatch) -> None:
+    leases = app.project.leases
+    take = leases.take
+
+    def ended_at_once(image: str, client: str) -> float | None:
+        until = take(image, client)
+        leases.end([image])
+        return until
+
+    monkeypatch.setattr(leases, "take", ended_at_once)
+    assert app.ask("ann")["leased_until"] > 0
+
+
 def test_what_was_passed_over_comes_back_once_nothing_else_is_left(app: App) -> None:
     images = [app.ask("ann")["id"] for _ in range(16)]
     assert len(set(images)) == 16

@@ -135,6 +135,15 @@ def test_a_label_is_kept_though_another_process_has_written_the_index_meanwhile(
         np.testing.assert_array_equal(voxels(kept), sitk.GetArrayFromImage(one.label))
 
 
+def test_a_label_that_another_process_has_kept_is_there(archive, series, tmp_path) -> None:
+    server, batch = opened(archive), opened(archive)
+    submit(batch, series.uid, series.label, tmp_path, tag="original")
+    kept = server.get_label_uri(series.uid, "original")
+    np.testing.assert_array_equal(voxels(kept), sitk.GetArrayFromImage(series.label))
+    server.remove_label(series.uid, "original")
+    assert not Path(kept).exists()
+
+
 def test_what_is_noted_of_a_series_does_not_change_what_it_is(archive, series) -> None:
     datastore = opened(archive)
     before = datastore.get_image_info(series.uid)

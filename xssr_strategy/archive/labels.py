@@ -89,7 +89,7 @@ class LabelledSeries:
         Raises:
             ArchiveDown: the archive does not answer.
         """
-        known = {one.uid for one in self._known()} | self._nameless
+        known = {one.uid for one in self._write([])} | self._nameless  # by other processes, too
         now, begin = self._clock(), time.monotonic()
         for series in listed:
             if series.uid in known or time.monotonic() - begin > patience:
@@ -127,7 +127,8 @@ class LabelledSeries:
         rows = self._db.execute("SELECT uid, study, image, made, recorded FROM segmentations")
         return [Segmentation(*row) for row in rows.fetchall()]
 
-    def _write(self, new: Collection[Segmentation], gone: Collection[Segmentation] = ()) -> None:
+    def _write(self, new: Collection[Segmentation], gone: Collection[Segmentation] = ()) -> list[Segmentation]:
+        """Change the catalogue; what it tells then."""
         rows = [(one.uid, one.study, one.image, one.made, one.recorded) for one in new]
         with self._writing:  # or an older reading could replace a newer one
             self._db.executemany("INSERT OR REPLACE INTO segmentations VALUES (?, ?, ?, ?, ?)", rows)
@@ -135,6 +136,7 @@ class LabelledSeries:
             # Clocks of other machines may be wrong: what became known later counts as newer.
             by_age = sorted(self._known(), key=lambda one: (one.recorded, one.made, one.uid))
             self._newest = {one.image: one for one in by_age}
+            return by_age
 
 
 def segmented_series(instance: dict[str, Any]) -> str:

@@ -157,6 +157,8 @@ class ArchiveDatastore(WholeDatastore, DICOMWebDatastore):
             HTTPException: the segmentation cannot be had (503) or not be read (422).
         """
         image = image_id or label_id
+        with self._busy:  # but not the lock of the folder, for which the disk would have to be writable
+            self._take_over()
         segmentation = self._pool.labels.segmentation(image) if label_tag == _FINAL else None
         if segmentation is None or self._is_kept(image, segmentation.uid):
             return str(LocalDatastore.get_label_uri(self, image, label_tag))

@@ -48,26 +48,27 @@ class PoolStrategy(Strategy):
         if request.get("skip"):
             self._skip(str(request["skip"]), client, str(request.get("skip_reason") or "no reason given"), datastore)
         candidates = self._candidates(request, datastore)
-        out = leases.out()
-        done = out.keys() - set(candidates)
-        leases.end(done)
+        waiting, out = set(candidates), leases.out()
+        # Another server on this folder may have handed out an image that is not listed here yet.
+        leases.end((out.keys() & set(datastore.list_images())) - waiting)
         free = [image for image in candidates if image not in out]
         while free:
             answer = self.choose(free, datastore)
             if not self._project.still_waits(answer["id"], datastore):
                 free.remove(answer["id"])  # labelled or deleted by others a moment ago
                 continue
-            if leases.take(answer["id"], client):
+            ends = leases.take(answer["id"], client)
+            if ends is not None:
                 self._expect_next(set(free) - {answer["id"]})
-                return {**answer, "leased_until": leases.out()[answer["id"]].ends}
+                return {**answer, "leased_until": ends}
             free.remove(answer["id"])  # another server on this folder was faster
-        mine = [image for image, lease in out.items() if lease.client == client and image not in done]
-        for image in mine:
+        with_annotators = {image: lease for image, lease in out.items() if image in waiting}
+        for image in [image for image, lease in with_annotators.items() if lease.client == client]:
             if not self._project.still_waits(image, datastore):
                 leases.end([image])
-            elif leases.take(image, client):
-                return {**self.choose([image], datastore), "leased_until": leases.out()[image].ends}
-        self._tell_why_nothing_is_left(len(out.keys() - done))
+            elif (ends := leases.renew(image, client)) is not None:
+                return {**self.choose([image], datastore), "leased_until": ends}
+        self._tell_why_nothing_is_left(len(with_annotators))
         return None
 
     @abstractmethod

@@ -70,3 +70,18 @@ def test_a_folder_of_sessions_with_others_things_in_it(tmp_path: Path) -> None:
     assert sessions.get_session(kept) is not None
     for strange in ("..", f"{kept}/..", f"../{tmp_path.name}/{kept}", kept.upper(), ""):
         assert sessions.get_session(strange) is None
+
+
+def test_sessions_are_there_after_a_restart_and_half_a_description_stops_nothing(tmp_path: Path) -> None:
+    images = [tmp_path / "one.nii.gz", tmp_path / "two.nii.gz"]
+    for image in images:
+        image.write_bytes(b"x")
+    (kept, _), (broken, _) = [PlainSessions(str(tmp_path), 3600).add_session(str(image)) for image in images]
+    (tmp_path / broken / "meta.info").write_text('{"name": ')
+    restarted = PlainSessions(str(tmp_path), 3600)
+    assert restarted  # as MONAI Label asks before it looks for those that have ended
+    assert restarted.remove_expired() == 0
+    assert restarted.get_session(kept) is not None
+    assert restarted.get_session(broken) is None
+    os.utime(tmp_path / broken, (0, 0))
+    assert restarted.remove_expired() == 1

@@ -28,6 +28,16 @@ def test_ids_and_tags_cannot_lead_out_of_the_folder(tmp_path) -> None:
     assert not list(tmp_path.rglob("escaped*"))
 
 
+def test_an_image_that_somebody_has_just_copied_is_not_written_over(tmp_path) -> None:
+    studies = write(tmp_path / "studies", 2, 1)
+    datastore = StudiesDatastore(str(studies), watch=False)
+    image = studies / "copied.png"
+    shutil.copy(studies / "i00.png", image)
+    with pytest.raises(HTTPException, match="there is one of this name already; rename the file"):
+        datastore.add_image("copied", str(studies / "i01.png"), {})
+    assert image.read_bytes() == (studies / "i00.png").read_bytes()
+
+
 def test_datastore_lists_dicom_series_and_all_extensions(tmp_path) -> None:
     need(DICOM)
     shutil.copytree(DICOM / "mr_hcrop_1", tmp_path / "1.2.840.1")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from monailabel.tasks.train.basic_train import Context
 
 from tests.tasks.trainings import MRI, SHORT, XRAY, same, studies, trainer, weights
@@ -75,6 +76,21 @@ def test_the_model_is_published_once_and_at_the_end(tmp_path: Path) -> None:
     assert (plan.labels, plan.roi) == (("blob",), (48, 48))
     left = sorted(path.name for path in tmp_path.rglob("*") if path.is_file() and "studies" not in path.parts)
     assert left == ["segmentation.pt", "train_stats.json"]
+
+
+def test_what_a_killed_training_left_is_removed_but_not_the_cache_of_one_that_runs(tmp_path: Path) -> None:
+    task, datastore = trainer(tmp_path), studies(tmp_path / "studies", 1, 2, 1)
+    task(SHORT, datastore)
+    folder = Path(task.context.output_dir)
+    for name in ("cache_killed", "cache_running"):
+        (folder / name).mkdir()
+        (folder / name / "volume.pt").touch()
+    with FileLock(folder / "cache_running" / ".lock"):  # as another server does
+        task(SHORT, datastore)
+        assert {path.name for path in folder.glob("cache_*")} == {"cache_running"}
+        assert (folder / "cache_running" / "volume.pt").exists()
+    task(SHORT, datastore)
+    assert not list(folder.glob("cache_*"))
 
 
 def test_a_reader_never_sees_half_a_model(tmp_path: Path) -> None:

@@ -68,6 +68,7 @@ class StudiesDatastore(WholeDatastore):
         Raises:
             HTTPException: the id would lead out of the folder (422).
         """
+        self.refresh()  # one of this name may have been copied into the folder a moment ago
         if image_id in self._datastore.objects:
             raise HTTPException(409, f"image '{image_id}': there is one of this name already; rename the file.")
         if not image_extension(Path(image_filename)):

@@ -7,10 +7,12 @@ import logging
 import shutil
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from ignite.engine import Engine, Events
 from ignite.handlers import EarlyStopping
 from monai.data import CacheDataset, DataLoader, Dataset, PersistentDataset
@@ -40,6 +42,8 @@ from xssr_strategy.tasks.strays import strays
 logger = logging.getLogger(__name__)
 
 VALIDATE_FROM = 50  # labels, our choice; below it a validation share would cost more than it tells
+
+_LOCK = ".lock"  # in the cache of a training that runs
 
 # Settings that the stock code asks for.
 _NOT_ON_OFFER = {
@@ -146,14 +150,17 @@ class SegmentationTrainer(BasicTrainTask):
         return training, validation
 
     def train(self, rank: int, world_size: int, request: dict[str, Any], datalist: list) -> dict[str, Any]:
-        output_dir = Path(self.get_cache_dir(request)).parent
-        for left_over in output_dir.glob("cache_*"):  # of a training that was stopped
-            shutil.rmtree(left_over)
-        try:
-            with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
+        cache = Path(self.get_cache_dir(request))
+        for left_over in cache.parent.glob("cache_*"):
+            # Of a training that was stopped: one that still runs, for another server, holds its lock.
+            with suppress(Timeout), FileLock(left_over / _LOCK, timeout=0):
+                shutil.rmtree(left_over)
+        cache.mkdir(parents=True)
+        with FileLock(cache / _LOCK), torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
+            try:
                 return super().train(rank, world_size, request, datalist)
-        finally:
-            self.cleanup(request)
+            finally:
+                self.cleanup(request)
 
     def network(self, context: Context) -> nn.Module:
         network = new_network(self._planned(), context.request["seed"])

@@ -17,6 +17,8 @@ from typing import Any
 from fastapi import HTTPException
 from monailabel.utils.sessions import Sessions
 
+from xssr_strategy.files import write_whole
+
 # What the unpackers of the standard library stumble over; RuntimeError where a password is wanted.
 _BAD = (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, ValueError, RuntimeError, zlib.error, LZMAError)
 
@@ -25,12 +27,25 @@ class PlainSessions(Sessions):
     """MONAI Label's sessions, of which none leads out of its folder.
 
     The stock class takes any path for an id, deletes the folder of a session whose image is gone, unpacks a tar
-    archive to wherever its names point, and fails at a folder that a kill left without description.
+    archive to wherever its names point, and fails at a folder that a kill left without description or with half of
+    one. It is a dictionary of those that were asked for, and after a restart it counts as none at all.
     """
+
+    def __bool__(self) -> bool:
+        """Whether there are sessions on this server: there may be, on the disk."""
+        return True
 
     def get_session(self, session_id: str, update_ts: bool = True, fetch_cache: bool = True) -> Any:
         """The session, or None if there is none."""
-        return super().get_session(session_id, update_ts, fetch_cache) if _is_id(session_id) else None
+        if not _is_id(session_id):
+            return None
+        try:
+            return super().get_session(session_id, update_ts, fetch_cache)
+        except ValueError:  # half a description
+            return None
+
+    def _write_meta_info(self, session_id: str, session_info: Any) -> None:
+        write_whole(Path(self.store_path) / session_id / "meta.info", session_info.to_str().encode())
 
     def remove_expired(self) -> int:
         """Delete the sessions that have ended; how many."""

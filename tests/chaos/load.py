@@ -18,7 +18,7 @@ from tests.chaos.clicks import Clicks, Refused, labels_on_disk
 from tests.chaos.memory import Held, growth
 from tests.chaos.pool import wait_until
 from tests.chaos.table import Row
-from tests.chaos.warm import Kiln
+from tests.e2e.warm import Kiln
 from tests.embedding.foundations import script
 from xssr_strategy.demo.server import Server
 

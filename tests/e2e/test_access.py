@@ -21,9 +21,10 @@ import pytest
 import requests
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from tests.e2e.harness import APP, environment, start_server
+from tests.e2e.harness import APP, environment
 from tests.e2e.realm import ADMIN, ANNOTATOR, REVIEWER, USER, Realm
 from tests.e2e.slicer import Refused, Slicer
+from tests.e2e.warm import start_server
 from tests.test_worklist import write
 from xssr_strategy.demo.server import Server
 from xssr_strategy.tasks.access import ALGORITHMS

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.data import HIPPOCAMPUS, SHENZHEN, need
-from tests.e2e.harness import copy_pool, start_server
+from tests.e2e.harness import copy_pool
+from tests.e2e.warm import start_server
 from tests.images.corpus import EMBEDDED, FORGED, PASSED_OVER, Case, write_cases
 from tests.images.poison import poisoned_environment
 from tests.images.test_corpus import DEEP, FLAT

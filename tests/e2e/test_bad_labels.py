@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from tests.bad_labels import AFFINE, BAD_LABELS, LABEL, SHAPE, good
-from tests.e2e.harness import start_server
+from tests.e2e.warm import start_server
 from tests.segmentation.phantoms import ellipsoids, write_nifti
 from xssr_strategy.demo.server import Server
 

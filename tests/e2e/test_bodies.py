@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.e2e.harness import start_server
+from tests.e2e.warm import start_server
 from tests.test_worklist import write
 from xssr_strategy.demo.annotator import Annotator
 from xssr_strategy.demo.server import Server

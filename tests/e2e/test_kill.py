@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.data import MONTGOMERY, SHENZHEN, need
-from tests.e2e.harness import copy_pool, start_server
+from tests.e2e.harness import copy_pool
+from tests.e2e.warm import start_server
 from xssr_strategy.demo.annotator import Annotator
-from xssr_strategy.demo.server import Server
 
 pytestmark = pytest.mark.e2e
 
@@ -45,41 +45,29 @@ def training_state(studies: Path) -> list[Path]:
     return list((studies / ".xssr" / "model").glob("*.training"))
 
 
-@pytest.mark.parametrize("orphaned", [False, True], ids=["all processes", "the server alone"])
-def test_killed_twice_and_ready_in_the_end(tmp_path, orphaned: bool) -> None:
+def test_killed_twice_and_ready_in_the_end(tmp_path) -> None:
     need(SHENZHEN)
     images = sorted(p.stem for p in (SHENZHEN / "images").iterdir())[:POOL]
     studies = copy_pool(SHENZHEN / "images", images, tmp_path / "studies")
     log = tmp_path / "server.log"
 
-    def kill(server: Server) -> None:
-        if orphaned:
-            os.kill(server.pid, signal.SIGKILL)  # the scoring process lives on for a while
-        else:
-            os.killpg(server.pid, signal.SIGKILL)
-
     with start_server(studies, CONF, log) as server:
         wait_for(lambda: training_state(studies))
-        kill(server)
-    if not orphaned:
-        assert not list((studies / ".xssr" / "model").glob("*.safetensors"))
+        os.killpg(server.pid, signal.SIGKILL)
+    assert not list((studies / ".xssr" / "model").glob("*.safetensors"))
 
     with start_server(studies, CONF, log) as server:
         wait_for(lambda: sum(domain == "target" for domain, _ in written(studies)) >= 64)
-        kill(server)
+        os.kill(server.pid, signal.SIGKILL)
         first = written(studies)
-    if not orphaned:
         assert len(first) < POOL + SOURCE
-        resumed = re.findall(
-            r"Encoder training goes on at step (\d+)", log.read_text(encoding="utf-8", errors="replace")
-        )
-        assert resumed
-        assert all(0 < int(step) < STEPS for step in resumed)
-
-    with start_server(studies, CONF, log) as server:
-        annotator = Annotator(server.url)
-        annotator.wait_until_ready(300)
-        state, last = annotator.state(), written(studies)
+        told = log.read_text(encoding="utf-8", errors="replace")
+        (step,) = re.findall(r"Encoder training goes on at step (\d+)", told)
+        assert 0 < int(step) < STEPS
+        with start_server(studies, CONF, log) as again:  # while the scoring process of the one before lives on
+            annotator = Annotator(again.url)
+            annotator.wait_until_ready(300)
+            state, last = annotator.state(), written(studies)
     assert (state["embedded"], state["pool"]) == (POOL, POOL)
     assert len(last) == POOL + SOURCE
     assert all(last[key] == when for key, when in first.items()), "a finished vector was computed again"

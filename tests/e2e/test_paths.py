@@ -19,7 +19,7 @@ import requests
 import torch
 from PIL import Image
 
-from tests.e2e.harness import start_server
+from tests.e2e.warm import start_server
 from tests.test_worklist import write
 from xssr_strategy.demo.annotator import Annotator
 from xssr_strategy.demo.server import Server

@@ -1,10 +1,11 @@
 """Real servers that start in two seconds: forked from a process that has imported the libraries already.
 
-What is MONAI Label's or ours is imported in each server anew.
+What is MONAI Label's or ours is imported in each server anew, and in each of its background processes everything.
 """
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import IO, BinaryIO
 
@@ -29,7 +31,7 @@ class Kiln:
 
     def __enter__(self) -> Kiln:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.chaos.warm"],
+            [sys.executable, "-m", "tests.e2e.warm"],
             cwd=Path(__file__).parents[2],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -51,11 +53,34 @@ class Kiln:
         return int(answers.readline())
 
     def server(
-        self, studies: Path, conf: Mapping[str, object], log: Path, more: Mapping[str, str] | None = None
+        self,
+        studies: Path | str,
+        conf: Mapping[str, object],
+        log: Path,
+        app: Path | None = None,
+        more: Mapping[str, str] | None = None,
     ) -> Server:
         """As ``tests.e2e.harness.start_server``."""
-        command, port, environment = server_command(studies, conf)
+        command, port, environment = server_command(studies, conf, app)
         return _WarmServer(self, command, port, {**environment, **(more or {})}, log)
+
+
+def start_server(
+    studies: Path | str,
+    conf: Mapping[str, object],
+    log: Path,
+    app: Path | None = None,
+    more: Mapping[str, str] | None = None,
+) -> Server:
+    """As ``tests.e2e.harness.start_server``, for tests of what a server does once it runs."""
+    return _kiln_of_all().server(studies, conf, log, app, more)
+
+
+@cache
+def _kiln_of_all() -> Kiln:
+    kiln = Kiln().__enter__()
+    atexit.register(kiln.__exit__)
+    return kiln
 
 
 class _WarmServer(Server):

@@ -9,8 +9,16 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from filelock import Timeout
 
-from xssr_strategy.files import copy_whole, remove_leftovers, replacing, write_whole
+from xssr_strategy.files import (
+    copy_whole,
+    passing_folder,
+    remove_leftovers,
+    remove_passing_folders,
+    replacing,
+    write_whole,
+)
 
 SIZE = 200_000
 
@@ -59,3 +67,26 @@ def test_a_killed_writer_leaves_the_old_or_the_new_and_its_leftover_goes_in_time
     remove_leftovers(tmp_path)
     assert not left.exists()
     assert path.exists()
+
+
+def test_a_passing_folder_is_gone_afterwards_and_what_a_killed_process_left_too(tmp_path: Path) -> None:
+    program = (
+        "import sys, time; from pathlib import Path; from xssr_strategy.files import passing_folder\n"
+        "folder = Path(sys.argv[1])\n"
+        "with passing_folder(folder):\n"
+        "    folder.mkdir(); (folder / 'x').touch(); print('there', flush=True); time.sleep(60)"
+    )
+    other = subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "cache_1")], stdout=subprocess.PIPE)
+    assert other.stdout is not None
+    assert other.stdout.readline() == b"there\n"
+    remove_passing_folders(tmp_path, "cache_*")
+    assert (tmp_path / "cache_1" / "x").exists()  # its process runs
+    with pytest.raises(Timeout), passing_folder(tmp_path / "cache_1", timeout=0):
+        pass
+    other.kill()
+    other.wait()
+    remove_passing_folders(tmp_path, "cache_*")
+    with suppress(KeyError), passing_folder(tmp_path / "cache_2"):
+        (tmp_path / "cache_2").mkdir()
+        raise KeyError
+    assert list(tmp_path.iterdir()) == []

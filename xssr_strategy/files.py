@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 _PARTIAL = ".partial"
 _ABANDONED = 3600.0  # seconds after which an unfinished file is taken for one whose writer was killed (our choice)
 
@@ -55,6 +57,35 @@ def remove_leftovers(folder: Path) -> None:
         for partial in folder.glob(f".*{_PARTIAL}"):
             if partial.stat().st_mtime < time.time() - _ABANDONED:
                 partial.unlink()
+
+
+@contextmanager
+def passing_folder(path: Path, timeout: float = -1) -> Iterator[None]:
+    """Hold a folder, which the block may make and fill; it is gone when the block ends.
+
+    Args:
+        path: of the folder.
+        timeout: seconds to wait for another process that holds it; without an end if negative.
+
+    Raises:
+        Timeout: another process holds it.
+        OSError: the folder that it lies in cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = path.with_name(f".{path.name}.lock")
+    with FileLock(lock, timeout=timeout):
+        try:
+            yield
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+            lock.unlink(missing_ok=True)
+
+
+def remove_passing_folders(parent: Path, pattern: str) -> None:
+    """Remove the :func:`passing_folder` s of processes that were killed, not of those that run."""
+    for folder in parent.glob(pattern):
+        with suppress(Timeout), passing_folder(folder, timeout=0):
+            pass
 
 
 def _to_disk(path: Path) -> None:

@@ -19,7 +19,8 @@ from xssr_strategy.demo.annotator import Annotator
 pytestmark = pytest.mark.e2e
 
 POOL, SOURCE = 192, 138  # images
-STEPS = 120  # three times as many as before the first saved state
+STEPS = 160  # three times as many as before the first saved state, on a processor
+PROCESSOR = {"CUDA_VISIBLE_DEVICES": ""}
 CONF = {"source": MONTGOMERY / "images", "encoder_steps": STEPS}
 
 
@@ -51,12 +52,12 @@ def test_killed_twice_and_ready_in_the_end(tmp_path) -> None:
     studies = copy_pool(SHENZHEN / "images", images, tmp_path / "studies")
     log = tmp_path / "server.log"
 
-    with start_server(studies, CONF, log) as server:
+    with start_server(studies, CONF, log, more=PROCESSOR) as server:
         wait_for(lambda: training_state(studies))
         os.killpg(server.pid, signal.SIGKILL)
     assert not list((studies / ".xssr" / "model").glob("*.safetensors"))
 
-    with start_server(studies, CONF, log) as server:
+    with start_server(studies, CONF, log, more=PROCESSOR) as server:
         wait_for(lambda: sum(domain == "target" for domain, _ in written(studies)) >= 64)
         os.kill(server.pid, signal.SIGKILL)
         first = written(studies)
@@ -64,7 +65,8 @@ def test_killed_twice_and_ready_in_the_end(tmp_path) -> None:
         told = log.read_text(encoding="utf-8", errors="replace")
         (step,) = re.findall(r"Encoder training goes on at step (\d+)", told)
         assert 0 < int(step) < STEPS
-        with start_server(studies, CONF, log) as again:  # while the scoring process of the one before lives on
+        # The scoring process of the one before lives on.
+        with start_server(studies, CONF, log, more=PROCESSOR) as again:
             annotator = Annotator(again.url)
             annotator.wait_until_ready(300)
             state, last = annotator.state(), written(studies)

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -35,7 +36,6 @@ class Kiln:
             cwd=Path(__file__).parents[2],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
             text=True,
         )
         return self
@@ -137,7 +137,13 @@ def _kiln(requests: IO[str]) -> None:
         if pid == 0:
             try:
                 _serve(*json.loads(line))
+            except SystemExit:
+                pass
+            except BaseException:
+                traceback.print_exc()
             finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
                 os._exit(0)
         print(pid, flush=True)
 

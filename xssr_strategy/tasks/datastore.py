@@ -66,11 +66,8 @@ class StudiesDatastore(WholeDatastore):
         """As the base class, for an id that is a plain name.
 
         Raises:
-            HTTPException: the id would lead out of the folder (422).
+            HTTPException: the id would lead out of the folder (422), or there is an image of this name (409).
         """
-        self.refresh()  # one of this name may have been copied into the folder a moment ago
-        if image_id in self._datastore.objects:
-            raise HTTPException(409, f"image '{image_id}': there is one of this name already; rename the file.")
         if not image_extension(Path(image_filename)):
             raise HTTPException(422, f"image '{image_id}': must be a file such as .nii.gz, .nrrd, .mha or .png.")
         return super().add_image(plain_name("image", image_id or ""), image_filename, image_info)

@@ -48,7 +48,7 @@ class SegmentationInfer(BasicInferTask):
         """
         super().__init__(
             path=str(path),
-            network=build_unet(preset.spatial_dims, preset.channels, len(labels) + 1),
+            network=None,
             type=InferType.SEGMENTATION,
             labels={name: index for index, name in enumerate(labels, start=1)},
             dimension=preset.spatial_dims,
@@ -104,9 +104,10 @@ class SegmentationInfer(BasicInferTask):
         allow.
         """
         read: nn.Module = data["network"]
-        if device not in self._networks or self._networks[device][0] is not read:
-            self._networks[device] = read, copy.deepcopy(read).to(device)
-        loaded: nn.Module = self._networks[device][1]
+        kept = self._networks.get(device)
+        if kept is None or kept[0] is not read:
+            kept = self._networks[device] = read, copy.deepcopy(read).to(device)
+        loaded: nn.Module = kept[1]
         return loaded
 
     def inferer(self, data: dict[str, Any]) -> Inferer:

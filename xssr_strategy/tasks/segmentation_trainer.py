@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import datetime
 import logging
-import shutil
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 from ignite.engine import Engine, Events
 from ignite.handlers import EarlyStopping
 from monai.data import CacheDataset, DataLoader, Dataset, PersistentDataset
@@ -28,6 +25,7 @@ from monailabel.utils.others.generic import device_list
 from torch import nn
 
 from xssr_strategy.errors import UserError
+from xssr_strategy.files import passing_folder, remove_passing_folders
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.segmentation.inference import build_inferer
 from xssr_strategy.segmentation.labels import usable_pairs
@@ -42,8 +40,6 @@ from xssr_strategy.tasks.strays import strays
 logger = logging.getLogger(__name__)
 
 VALIDATE_FROM = 50  # labels, our choice; below it a validation share would cost more than it tells
-
-_LOCK = ".lock"  # in the cache of a training that runs
 
 # Settings that the stock code asks for.
 _NOT_ON_OFFER = {
@@ -151,16 +147,12 @@ class SegmentationTrainer(BasicTrainTask):
 
     def train(self, rank: int, world_size: int, request: dict[str, Any], datalist: list) -> dict[str, Any]:
         cache = Path(self.get_cache_dir(request))
-        for left_over in cache.parent.glob("cache_*"):
-            # Of a training that was stopped: one that still runs, for another server, holds its lock.
-            with suppress(Timeout), FileLock(left_over / _LOCK, timeout=0):
-                shutil.rmtree(left_over)
-        cache.mkdir(parents=True)
-        with FileLock(cache / _LOCK), torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
-            try:
-                return super().train(rank, world_size, request, datalist)
-            finally:
-                self.cleanup(request)
+        remove_passing_folders(cache.parent, "cache_*")
+        with (
+            passing_folder(cache),
+            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
+        ):
+            return super().train(rank, world_size, request, datalist)
 
     def network(self, context: Context) -> nn.Module:
         network = new_network(self._planned(), context.request["seed"])

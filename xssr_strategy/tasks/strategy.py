@@ -47,10 +47,11 @@ class PoolStrategy(Strategy):
         leases, client = self._project.leases, str(request.get("client_id") or "")
         if request.get("skip"):
             self._skip(str(request["skip"]), client, str(request.get("skip_reason") or "no reason given"), datastore)
+        # Another server on this folder may have handed out an image that is not listed here yet.
+        listed = set(datastore.list_images())
         candidates = self._candidates(request, datastore)
         waiting, out = set(candidates), leases.out()
-        # Another server on this folder may have handed out an image that is not listed here yet.
-        leases.end((out.keys() & set(datastore.list_images())) - waiting)
+        leases.end((out.keys() & listed) - waiting)
         free = [image for image in candidates if image not in out]
         while free:
             answer = self.choose(free, datastore)

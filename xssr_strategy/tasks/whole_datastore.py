@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from fastapi import HTTPException
 from filelock import FileLock
 from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore, LocalDatastoreModel
 from monailabel.interfaces.exception import ImageNotFoundException, LabelNotFoundException
@@ -45,11 +46,19 @@ class WholeDatastore(LocalDatastore):
             remove_leftovers(Path(folder))
 
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
-        """As the base class."""
+        """As the base class, but nothing is written over.
+
+        Raises:
+            HTTPException: there is an image of this name, though it were copied into the folder a moment ago (409).
+            OSError: the image cannot be written.
+        """
         name, extension = self._to_id(os.path.basename(image_filename))
         image_id = image_id or name
         file = self._filename(image_id, extension)
         with self._current_index():
+            self._read_folder()
+            if image_id in self._datastore.objects:
+                raise HTTPException(409, f"image '{image_id}': there is one of this name already; rename the file.")
             copy_whole(Path(image_filename), Path(self._datastore.image_path()) / file)
             info = {**(image_info or {}), "ts": int(time.time()), "name": file}
             self._put({image_id: ImageLabelModel(image=DataModel(info=info, ext=extension))})
@@ -144,15 +153,18 @@ class WholeDatastore(LocalDatastore):
     def _reconcile_datastore(self) -> None:
         """Bring the index up to date with the folders; another thread sees the images of before or of now."""
         with self._current_index():
-            before = self._datastore.objects
-            now = self._on_disk(before)
-            if now == before and Path(self._datastore_config_path).exists():
-                return
-            new, gone = len(now.keys() - before.keys()), len(before.keys() - now.keys())
-            labels = [sum(len(image.labels) for image in images.values()) for images in (before, now)]
-            logger.info("Folder read: %d images are new, %d gone; labels: %d, before %d.", new, gone, *labels[::-1])
-            self._datastore.objects = now
-            self._update_datastore_file(lock=False)
+            self._read_folder()
+
+    def _read_folder(self) -> None:
+        before = self._datastore.objects
+        now = self._on_disk(before)
+        if now == before and Path(self._datastore_config_path).exists():
+            return
+        new, gone = len(now.keys() - before.keys()), len(before.keys() - now.keys())
+        labels = [sum(len(image.labels) for image in images.values()) for images in (before, now)]
+        logger.info("Folder read: %d images are new, %d gone; labels: %d, before %d.", new, gone, *labels[::-1])
+        self._datastore.objects = now
+        self._update_datastore_file(lock=False)
 
     def _on_disk(self, known: Mapping[str, ImageLabelModel]) -> dict[str, ImageLabelModel]:
         """The images and labels of the folders, with what is known of them; the known ones come first."""

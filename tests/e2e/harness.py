@@ -14,8 +14,10 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import SimpleITK as sitk
 from PIL import Image
 
+from tests.orthanc import Orthanc
 from xssr_strategy.demo.annotator import Annotator, mean_dice
 from xssr_strategy.demo.server import Server, free_port
 
@@ -46,6 +48,14 @@ def start_server(
     return Server(command, port, {**surroundings, **(more or {})}, log, wait)
 
 
+def start_archive_server(
+    archive: Orthanc, folder: Path, conf: dict[str, object], app: Path = APP, **environment: str
+) -> Server:
+    """A server on an archive, whose files are all in this folder."""
+    own = {"MONAI_LABEL_DICOMWEB_CACHE_PATH": str(folder / "cache"), "XDG_DATA_HOME": str(folder / "data")}
+    return start_server(archive.url, conf, folder / "server.log", app=app, more={**own, **environment})
+
+
 def server_command(
     studies: Path | str, conf: Mapping[str, object], app: Path | None = None
 ) -> tuple[list[str], int, dict[str, str]]:
@@ -66,6 +76,13 @@ def copy_pool(images: Path, ids: Sequence[str], studies: Path) -> Path:
         if path.name.split(".")[0] in wanted:
             shutil.copy2(path, studies)
     return studies
+
+
+def saved(label: sitk.Image, folder: Path, name: str = "label.nii.gz") -> Path:
+    """A label as a file of this folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    sitk.WriteImage(label, str(folder / name))
+    return folder / name
 
 
 def pixels(path: Path) -> np.ndarray:

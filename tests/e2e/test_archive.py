@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+import requests
 import SimpleITK as sitk
 
 from tests.data import DICOM, need
 from tests.dicom_series import WrittenSeries, write_phantom
-from tests.e2e.harness import APP, start_server
+from tests.e2e.harness import saved, start_archive_server
 from tests.orthanc import Orthanc
 from xssr_strategy.archive.dicom_seg import read_segmentation, series_image
 from xssr_strategy.demo.annotator import Annotator
@@ -60,41 +61,18 @@ def site(tmp_path_factory) -> Iterator[Site]:
             yield Site(archive, server, annotator, {one.uid: one for one in pool}, folder)
 
 
-def start_archive_server(
-    archive: Orthanc, folder: Path, conf: dict[str, object], app: Path = APP, **environment: str
-) -> Server:
-    """A server on an archive, whose files are all in this folder."""
-    own = {"MONAI_LABEL_DICOMWEB_CACHE_PATH": str(folder / "cache"), "XDG_DATA_HOME": str(folder / "data")}
-    return start_server(archive.url, conf, folder / "server.log", app=app, more={**own, **environment})
-
-
-def saved(label: sitk.Image, folder: Path, name: str = "label.nii.gz") -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    sitk.WriteImage(label, str(folder / name))
-    return folder / name
-
-
 def put_label(server: Server, image: str, file: Path, segments: tuple[str, ...] = ()) -> tuple[int, str]:
     """Submit a final label as 3D Slicer does; status and body of the answer."""
-    boundary = "part"
     params = json.dumps({"label_info": [{"name": name} for name in segments]})
-    head = (
-        f'--{boundary}\r\nContent-Disposition: form-data; name="params"\r\n\r\n{params}\r\n'
-        f'--{boundary}\r\nContent-Disposition: form-data; name="label"; filename="{file.name}"\r\n'
-        "Content-Type: application/octet-stream\r\n\r\n"
-    )
-    body = head.encode() + file.read_bytes() + f"\r\n--{boundary}--\r\n".encode()
-    request = urllib.request.Request(
-        f"{server.url}/datastore/label?image={image}&tag=final",
-        body,
-        {"Content-Type": f"multipart/form-data; boundary={boundary}"},
-        method="PUT",
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
+    with file.open("rb") as label:
+        answer = requests.put(
+            f"{server.url}/datastore/label",
+            params={"image": image, "tag": "final"},
+            data={"params": params},
+            files={"label": label},
+            timeout=60,
+        )
+    return answer.status_code, answer.text
 
 
 def segmentations_of(site: Site, uid: str) -> list[pydicom.Dataset]:

@@ -11,8 +11,7 @@ from pydicom.uid import JPEG2000Lossless
 
 from tests.data import SHENZHEN, need
 from tests.dicom_series import write_phantom
-from tests.e2e.harness import copy_pool
-from tests.e2e.test_archive import start_archive_server
+from tests.e2e.harness import copy_pool, start_archive_server
 from tests.e2e.warm import start_server
 from tests.orthanc import Orthanc
 from xssr_strategy.demo.annotator import Annotator

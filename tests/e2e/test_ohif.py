@@ -20,7 +20,7 @@ import SimpleITK as sitk
 from tests.data import DICOM, need
 from tests.dicom_series import WrittenSeries, write_volume
 from tests.e2e import requirements
-from tests.e2e.test_archive import saved, start_archive_server
+from tests.e2e.harness import saved, start_archive_server
 from tests.orthanc import Orthanc
 from tests.orthanc import need as need_program
 from xssr_strategy.cli import main

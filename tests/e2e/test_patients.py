@@ -15,9 +15,8 @@ from playwright.sync_api import expect
 from pydicom.uid import JPEG2000Lossless
 
 from tests.dicom_series import WrittenSeries, write_phantom
-from tests.e2e.harness import APP
+from tests.e2e.harness import APP, saved, start_archive_server
 from tests.e2e.map_page import DRAWN, browsed, card_of, chromium
-from tests.e2e.test_archive import saved, start_archive_server
 from tests.e2e.warm import start_server
 from tests.orthanc import Orthanc
 from xssr_strategy.demo.annotator import Annotator

@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from tests.e2e.harness import server_command
 from xssr_strategy.demo.server import Launched, Server
@@ -65,15 +65,9 @@ class Kiln:
         return _WarmServer(self, command, port, {**environment, **(more or {})}, log)
 
 
-def start_server(
-    studies: Path | str,
-    conf: Mapping[str, object],
-    log: Path,
-    app: Path | None = None,
-    more: Mapping[str, str] | None = None,
-) -> Server:
-    """As ``tests.e2e.harness.start_server``, for tests of what a server does once it runs."""
-    return _kiln_of_all().server(studies, conf, log, app, more)
+def start_server(studies: Path | str, conf: Mapping[str, object], log: Path, **more: Any) -> Server:
+    """As :meth:`Kiln.server`, of one kiln for all tests of what a server does once it runs."""
+    return _kiln_of_all().server(studies, conf, log, **more)
 
 
 @cache

@@ -56,8 +56,7 @@ class WholeDatastore(LocalDatastore):
         image_id = image_id or name
         file = self._filename(image_id, extension)
         with self._current_index():
-            self._read_folder()
-            if image_id in self._datastore.objects:
+            if image_id in self._datastore.objects or self._is_in_folder(image_id):
                 raise HTTPException(409, f"image '{image_id}': there is one of this name already; rename the file.")
             copy_whole(Path(image_filename), Path(self._datastore.image_path()) / file)
             info = {**(image_info or {}), "ts": int(time.time()), "name": file}
@@ -153,18 +152,19 @@ class WholeDatastore(LocalDatastore):
     def _reconcile_datastore(self) -> None:
         """Bring the index up to date with the folders; another thread sees the images of before or of now."""
         with self._current_index():
-            self._read_folder()
+            before = self._datastore.objects
+            now = self._on_disk(before)
+            if now == before and Path(self._datastore_config_path).exists():
+                return
+            new, gone = len(now.keys() - before.keys()), len(before.keys() - now.keys())
+            labels = [sum(len(image.labels) for image in images.values()) for images in (before, now)]
+            logger.info("Folder read: %d images are new, %d gone; labels: %d, before %d.", new, gone, *labels[::-1])
+            self._datastore.objects = now
+            self._update_datastore_file(lock=False)
 
-    def _read_folder(self) -> None:
-        before = self._datastore.objects
-        now = self._on_disk(before)
-        if now == before and Path(self._datastore_config_path).exists():
-            return
-        new, gone = len(now.keys() - before.keys()), len(before.keys() - now.keys())
-        labels = [sum(len(image.labels) for image in images.values()) for images in (before, now)]
-        logger.info("Folder read: %d images are new, %d gone; labels: %d, before %d.", new, gone, *labels[::-1])
-        self._datastore.objects = now
-        self._update_datastore_file(lock=False)
+    def _is_in_folder(self, image_id: str) -> bool:
+        folder = Path(self._datastore.image_path())
+        return any((folder / self._filename(image_id, pattern.lstrip("*"))).exists() for pattern in self._extensions)
 
     def _on_disk(self, known: Mapping[str, ImageLabelModel]) -> dict[str, ImageLabelModel]:
         """The images and labels of the folders, with what is known of them; the known ones come first."""

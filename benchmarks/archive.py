@@ -13,9 +13,9 @@ import numpy as np
 
 from benchmarks.bound import Bound
 from benchmarks.server import STOCK_APP, clicks
-from tests.dicom_series import write_phantom
-from tests.e2e.harness import start_server
-from tests.orthanc import Orthanc
+from tests.support.dicom_series import write_phantom
+from tests.support.harness import start_server
+from tests.support.orthanc import Orthanc
 from xssr_strategy.archive.dicom_seg import write_segmentation
 from xssr_strategy.demo.annotator import Annotator
 

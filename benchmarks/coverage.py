@@ -15,14 +15,14 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from xssr_strategy import worklist
-from xssr_strategy.console import StageProgress
+from xssr_strategy.commands.progress import StageProgress
 from xssr_strategy.embedding.store import EmbeddingStore
 from xssr_strategy.images.listing import find_images
-from xssr_strategy.ranking import standardised_vectors
+from xssr_strategy.pool import pipeline
+from xssr_strategy.pool.ranking import standardised_vectors
+from xssr_strategy.pool.workspace import Workspace
 from xssr_strategy.selection import XSSR, CoreSet, FacilityLocation, KMeans, ProbCover, Random, Selector, TypiClust
 from xssr_strategy.settings import parse_settings
-from xssr_strategy.workspace import Workspace
 
 Vectors = np.ndarray
 
@@ -96,8 +96,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, StageProgress(console) as progress:
         workspace = Workspace(arguments.workspace or Path(folder))
         store = EmbeddingStore(workspace.store)
-        preset = worklist.choose_preset(pool, settings, store)
-        checkpoint, _ = worklist.prepare(pool, settings, preset, workspace, store, progress)
+        preset = pipeline.choose_preset(pool, settings, store)
+        checkpoint, _ = pipeline.prepare(pool, settings, preset, workspace, store, progress)
         _, target, source = standardised_vectors(checkpoint.id, pool, store)
     assert source is not None
     console.print(coverage_table(target, source, arguments.budget, arguments.seeds))

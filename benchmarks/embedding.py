@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.bound import Bound
-from tests.data import SHENZHEN
+from tests.support.data import SHENZHEN
 from xssr_strategy.embedding.catalogue import build_encoder
 from xssr_strategy.embedding.checkpoint import EncoderCheckpoint
 from xssr_strategy.embedding.pool import embed_pool

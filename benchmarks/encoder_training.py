@@ -7,19 +7,19 @@ import time
 from pathlib import Path
 
 from benchmarks.bound import Bound
-from tests.data import MONTGOMERY
-from xssr_strategy import worklist
+from tests.support.data import MONTGOMERY
 from xssr_strategy.images.listing import find_images
 from xssr_strategy.images.preset import PRESETS
+from xssr_strategy.pool import pipeline
+from xssr_strategy.pool.workspace import Workspace
 from xssr_strategy.settings import Settings
-from xssr_strategy.workspace import Workspace
 
 
 def run() -> list[Bound]:
     images = find_images(MONTGOMERY / "images")
     with tempfile.TemporaryDirectory() as folder:
         begin = time.perf_counter()
-        worklist.train(images, Settings(), PRESETS["xray"], Workspace(Path(folder)), lambda *_: None)
+        pipeline.train(images, Settings(), PRESETS["xray"], Workspace(Path(folder)), lambda *_: None)
         seconds = time.perf_counter() - begin
     return [
         Bound("encoder training, 138 X-rays, defaults", f"{seconds:.0f} s", "under 360 s on two cores", seconds < 360)

@@ -26,11 +26,11 @@ from torch.nn import functional as F
 from xssr_strategy.embedding.checkpoint import load_encoder
 from xssr_strategy.embedding.store import TARGET, EmbeddingStore
 from xssr_strategy.images.reading import read_image
+from xssr_strategy.pool.workspace import Workspace
 from xssr_strategy.simulation.domains import read_domain
 from xssr_strategy.simulation.experiment import workspace_of
 from xssr_strategy.simulation.results import JobResult, read_facts, read_results
 from xssr_strategy.simulation.strategies import FULL, SOURCE_ONLY
-from xssr_strategy.workspace import Workspace
 
 GRID, MASKS = 64, 20  # side of the masks, and their principal components
 

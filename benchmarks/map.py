@@ -21,16 +21,16 @@ import torch
 from playwright.sync_api import sync_playwright
 
 from tests.e2e import requirements
-from xssr_strategy import cold_start_plan, worklist
 from xssr_strategy.embedding.store import SOURCE, TARGET, EmbeddingStore, Vector
 from xssr_strategy.images.pictures import small_picture
 from xssr_strategy.images.thumbnail_store import Thumbnail, ThumbnailStore
+from xssr_strategy.pool import cold_start_plan, pipeline
+from xssr_strategy.pool.ranking import rank, write_ranking
 from xssr_strategy.pool_map import layout as layouts
 from xssr_strategy.pool_map.colours import colours
 from xssr_strategy.pool_map.content import MapContent, changing_part, fixed_part, images_of
 from xssr_strategy.pool_map.page import offline_page
 from xssr_strategy.pool_map.states import PoolState
-from xssr_strategy.ranking import rank, write_ranking
 from xssr_strategy.settings import Settings, parse_settings
 
 DIMENSIONS, GROUPS, ENCODER = 256, 30, "bench"
@@ -96,9 +96,9 @@ def content_of(store: EmbeddingStore, settings: Settings, page_only: bool) -> Ma
 
 def serve(folder: Path, store: EmbeddingStore, pool: list[str]) -> None:
     """What a server does for an open page, in one process: the datastore is real, its images are empty files."""
-    from xssr_strategy.tasks.datastore import StudiesDatastore
-    from xssr_strategy.tasks.map_view import MapView
+    from xssr_strategy.datastores.studies import StudiesDatastore
     from xssr_strategy.tasks.project import Project
+    from xssr_strategy.web.map_view import MapView
 
     studies = folder / "studies"
     studies.mkdir()
@@ -108,7 +108,7 @@ def serve(folder: Path, store: EmbeddingStore, pool: list[str]) -> None:
     checkpoint = project.workspace.encoder(project.settings, project.preset)
     checkpoint.parent.mkdir(exist_ok=True)
     checkpoint.touch()
-    store.note(worklist.encoder_note(checkpoint), {"id": ENCODER, "written": checkpoint.stat().st_mtime_ns})
+    store.note(pipeline.encoder_note(checkpoint), {"id": ENCODER, "written": checkpoint.stat().st_mtime_ns})
     datastore = StudiesDatastore(str(studies), watch=False)
     view = MapView(project, str(studies))
     facts = timed("server: first look", lambda: view.look(datastore))

@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 
 from xssr_strategy.images.detect import detect_preset
 from xssr_strategy.images.preset import Preset
-from xssr_strategy.segmentation.recipe import Recipe
+from xssr_strategy.segmentation.methods.recipe import Recipe
 from xssr_strategy.simulation.annotator import Annotator
 from xssr_strategy.simulation.domains import read_domain
+from xssr_strategy.simulation.evaluation import KeptPairs, score, train
 from xssr_strategy.simulation.experiment import cases_of
-from xssr_strategy.simulation.training import KeptPairs, score, train
 from xssr_strategy.simulation.workers import inherited, worker_pool
 
 CPU = torch.device("cpu")

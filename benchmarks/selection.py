@@ -22,7 +22,7 @@ from skactiveml.pool import ProbCover as PeerProbCover
 from threadpoolctl import threadpool_limits
 
 from benchmarks.bound import Bound, show
-from xssr_strategy.ranking import RankedImage, Ranking, reason
+from xssr_strategy.pool.ranking import RankedImage, Ranking, reason
 from xssr_strategy.selection import XSSR, ColdStart, CoreSet, Rule
 from xssr_strategy.selection.clusters import clusters_by_silhouette
 from xssr_strategy.selection.reduction import t_sne

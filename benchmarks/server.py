@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.bound import Bound
-from tests.e2e.harness import APP, environment, start_server
+from tests.support.harness import APP, environment, start_server
 from xssr_strategy.demo.annotator import Annotator
 
 _IMAGES = 5000

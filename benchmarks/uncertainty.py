@@ -15,8 +15,8 @@ from monailabel.datastore.local import LocalDatastore
 from monailabel.tasks.scoring.epistemic_v2 import EpistemicScoring
 
 from benchmarks.bound import Bound
-from tests.data import SHENZHEN
-from tests.e2e.harness import copy_pool
+from tests.support.data import SHENZHEN
+from tests.support.harness import copy_pool
 from xssr_strategy.images.listing import find_images, fingerprint
 from xssr_strategy.images.preset import PRESETS
 from xssr_strategy.segmentation.network import build_unet

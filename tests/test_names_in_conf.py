@@ -9,8 +9,8 @@ import pytest
 from xssr_strategy.embedding.encoder import EncoderOptions, build_encoder
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import PRESETS
+from xssr_strategy.pool.workspace import Workspace
 from xssr_strategy.settings import parse_settings
-from xssr_strategy.workspace import Workspace
 
 UP = "../../../../../../../../etc/passwd"
 

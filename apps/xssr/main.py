@@ -21,30 +21,30 @@ from monailabel.interfaces.tasks.train import TrainTask
 from monailabel.utils.async_tasks.utils import tasks
 
 import xssr_strategy
+from xssr_strategy.datastores.archive import ArchiveDatastore
+from xssr_strategy.datastores.studies import StudiesDatastore
 from xssr_strategy.selection import CoreSet
-from xssr_strategy.tasks.access import accept_signed_tokens, close_reload, guard_model_files
-from xssr_strategy.tasks.archive import ArchiveDatastore
-from xssr_strategy.tasks.background import guard_background_tasks
 from xssr_strategy.tasks.cold_start import ColdStartStrategy
-from xssr_strategy.tasks.datastore import StudiesDatastore
-from xssr_strategy.tasks.door import look_at_requests
 from xssr_strategy.tasks.encoder_trainer import EncoderTrainer
 from xssr_strategy.tasks.entropy import EntropyScoring
 from xssr_strategy.tasks.entropy_strategy import AutoStrategy, EntropyDiversityStrategy
-from xssr_strategy.tasks.infer_requests import guard_inference, image_was_sent
-from xssr_strategy.tasks.logs import keep_patients_out_of_logs
-from xssr_strategy.tasks.map import serve_map
+from xssr_strategy.tasks.guarded_run import work
 from xssr_strategy.tasks.map_scoring import MapScoring
-from xssr_strategy.tasks.model_file import look_at_uploaded_models
 from xssr_strategy.tasks.project import Project
-from xssr_strategy.tasks.refusals import answer_refusals, limit_proxy
 from xssr_strategy.tasks.scoring import XSSRScoring
 from xssr_strategy.tasks.segmentation_infer import SegmentationInfer
 from xssr_strategy.tasks.segmentation_trainer import SegmentationTrainer
-from xssr_strategy.tasks.sessions import PlainSessions
 from xssr_strategy.tasks.startup import in_background_process, refusals, report_refusals_in_one_line
 from xssr_strategy.tasks.strategy import RandomStrategy, SelectorStrategy, XSSRStrategy
-from xssr_strategy.tasks.work import work
+from xssr_strategy.web.auth import accept_signed_tokens, close_reload, guard_model_files
+from xssr_strategy.web.background_tasks import guard_background_tasks
+from xssr_strategy.web.error_handlers import answer_refusals, limit_proxy
+from xssr_strategy.web.inference import guard_inference, image_was_sent
+from xssr_strategy.web.log_filters import keep_patients_out_of_logs
+from xssr_strategy.web.map_routes import serve_map
+from xssr_strategy.web.model_upload import look_at_uploaded_models
+from xssr_strategy.web.request_checks import look_at_requests
+from xssr_strategy.web.sessions import PlainSessions
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
-from tests.data import DICOM, need
-from tests.dicom_series import WrittenSeries, write_phantom
+from tests.support.data import DICOM, need
+from tests.support.dicom_series import WrittenSeries, write_phantom
 from xssr_strategy.archive.dicom_seg import read_label_file, read_segmentation, series_image, write_segmentation
 from xssr_strategy.errors import UserError
 

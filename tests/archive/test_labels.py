@@ -9,7 +9,7 @@ import pytest
 from xssr_strategy.archive import labels
 from xssr_strategy.archive.client import Series
 from xssr_strategy.archive.labels import LabelledSeries
-from xssr_strategy.database import open_database
+from xssr_strategy.storage.database import open_database
 
 
 class Answers:

@@ -11,8 +11,8 @@ import pytest
 from requests import exceptions
 from urllib3.exceptions import ReadTimeoutError
 
-from tests.dicom_series import WrittenSeries, write_phantom
-from tests.orthanc import Orthanc
+from tests.support.dicom_series import WrittenSeries, write_phantom
+from tests.support.orthanc import Orthanc
 from xssr_strategy.archive.client import Archive, ArchiveDown, Series
 from xssr_strategy.archive.pool import MAX_AGE, ArchivePool, SeriesOf
 from xssr_strategy.archive.query import Query

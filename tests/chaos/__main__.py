@@ -18,7 +18,7 @@ from tests.chaos.load import Load
 from tests.chaos.long_run import LongRun
 from tests.chaos.pool import make_pool
 from tests.chaos.table import Row, table
-from tests.e2e.warm import Kiln
+from tests.support.warm import Kiln
 
 PARTS = ("load", "long", "disk", "kill")
 _SCORING_SHARE = 0.35  # of the kills: these take longer

@@ -17,9 +17,9 @@ from PIL import Image
 from tests.chaos.clicks import Clicks, Refused, labels_on_disk
 from tests.chaos.pool import damaged_databases, score, wait_until
 from tests.chaos.table import Row
-from tests.data import SHENZHEN, need
-from tests.e2e.harness import copy_pool
-from tests.e2e.warm import Kiln
+from tests.support.data import SHENZHEN, need
+from tests.support.harness import copy_pool
+from tests.support.warm import Kiln
 from xssr_strategy.demo.server import Server
 from xssr_strategy.errors import UserError
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.chaos.clicks import BROKEN, Clicks, labels_on_disk
 from tests.chaos.pool import Pool, damaged_databases, leases, vectors, wait_until, workers
 from tests.chaos.table import Row
-from tests.e2e.warm import Kiln
+from tests.support.warm import Kiln
 from xssr_strategy.demo.server import Server
 from xssr_strategy.errors import UserError
 from xssr_strategy.segmentation.publication import load_model

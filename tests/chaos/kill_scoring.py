@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.chaos.clicks import BROKEN, Clicks
 from tests.chaos.pool import Pool, damaged_databases, score, stage, vectors, wait_until, workers
 from tests.chaos.table import Row
-from tests.e2e.warm import Kiln
+from tests.support.warm import Kiln
 from xssr_strategy.demo.server import Server
 
 _VICTIMS = ("server and background process", "background process", "server alone")

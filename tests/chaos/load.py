@@ -18,8 +18,8 @@ from tests.chaos.clicks import Clicks, Refused, labels_on_disk
 from tests.chaos.memory import Held, growth
 from tests.chaos.pool import wait_until
 from tests.chaos.table import Row
-from tests.e2e.warm import Kiln
-from tests.embedding.foundations import script
+from tests.support.foundations import script
+from tests.support.warm import Kiln
 from xssr_strategy.demo.server import Server
 
 _CONF: dict[str, object] = {"labels": "lung", "preset": "xray"}

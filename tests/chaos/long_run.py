@@ -15,7 +15,7 @@ from tests.chaos.memory import Held, growth
 from tests.chaos.pool import wait_until
 from tests.chaos.scorer import Scorer
 from tests.chaos.table import Row
-from tests.e2e.warm import Kiln
+from tests.support.warm import Kiln
 
 _CONF: dict[str, object] = {"labels": "lung", "encoder_steps": 1, "preset": "xray"}
 _ARRIVES = 4  # rounds from one new image to the next

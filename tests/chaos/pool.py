@@ -14,9 +14,9 @@ from typing import Any
 import psutil
 
 from tests.chaos.clicks import Clicks, Refused
-from tests.data import MONTGOMERY, SHENZHEN, need
-from tests.e2e.harness import copy_pool
-from tests.e2e.warm import Kiln
+from tests.support.data import MONTGOMERY, SHENZHEN, need
+from tests.support.harness import copy_pool
+from tests.support.warm import Kiln
 from xssr_strategy.demo.server import Server
 
 _SOURCE = 24

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.e2e.harness import APP, environment
+from tests.support.harness import APP, environment
 
 
 class Scorer:

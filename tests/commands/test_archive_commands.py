@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.dicom_series import WrittenSeries, write_phantom
-from tests.orthanc import Orthanc
+from tests.support.dicom_series import WrittenSeries, write_phantom
+from tests.support.orthanc import Orthanc
 from xssr_strategy.archive.dicom_seg import write_segmentation
 from xssr_strategy.cli import main
 
@@ -115,7 +115,7 @@ def test_a_filter_as_source_needs_an_archive(tmp_path, capsys) -> None:
 
 
 def test_a_folder_has_a_worklist_without_links(tmp_path, capsys) -> None:
-    from tests.test_worklist import write
+    from tests.pool.test_pipeline import write
 
     studies = write(tmp_path / "studies", 6, 1)
     arguments = ["select", "--studies", str(studies), "--out", str(tmp_path / "p.csv"), "--encoder-steps", "1"]
@@ -131,8 +131,8 @@ def test_a_patient_is_no_formula_and_no_markup(tmp_path) -> None:
 
     from xssr_strategy.archive.client import Series
     from xssr_strategy.commands.worklist_files import write_worklist
-    from xssr_strategy.ranking import RankedImage, Ranking
-    from xssr_strategy.studies import Studies
+    from xssr_strategy.pool.ranking import RankedImage, Ranking
+    from xssr_strategy.pool.studies import Studies
 
     evil = '=cmd|"/c calc"!A1<script>alert(1)</script>'
     listed = {"1.2": Series("1.2", "1.1", "CT", info={"PatientID": evil})}

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.test_worklist import write
+from tests.pool.test_pipeline import write
 from xssr_strategy.cli import main
 from xssr_strategy.embedding.store import TARGET
 from xssr_strategy.images.thumbnail_store import ThumbnailStore
-from xssr_strategy.leases import Leases
+from xssr_strategy.pool.leases import Leases
 from xssr_strategy.segmentation.uncertainty_store import Scored, UncertaintyStore
 
 

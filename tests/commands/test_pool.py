@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.pool.test_pipeline import write
 from tests.tasks.test_project import App
-from tests.test_worklist import write
 from xssr_strategy.cli import main
 
 
 @pytest.fixture
 def app(tmp_path, monkeypatch) -> App:
-    monkeypatch.setattr("xssr_strategy.tasks.datastore.settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD", False)
+    monkeypatch.setattr("xssr_strategy.datastores.studies.settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD", False)
     monkeypatch.setenv("COLUMNS", "200")
     app = App(tmp_path)
     (app.studies / "bad[1].png").write_bytes(b"no image")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.embedding.foundations import timm_weights
-from tests.test_worklist import write
+from tests.pool.test_pipeline import write
+from tests.support.foundations import timm_weights
 from xssr_strategy.cli import main
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.segmentation.phantoms import write_nifti
-from tests.simulation.hospitals import hospital
+from tests.support.hospitals import hospital
+from tests.support.phantoms import write_nifti
 from xssr_strategy.cli import main
 from xssr_strategy.simulation.results import read_facts
 

@@ -21,13 +21,13 @@ import pytest
 import requests
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from tests.e2e.harness import APP, environment
-from tests.e2e.realm import ADMIN, ANNOTATOR, REVIEWER, USER, Realm
-from tests.e2e.slicer import Refused, Slicer
-from tests.e2e.warm import start_server
-from tests.test_worklist import write
+from tests.pool.test_pipeline import write
+from tests.support.harness import APP, environment
+from tests.support.realm import ADMIN, ANNOTATOR, REVIEWER, USER, Realm
+from tests.support.slicer import Refused, Slicer
+from tests.support.warm import start_server
 from xssr_strategy.demo.server import Server
-from xssr_strategy.tasks.access import ALGORITHMS
+from xssr_strategy.web.auth import ALGORITHMS
 
 pytestmark = pytest.mark.e2e
 

@@ -17,10 +17,10 @@ import pytest
 import requests
 import SimpleITK as sitk
 
-from tests.data import DICOM, need
-from tests.dicom_series import WrittenSeries, write_phantom
-from tests.e2e.harness import saved, start_archive_server
-from tests.orthanc import Orthanc
+from tests.support.data import DICOM, need
+from tests.support.dicom_series import WrittenSeries, write_phantom
+from tests.support.harness import saved, start_archive_server
+from tests.support.orthanc import Orthanc
 from xssr_strategy.archive.dicom_seg import read_segmentation, series_image
 from xssr_strategy.demo.annotator import Annotator
 from xssr_strategy.demo.server import Server
@@ -192,7 +192,7 @@ def test_a_segmentation_from_elsewhere_is_noticed_before_the_series_is_handed_ou
 
 
 def end_leases(site: Site) -> None:
-    from xssr_strategy.leases import Leases
+    from xssr_strategy.pool.leases import Leases
 
     (file,) = (site.folder / "data").rglob("leases.sqlite")
     leases = Leases(file)

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.data import HIPPOCAMPUS, SHENZHEN, need
-from tests.e2e.harness import copy_pool
-from tests.e2e.warm import start_server
-from tests.images.corpus import EMBEDDED, FORGED, PASSED_OVER, Case, write_cases
-from tests.images.poison import poisoned_environment
 from tests.images.test_corpus import DEEP, FLAT
+from tests.support.data import HIPPOCAMPUS, SHENZHEN, need
+from tests.support.harness import copy_pool
+from tests.support.image_corpus import EMBEDDED, FORGED, PASSED_OVER, Case, write_cases
+from tests.support.poison import poisoned_environment
+from tests.support.warm import start_server
 from xssr_strategy.demo.annotator import Annotator
 from xssr_strategy.demo.server import Server
 from xssr_strategy.images.listing import find_images

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import requests
 
-from tests.bad_labels import AFFINE, BAD_LABELS, LABEL, SHAPE, good
-from tests.e2e.warm import start_server
-from tests.segmentation.phantoms import ellipsoids, write_nifti
+from tests.support.bad_labels import AFFINE, BAD_LABELS, LABEL, SHAPE, good
+from tests.support.phantoms import ellipsoids, write_nifti
+from tests.support.warm import start_server
 from xssr_strategy.demo.server import Server
 
 pytestmark = pytest.mark.e2e

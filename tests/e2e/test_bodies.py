@@ -16,11 +16,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.e2e.warm import start_server
-from tests.test_worklist import write
+from tests.pool.test_pipeline import write
+from tests.support.warm import start_server
 from xssr_strategy.demo.annotator import Annotator
 from xssr_strategy.demo.server import Server
-from xssr_strategy.leases import Leases
+from xssr_strategy.pool.leases import Leases
 
 pytestmark = pytest.mark.e2e
 

@@ -11,7 +11,7 @@ from tests.chaos.__main__ import kill
 from tests.chaos.disk import DiskFaults
 from tests.chaos.load import Load
 from tests.chaos.long_run import LongRun
-from tests.e2e.warm import Kiln
+from tests.support.warm import Kiln
 
 pytestmark = pytest.mark.e2e
 

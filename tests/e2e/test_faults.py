@@ -9,11 +9,11 @@ import pydicom
 import pytest
 from pydicom.uid import JPEG2000Lossless
 
-from tests.data import SHENZHEN, need
-from tests.dicom_series import write_phantom
-from tests.e2e.harness import copy_pool, start_archive_server
-from tests.e2e.warm import start_server
-from tests.orthanc import Orthanc
+from tests.support.data import SHENZHEN, need
+from tests.support.dicom_series import write_phantom
+from tests.support.harness import copy_pool, start_archive_server
+from tests.support.orthanc import Orthanc
+from tests.support.warm import start_server
 from xssr_strategy.demo.annotator import Annotator
 from xssr_strategy.errors import UserError
 
@@ -97,7 +97,7 @@ def test_two_servers_on_one_folder_share_the_pool_and_keep_every_label(tmp_path)
 
 def app_copy(folder: Path) -> Path:
     """The app in a folder of its own, as two machines have it."""
-    from tests.e2e.harness import APP
+    from tests.support.harness import APP
 
     folder.mkdir()
     (folder / "main.py").write_text((APP / "main.py").read_text(encoding="utf-8"), encoding="utf-8")

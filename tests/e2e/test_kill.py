@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.data import MONTGOMERY, SHENZHEN, need
-from tests.e2e.harness import copy_pool
-from tests.e2e.warm import start_server
+from tests.support.data import MONTGOMERY, SHENZHEN, need
+from tests.support.harness import copy_pool
+from tests.support.warm import start_server
 from xssr_strategy.demo.annotator import Annotator
 
 pytestmark = pytest.mark.e2e

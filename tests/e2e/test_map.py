@@ -16,10 +16,10 @@ import requests
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.map_page import DRAWN, browsed, card_of, chromium, dots, keep, legend, most_alone, point_at, settled
-from tests.e2e.realm import ADMIN, ANNOTATOR, USER, Realm
-from tests.e2e.warm import start_server
-from tests.test_worklist import write
+from tests.pool.test_pipeline import write
+from tests.support.map_page import DRAWN, browsed, card_of, chromium, dots, keep, legend, most_alone, point_at, settled
+from tests.support.realm import ADMIN, ANNOTATOR, USER, Realm
+from tests.support.warm import start_server
 from xssr_strategy.cli import main
 from xssr_strategy.demo.annotator import Annotator
 from xssr_strategy.demo.server import Server

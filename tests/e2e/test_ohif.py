@@ -17,16 +17,16 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from tests.data import DICOM, need
-from tests.dicom_series import WrittenSeries, write_volume
 from tests.e2e import requirements
-from tests.e2e.harness import saved, start_archive_server
-from tests.orthanc import Orthanc
-from tests.orthanc import need as need_program
+from tests.support.data import DICOM, need
+from tests.support.dicom_series import WrittenSeries, write_volume
+from tests.support.harness import saved, start_archive_server
+from tests.support.orthanc import Orthanc
+from tests.support.orthanc import need as need_program
 from xssr_strategy.cli import main
 from xssr_strategy.demo.annotator import Annotator
+from xssr_strategy.demo.phantoms import SCANNER_B, write_phantoms
 from xssr_strategy.demo.server import Server
-from xssr_strategy.simulation.phantoms import SCANNER_B, write_phantoms
 
 pytestmark = pytest.mark.e2e
 
@@ -83,7 +83,7 @@ def ranked_first(ward: Ward, monkeypatch: pytest.MonkeyPatch, out: Path) -> dict
 
 
 def test_an_annotator_at_ohif(ward: Ward, tmp_path, monkeypatch) -> None:
-    from tests.e2e.ohif import Ohif
+    from tests.support.ohif import Ohif
 
     first = ranked_first(ward, monkeypatch, tmp_path)
     unseen = max(list(ward.volumes.values())[LABELLED:], key=in_middle_slices)  # nobody labels it

@@ -19,8 +19,8 @@ import requests
 import torch
 from PIL import Image
 
-from tests.e2e.warm import start_server
-from tests.test_worklist import write
+from tests.pool.test_pipeline import write
+from tests.support.warm import start_server
 from xssr_strategy.demo.annotator import Annotator
 from xssr_strategy.demo.server import Server
 

@@ -14,11 +14,11 @@ import requests
 from playwright.sync_api import expect
 from pydicom.uid import JPEG2000Lossless
 
-from tests.dicom_series import WrittenSeries, write_phantom
-from tests.e2e.harness import APP, saved, start_archive_server
-from tests.e2e.map_page import DRAWN, browsed, card_of, chromium
-from tests.e2e.warm import start_server
-from tests.orthanc import Orthanc
+from tests.support.dicom_series import WrittenSeries, write_phantom
+from tests.support.harness import APP, saved, start_archive_server
+from tests.support.map_page import DRAWN, browsed, card_of, chromium
+from tests.support.orthanc import Orthanc
+from tests.support.warm import start_server
 from xssr_strategy.demo.annotator import Annotator
 from xssr_strategy.demo.server import Server
 from xssr_strategy.embedding.store import TARGET, EmbeddingStore

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, sync_playwright
 
-from tests.data import MONTGOMERY, SHENZHEN, need
 from tests.e2e import requirements
-from tests.orthanc import need as need_program
-from tests.simulation.synthetic import write_experiment
+from tests.support.data import MONTGOMERY, SHENZHEN, need
+from tests.support.orthanc import need as need_program
+from tests.support.synthetic import write_experiment
 from xssr_strategy.simulation.report import write_report
 from xssr_strategy.simulation.results import read_facts, read_results
 from xssr_strategy.simulation.statistics import verdicts

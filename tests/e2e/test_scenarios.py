@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.data import HIPPOCAMPUS, SHENZHEN, need
 from tests.e2e import hippocampus, xray
+from tests.support.data import HIPPOCAMPUS, SHENZHEN, need
 
 pytestmark = pytest.mark.e2e
 

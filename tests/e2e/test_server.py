@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.data import MONTGOMERY, SHENZHEN, need
-from tests.e2e.harness import copy_pool, start_server
+from tests.support.data import MONTGOMERY, SHENZHEN, need
+from tests.support.harness import copy_pool, start_server
 from xssr_strategy.demo.annotator import Annotator
 from xssr_strategy.demo.server import Server
-from xssr_strategy.leases import Leases
+from xssr_strategy.pool.leases import Leases
 
 pytestmark = pytest.mark.e2e
 

@@ -17,14 +17,14 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from tests.data import HIPPOCAMPUS, SHENZHEN, held_out, need
-from tests.e2e.harness import copy_pool, start_server
-from tests.e2e.slicer import Refused, Slicer, read_volume, stack
+from tests.support.data import HIPPOCAMPUS, SHENZHEN, held_out, need
+from tests.support.harness import copy_pool, start_server
+from tests.support.slicer import Refused, Slicer, read_volume, stack
 from xssr_strategy.demo.server import Server
 from xssr_strategy.images.preprocessing import conform
 from xssr_strategy.images.preset import PRESETS
 from xssr_strategy.images.reading import read_image
-from xssr_strategy.segmentation.labels import read_label
+from xssr_strategy.labels.reading import read_label
 
 pytestmark = pytest.mark.e2e
 

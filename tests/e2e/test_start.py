@@ -12,8 +12,8 @@ import pytest
 import requests
 from PIL import Image
 
-from tests.e2e.harness import APP, environment, start_server
-from tests.test_worklist import write
+from tests.pool.test_pipeline import write
+from tests.support.harness import APP, environment, start_server
 from xssr_strategy.demo.annotator import Annotator
 from xssr_strategy.demo.server import free_port
 

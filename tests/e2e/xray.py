@@ -9,8 +9,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tests.data import MONTGOMERY, SHENZHEN, held_out
-from tests.e2e.harness import Outcome, annotate_train_segment, command_line, copy_pool, start_server
+from tests.support.data import MONTGOMERY, SHENZHEN, held_out
+from tests.support.harness import Outcome, annotate_train_segment, command_line, copy_pool, start_server
 
 
 def run(

@@ -7,7 +7,7 @@ import pytest
 import torch
 from monai.networks import nets
 
-from tests.embedding.foundations import UNET, bundle, pictures, volume
+from tests.support.foundations import UNET, bundle, pictures, volume
 from xssr_strategy.embedding.catalogue import build_encoder
 from xssr_strategy.embedding.foundation.inside import PooledEncoder, encoder_inside
 from xssr_strategy.errors import UserError

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from tests.embedding.foundations import (
+from tests.support.foundations import (
     Small,
     build,
     pictures,

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.embedding.foundations import (
+from tests.support.foundations import (
     Small,
     build,
     resnet50,

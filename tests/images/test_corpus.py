@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.images.corpus import EMBEDDED, PASSED_OVER, Case, write_cases
-from tests.images.odd_dicom import FILES, SERIES
-from tests.images.odd_pictures import NAMES, NO_IMAGES, PICTURES
-from tests.images.odd_volumes import META, NIFTI, NRRD
+from tests.support.image_corpus import EMBEDDED, PASSED_OVER, Case, write_cases
+from tests.support.odd_dicom import FILES, SERIES
+from tests.support.odd_pictures import NAMES, NO_IMAGES, PICTURES
+from tests.support.odd_volumes import META, NIFTI, NRRD
 from xssr_strategy.embedding.catalogue import build_encoder
 from xssr_strategy.embedding.checkpoint import EncoderCheckpoint
 from xssr_strategy.embedding.pool import embed_pool

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.images.files import ramp, shared_data
+from tests.support.image_files import ramp, shared_data
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.detect import detect_preset, preset_by_name
 from xssr_strategy.images.listing import find_images

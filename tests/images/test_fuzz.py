@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.images.fuzz import KINDS, REFUSED, WELL_FORMED, Mutation, Reader, mutated, seeds, write
+from tests.support.fuzz import KINDS, REFUSED, WELL_FORMED, Mutation, Reader, mutated, seeds, write
 from xssr_strategy.images.listing import EXTENSIONS
 
 KNOWN = {".dcm": "SIGFPE", "": "SIGFPE"}

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.images.odd_dicom import rle_without_segments
-from tests.images.poison import poisoned_environment
+from tests.support.odd_dicom import rle_without_segments
+from tests.support.poison import poisoned_environment
 from xssr_strategy.embedding.store import EmbeddingStore
 from xssr_strategy.images import journal as module
 from xssr_strategy.images.journal import ReadingJournal, trial

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.images.files import shared_data, write_dicom
+from tests.support.image_files import shared_data, write_dicom
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import EXTENSIONS, content_digest, find_images, fingerprint
 

@@ -13,7 +13,7 @@ import torch
 from monai.data import MetaTensor
 from PIL import Image
 
-from tests.images.files import ramp, shared_data, write_itk
+from tests.support.image_files import ramp, shared_data, write_itk
 from xssr_strategy.images.listing import find_images
 from xssr_strategy.images.preprocessing import (
     TO_RAS,

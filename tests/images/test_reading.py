@@ -13,7 +13,7 @@ from monai.data.utils import to_affine_nd
 from monai.transforms import Compose, Invertd, LoadImage, Resized
 from PIL import Image
 
-from tests.images.files import ramp, shared_data, write_dicom, write_itk, write_series
+from tests.support.image_files import ramp, shared_data, write_dicom, write_itk, write_series
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import find_images
 from xssr_strategy.images.preprocessing import spacing_of

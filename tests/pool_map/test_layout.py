@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.pool_map.stores import ENCODER, filled, groups, put
-from xssr_strategy import cold_start_plan
+from tests.support.map_stores import ENCODER, filled, groups, put
 from xssr_strategy.embedding.store import SOURCE, TARGET, EmbeddingStore
+from xssr_strategy.pool import cold_start_plan
 from xssr_strategy.pool_map import layout
 from xssr_strategy.pool_map.layout import Layout, Name, is_due, layout_key, read_layout, update
 from xssr_strategy.settings import parse_settings

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from xssr_strategy.pool.ranking import RankedImage, Ranking
 from xssr_strategy.pool_map.states import STYLES, PoolState, letters, pick_order
-from xssr_strategy.ranking import RankedImage, Ranking
 
 POOL = [f"i{number}" for number in range(10)]
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from tests.segmentation.phantoms import AFFINES, ellipsoids, oblique, write_nifti
+from tests.support.phantoms import AFFINES, ellipsoids, oblique, write_nifti
 from xssr_strategy.images.preprocessing import conform
 from xssr_strategy.images.preset import PRESETS
 from xssr_strategy.images.reading import read_image
+from xssr_strategy.labels.reading import LabelledImage
 from xssr_strategy.segmentation.geometry import network_image, network_label, original_label
-from xssr_strategy.segmentation.labels import LabelledImage
 from xssr_strategy.segmentation.plan import SegmentationPlan, plan_from
 
 MRI, XRAY = PRESETS["mri"], PRESETS["xray"]

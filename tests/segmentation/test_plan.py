@@ -7,7 +7,7 @@ import pytest
 
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import PRESETS
-from xssr_strategy.segmentation.labels import LabelledImage
+from xssr_strategy.labels.reading import LabelledImage
 from xssr_strategy.segmentation.plan import check_plan, parse_plan, plan_from, plan_text
 
 MRI = PRESETS["mri"]

@@ -7,9 +7,9 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from tests.segmentation.phantoms import ellipsoids, oblique, write_nifti, write_png
+from tests.support.phantoms import ellipsoids, oblique, write_nifti, write_png
 from xssr_strategy.images.preset import PRESETS, Preset
-from xssr_strategy.segmentation.labels import usable_pairs
+from xssr_strategy.labels.reading import usable_pairs
 from xssr_strategy.segmentation.plan import SegmentationPlan, plan_from
 from xssr_strategy.segmentation.transforms import read_for_network, training_transforms, validation_transforms
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.segmentation.phantoms import ellipsoids, oblique, write_nifti, write_png
+from tests.support.phantoms import ellipsoids, oblique, write_nifti, write_png
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import PRESETS
 from xssr_strategy.images.reading import UnreadableImage

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation.hospitals import TEST, hospital
+from tests.support.hospitals import TEST, hospital
 
 
 @pytest.fixture(scope="module")

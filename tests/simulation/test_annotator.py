@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation.folders import folders
+from tests.support.folders import folders
 from xssr_strategy.errors import UserError
 from xssr_strategy.simulation.annotator import Annotator
 from xssr_strategy.simulation.domains import read_domain

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.data import HIPPOCAMPUS, MONTGOMERY, SHENZHEN, need
-from tests.data import held_out as listed_test
-from tests.simulation.folders import LABELS, LAYOUTS, NAMES, Layout, decathlon, folders, nnunet, put, refused, studies
+from tests.support.data import HIPPOCAMPUS, MONTGOMERY, SHENZHEN, need
+from tests.support.data import held_out as listed_test
+from tests.support.folders import LABELS, LAYOUTS, NAMES, Layout, decathlon, folders, nnunet, put, refused, studies
 from xssr_strategy.errors import UserError
 from xssr_strategy.simulation.domains import Domain, held_out, read_domain, without_label
 

@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.segmentation.phantoms import write_png
-from tests.simulation.hospitals import TEST, experiment, hospital, rows, simulate
+from tests.support.hospitals import TEST, experiment, hospital, rows, simulate
+from tests.support.phantoms import write_png
 from xssr_strategy.errors import UserError
 from xssr_strategy.simulation import engines
 from xssr_strategy.simulation.engines import Finished, attempt, run_locally, run_on_ray

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.segmentation.phantoms import write_png
-from tests.simulation.hospitals import TEST, comparable, experiment, planned, rows, simulate
+from tests.support.hospitals import TEST, comparable, experiment, planned, rows, simulate
+from tests.support.phantoms import write_png
 from xssr_strategy.errors import UserError
 from xssr_strategy.simulation.domains import held_out, read_domain
 from xssr_strategy.simulation.simulate import plan

@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ET
 import matplotlib
 import pytest
 
-from tests.simulation.synthetic import facts, result
+from tests.support.synthetic import facts, result
 from xssr_strategy.simulation import figures
 from xssr_strategy.simulation.results import JobResult
 from xssr_strategy.simulation.scores import gather

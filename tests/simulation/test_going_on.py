@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.segmentation.phantoms import write_png
-from tests.simulation.hospitals import POOL, Inline, comparable, experiment, planned, rows, simulate
+from tests.support.hospitals import POOL, Inline, comparable, experiment, planned, rows, simulate
+from tests.support.phantoms import write_png
 from xssr_strategy.errors import UserError
-from xssr_strategy.segmentation.recipe import RECIPE
+from xssr_strategy.segmentation.methods.recipe import RECIPE
 from xssr_strategy.settings import parse_budget
 from xssr_strategy.simulation.report import write_report
 from xssr_strategy.simulation.results import read_facts

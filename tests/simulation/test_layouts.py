@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.simulation.folders import (
+from tests.support.folders import (
     DECATHLON,
     LABELS,
     LAYOUTS,

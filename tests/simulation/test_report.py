@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation.synthetic import POOL, facts, result, write_experiment
+from tests.support.synthetic import POOL, facts, result, write_experiment
 from xssr_strategy.errors import UserError
 from xssr_strategy.simulation.report import write_report
 from xssr_strategy.simulation.report_numbers import luck_words, numbers_of

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.segmentation.phantoms import write_png
-from tests.simulation.hospitals import POOL, Inline, comparable, experiment, planned, rows, simulate
+from tests.support.hospitals import POOL, Inline, comparable, experiment, planned, rows, simulate
+from tests.support.phantoms import write_png
 from xssr_strategy.cli import main
 from xssr_strategy.errors import UserError
 from xssr_strategy.selection import ColdStart, EntropyDiversity

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.embedding.foundations import timm_weights
-from tests.segmentation.phantoms import write_png
-from tests.simulation.hospitals import POOL, TEST, experiment, planned, rows, simulate
+from tests.support.foundations import timm_weights
+from tests.support.hospitals import POOL, TEST, experiment, planned, rows, simulate
+from tests.support.phantoms import write_png
 from xssr_strategy.embedding.encoder import EncoderOptions
 from xssr_strategy.errors import UserError
 from xssr_strategy.settings import parse_budget

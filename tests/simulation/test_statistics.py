@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from tests.simulation.synthetic import facts, result
+from tests.support.synthetic import facts, result
 from xssr_strategy.simulation.report_numbers import answer, needed_words, numbers_of
 from xssr_strategy.simulation.results import JobResult
 from xssr_strategy.simulation.scores import Scores, gather, paired

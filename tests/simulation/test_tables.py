@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation.synthetic import facts, result
+from tests.support.synthetic import facts, result
 from xssr_strategy.simulation.statistics import verdicts
 from xssr_strategy.simulation.tables import write_tables
 

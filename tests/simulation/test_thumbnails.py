@@ -12,7 +12,7 @@ import torch
 from monai.data import MetaTensor
 from PIL import Image
 
-from tests.segmentation.phantoms import AFFINES, write_itk, write_nifti
+from tests.support.phantoms import AFFINES, write_itk, write_nifti
 from xssr_strategy.images.preset import PRESETS
 from xssr_strategy.simulation.thumbnails import OVERLAY, THUMBNAIL, overlay, thumbnail
 

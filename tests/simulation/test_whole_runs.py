@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.simulation.hospitals import comparable, hospital
+from tests.support.hospitals import comparable, hospital
 from xssr_strategy.cli import main
 
 TARGET, OUT, WORKSPACE = "new hospital", "my results", "kept vectors"  # each with a space

@@ -8,14 +8,14 @@ import pytest
 from fastapi import HTTPException
 
 from tests.tasks.test_project import App
-from xssr_strategy.leases import Leases
+from xssr_strategy.pool.leases import Leases
 from xssr_strategy.selection import CoreSet
 from xssr_strategy.tasks.strategy import RandomStrategy, SelectorStrategy
 
 
 @pytest.fixture
 def app(tmp_path, monkeypatch) -> App:
-    monkeypatch.setattr("xssr_strategy.tasks.datastore.settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD", False)
+    monkeypatch.setattr("xssr_strategy.datastores.studies.settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD", False)
     app = App(tmp_path)
     app.score()
     return app

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from tests.pool.test_pipeline import write
 from tests.tasks.test_project import App
-from tests.test_worklist import write
 from xssr_strategy.segmentation.network import build_unet
 from xssr_strategy.segmentation.plan import SegmentationPlan
 from xssr_strategy.segmentation.publication import publish
@@ -54,7 +54,7 @@ class Asking(App):
 
 @pytest.fixture
 def app(tmp_path, monkeypatch) -> Asking:
-    monkeypatch.setattr("xssr_strategy.tasks.datastore.settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD", False)
+    monkeypatch.setattr("xssr_strategy.datastores.studies.settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD", False)
     return Asking(tmp_path, CONF)
 
 

@@ -11,11 +11,11 @@ import pytest
 from filelock import FileLock
 from PIL import Image
 
-from tests.embedding.foundations import Small, script
-from tests.test_worklist import write
-from xssr_strategy.ranking import standardised_vectors
+from tests.pool.test_pipeline import write
+from tests.support.foundations import Small, script
+from xssr_strategy.datastores.studies import StudiesDatastore
+from xssr_strategy.pool.ranking import standardised_vectors
 from xssr_strategy.selection import XSSR, CoreSet
-from xssr_strategy.tasks.datastore import StudiesDatastore
 from xssr_strategy.tasks.encoder_trainer import EncoderTrainer
 from xssr_strategy.tasks.project import Project
 from xssr_strategy.tasks.scoring import XSSRScoring
@@ -64,7 +64,7 @@ class App:
 
 @pytest.fixture
 def app(tmp_path, monkeypatch) -> App:
-    monkeypatch.setattr("xssr_strategy.tasks.datastore.settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD", False)
+    monkeypatch.setattr("xssr_strategy.datastores.studies.settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD", False)
     return App(tmp_path)
 
 

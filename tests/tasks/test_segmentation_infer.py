@@ -12,8 +12,8 @@ import torch
 from monailabel.tasks.infer.basic_infer import CallBackTypes
 from PIL import Image
 
-from tests.images.files import write_dicom, write_series
-from tests.segmentation.phantoms import AFFINES, ellipsoids, oblique, write_itk, write_nifti
+from tests.support.image_files import write_dicom, write_series
+from tests.support.phantoms import AFFINES, ellipsoids, oblique, write_itk, write_nifti
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import PRESETS, Preset
 from xssr_strategy.segmentation.network import build_unet

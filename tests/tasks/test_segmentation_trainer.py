@@ -13,14 +13,14 @@ import pytest
 import torch
 from monailabel.tasks.train.basic_train import Context
 
-from tests.tasks.trainings import MRI, SHORT, XRAY, same, studies, trainer, weights
-from xssr_strategy.files import passing_folder
+from tests.support.trainings import MRI, SHORT, XRAY, same, studies, trainer, weights
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.images.reading import read_image
 from xssr_strategy.segmentation import transforms
+from xssr_strategy.segmentation.methods.recipe import RECIPE, STEPS_PER_EPOCH
 from xssr_strategy.segmentation.publication import publish, published_plan
-from xssr_strategy.segmentation.recipe import RECIPE, STEPS_PER_EPOCH
-from xssr_strategy.simulation.training import KeptPairs, train
+from xssr_strategy.simulation.evaluation import KeptPairs, train
+from xssr_strategy.storage.atomic_files import passing_folder
 from xssr_strategy.tasks import segmentation_trainer
 from xssr_strategy.tasks.segmentation_infer import SegmentationInfer
 

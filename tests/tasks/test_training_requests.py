@@ -11,8 +11,8 @@ import pytest
 import torch
 from monailabel.tasks.train.basic_train import Context
 
-from tests.segmentation.phantoms import write_png
-from tests.tasks.trainings import SHORT, XRAY, Recorder, same, studies, trainer, weights
+from tests.support.phantoms import write_png
+from tests.support.trainings import SHORT, XRAY, Recorder, same, studies, trainer, weights
 from xssr_strategy.errors import UserError
 
 

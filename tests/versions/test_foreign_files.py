@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.versions.stores import STORES, Store, restore
+from tests.support.version_stores import STORES, Store, restore
 from xssr_strategy.errors import UserError
 
 EACH = pytest.mark.parametrize("name", STORES)

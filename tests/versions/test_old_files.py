@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from tests.versions.stores import ENCODER, HERE, IMAGES, restore
-from xssr_strategy import cold_start_plan
+from tests.support.version_stores import ENCODER, HERE, IMAGES, restore
 from xssr_strategy.embedding.checkpoint import encoder_settings, load_encoder, save_encoder
 from xssr_strategy.embedding.store import SOURCE, TARGET, EmbeddingStore, Vector
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import PRESETS
 from xssr_strategy.images.thumbnail_store import ThumbnailStore
-from xssr_strategy.leases import Leases
+from xssr_strategy.pool import cold_start_plan
+from xssr_strategy.pool.leases import Leases
+from xssr_strategy.pool.ranking import rank, read_ranking, read_terms, write_ranking
 from xssr_strategy.pool_map import layout
-from xssr_strategy.ranking import rank, read_ranking, read_terms, write_ranking
 from xssr_strategy.segmentation.publication import load_model
 from xssr_strategy.segmentation.uncertainty_store import UncertaintyStore
 from xssr_strategy.settings import parse_settings

@@ -19,8 +19,8 @@ import SimpleITK as sitk
 from pydicom import dcmread
 
 from xssr_strategy.errors import UserError
-from xssr_strategy.label_names import renumbered
-from xssr_strategy.label_values import checked_numbers, remark
+from xssr_strategy.labels.names import renumbered
+from xssr_strategy.labels.values import checked_numbers, remark
 
 _SAME = 0.1  # voxels that corners may differ by on one and the same grid (our choice)
 _PATIENCE = 120  # seconds that dcmqi may take (our choice)

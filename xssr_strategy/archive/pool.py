@@ -19,8 +19,8 @@ from xssr_strategy.archive.client import Archive, ArchiveError, Series, is_uid
 from xssr_strategy.archive.labels import LabelledSeries
 from xssr_strategy.archive.listing import Listing
 from xssr_strategy.archive.query import Query
-from xssr_strategy.database import data_home, open_database
 from xssr_strategy.errors import UserError
+from xssr_strategy.storage.database import data_home, open_database
 
 logger = logging.getLogger(__name__)
 

@@ -9,12 +9,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from xssr_strategy import cold_start_plan, worklist
 from xssr_strategy.commands.pool_options import add_options, asked, open_leases, place_of
-from xssr_strategy.console import StageProgress
+from xssr_strategy.commands.progress import StageProgress
 from xssr_strategy.embedding.store import SOURCE, TARGET
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.thumbnail_store import ThumbnailStore
+from xssr_strategy.pool import cold_start_plan, pipeline
+from xssr_strategy.pool.ranking import rank
+from xssr_strategy.pool.studies import Studies, open_studies
+from xssr_strategy.pool.workspace import Workspace
 from xssr_strategy.pool_map import layout, pictures
 from xssr_strategy.pool_map.colours import CHOICES, DICE, STATE, colours
 from xssr_strategy.pool_map.content import MapContent, changing_part, fixed_part, images_of
@@ -24,11 +27,8 @@ from xssr_strategy.pool_map.paper import check_picture, draw_map
 from xssr_strategy.pool_map.sites import name_of, sites_of
 from xssr_strategy.pool_map.states import PoolState
 from xssr_strategy.pool_map.tables import read_dice, read_sites
-from xssr_strategy.ranking import rank
 from xssr_strategy.segmentation.uncertainty_store import UncertaintyStore
 from xssr_strategy.settings import Settings
-from xssr_strategy.studies import Studies, open_studies
-from xssr_strategy.workspace import Workspace
 
 LAYING_OUT = "laying out"
 PICTURES = "thumbnails"
@@ -90,10 +90,10 @@ def _content(
     pool = {image: path for image, path in studies.images.items() if image not in skipped}
     if not pool:
         raise UserError(f"--studies {name}: all images are skipped; put some back with xssr pool --back.")
-    source, place = worklist.source_images(settings), place_of(studies, pool, settings)
+    source, place = pipeline.source_images(settings), place_of(studies, pool, settings)
     workspace, store, preset = place.workspace, place.store, place.preset
-    unfetched = studies.fetch(lambda done, total: progress(worklist.FETCHING, done, total))
-    checkpoint, _ = worklist.prepare(pool, settings, preset, workspace, store, progress)
+    unfetched = studies.fetch(lambda done, total: progress(pipeline.FETCHING, done, total))
+    checkpoint, _ = pipeline.prepare(pool, settings, preset, workspace, store, progress)
     labelled = in_label_order(studies.labelled.keys() & pool.keys(), studies.labelled, studies.archive)
     ranking = rank(checkpoint.id, pool, labelled, settings, store)
     progress(LAYING_OUT, 0, 1)

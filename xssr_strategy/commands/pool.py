@@ -11,10 +11,10 @@ from rich.table import Table
 
 from xssr_strategy.embedding.store import TARGET, EmbeddingStore
 from xssr_strategy.errors import UserError
-from xssr_strategy.leases import Leases
+from xssr_strategy.pool.leases import Leases
+from xssr_strategy.pool.studies import EMPTY_LABEL, open_studies, resolved
+from xssr_strategy.pool.workspace import beside
 from xssr_strategy.settings import parse_settings
-from xssr_strategy.studies import EMPTY_LABEL, open_studies, resolved
-from xssr_strategy.workspace import beside
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

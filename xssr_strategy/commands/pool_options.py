@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from xssr_strategy import worklist
 from xssr_strategy.embedding.catalogue import encoder_names
 from xssr_strategy.embedding.store import EmbeddingStore
 from xssr_strategy.images.preset import PRESETS, Preset
-from xssr_strategy.leases import Leases
+from xssr_strategy.pool import pipeline
+from xssr_strategy.pool.leases import Leases
+from xssr_strategy.pool.studies import Studies, resolved
+from xssr_strategy.pool.workspace import Workspace, beside, for_reading
 from xssr_strategy.settings import Settings, parse_settings
-from xssr_strategy.studies import Studies, resolved
-from xssr_strategy.workspace import Workspace, beside, for_reading
 
 _OPTIONS: Mapping[str, str] = {
     "source": "folder of unlabelled images of the domain you know",
@@ -79,8 +79,8 @@ def place_of(studies: Studies, pool: Mapping[str, Path], settings: Settings) -> 
     Raises:
         UserError: not one image can be read.
     """
-    learned_from = worklist.source_images(settings) or pool
-    workspace = for_reading(studies.name, settings, worklist.images_digest(learned_from))
+    learned_from = pipeline.source_images(settings) or pool
+    workspace = for_reading(studies.name, settings, pipeline.images_digest(learned_from))
     store = EmbeddingStore(workspace.store)
     detected = None if studies.archive is None else studies.archive.preset_name()
-    return Place(workspace, store, worklist.choose_preset(pool, settings, store, detected))
+    return Place(workspace, store, pipeline.choose_preset(pool, settings, store, detected))

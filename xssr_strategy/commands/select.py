@@ -11,16 +11,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from xssr_strategy import worklist
 from xssr_strategy.commands.plot import check_plot, draw_selection
 from xssr_strategy.commands.pool_options import add_options, asked, open_leases, place_of
+from xssr_strategy.commands.progress import StageProgress
 from xssr_strategy.commands.worklist_files import VIEWER, write_worklist
-from xssr_strategy.console import StageProgress
 from xssr_strategy.embedding.store import EmbeddingStore
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import image_extension
-from xssr_strategy.ranking import Ranking, rank, reason, standardised_vectors
-from xssr_strategy.studies import open_studies
+from xssr_strategy.pool import pipeline
+from xssr_strategy.pool.ranking import Ranking, rank, reason, standardised_vectors
+from xssr_strategy.pool.studies import open_studies
 
 _COLUMNS = ("rank", "image", "path", "score", "density", "novelty", "diversity", "reason")
 
@@ -74,9 +74,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         soft_wrap=True,
     )
     with StageProgress(console) as progress:
-        for why in studies.fetch(lambda done, total: progress(worklist.FETCHING, done, total)).values():
+        for why in studies.fetch(lambda done, total: progress(pipeline.FETCHING, done, total)).values():
             console.print(f"set aside: {why}", style="yellow", highlight=False, markup=False, soft_wrap=True)
-        checkpoint, report = worklist.prepare(pool, settings, preset, workspace, store, progress)
+        checkpoint, report = pipeline.prepare(pool, settings, preset, workspace, store, progress)
         ranking = rank(checkpoint.id, pool, labelled, settings, store, picks_wanted=wanted)
     console.print(f"{report.embedded} images embedded now, {report.unchanged} found embedded.", highlight=False)
     for image, (_, why) in store.failures("target").items():

@@ -13,8 +13,8 @@ from rich.console import Console
 
 from xssr_strategy.archive.query import is_remote
 from xssr_strategy.errors import UserError
+from xssr_strategy.pool.workspace import beside
 from xssr_strategy.settings import parse_settings
-from xssr_strategy.workspace import beside
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

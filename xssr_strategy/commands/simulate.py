@@ -15,8 +15,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from xssr_strategy.commands.progress import StageProgress
 from xssr_strategy.commands.simulate_options import add_options
-from xssr_strategy.console import StageProgress
 from xssr_strategy.embedding.encoder import is_foundation
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.detect import detect_preset, preset_by_name

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from xssr_strategy.embedding.catalogue import encoder_names
 from xssr_strategy.images.preset import PRESETS
+from xssr_strategy.segmentation.methods.recipe import MAX_EPOCHS, STEPS_PER_EPOCH
 from xssr_strategy.segmentation.network import side_multiple
-from xssr_strategy.segmentation.recipe import MAX_EPOCHS, STEPS_PER_EPOCH
 from xssr_strategy.settings import Settings
 
 _STRATEGIES = "xssr,kmeans,coreset,typiclust,random,full"

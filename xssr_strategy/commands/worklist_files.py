@@ -8,8 +8,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from xssr_strategy.archive.client import Series
-from xssr_strategy.ranking import RankedImage, Ranking, reason
-from xssr_strategy.studies import Studies
+from xssr_strategy.pool.ranking import RankedImage, Ranking, reason
+from xssr_strategy.pool.studies import Studies
 
 VIEWER = "http://127.0.0.1:8000"
 """Where MONAI Label answers by default."""

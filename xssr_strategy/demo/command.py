@@ -14,19 +14,19 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from xssr_strategy.commands.progress import StageProgress
 from xssr_strategy.commands.serve import server_command
-from xssr_strategy.console import StageProgress
 from xssr_strategy.demo.annotator import Annotator
+from xssr_strategy.demo.phantoms import SCANNER_A, SCANNER_B, write_phantoms
 from xssr_strategy.demo.picture import DemoResult, draw
 from xssr_strategy.demo.play import Played, in_order, play
 from xssr_strategy.demo.server import Server, free_port
 from xssr_strategy.embedding.standardise import standardise
 from xssr_strategy.embedding.store import SOURCE, TARGET, EmbeddingStore
 from xssr_strategy.errors import UserError
-from xssr_strategy.ranking import read_ranking
+from xssr_strategy.pool.ranking import read_ranking
+from xssr_strategy.pool.workspace import beside
 from xssr_strategy.settings import Settings
-from xssr_strategy.simulation.phantoms import SCANNER_A, SCANNER_B, write_phantoms
-from xssr_strategy.workspace import beside
 
 ROUNDS = 6
 # 24 of the 160 are of the minority type: enough to be a cluster for a density of 20 neighbours, while

@@ -18,8 +18,8 @@ from xssr_strategy.embedding.catalogue import build_encoder
 from xssr_strategy.embedding.encoder import Encoder, EncoderOptions
 from xssr_strategy.embedding.foundation.frozen import FrozenEncoder
 from xssr_strategy.errors import UserError
-from xssr_strategy.files import replacing
 from xssr_strategy.images.preset import Preset
+from xssr_strategy.storage.atomic_files import replacing
 
 _FORMAT = 3  # 2 went with longer vectors
 

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xssr_strategy.errors import UserError
-from xssr_strategy.files import replacing
 from xssr_strategy.images.ahead import read_ahead
 from xssr_strategy.images.journal import ReadingJournal
 from xssr_strategy.images.preprocessing import encoder_input
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.images.reading import UnreadableImage
+from xssr_strategy.storage.atomic_files import replacing
 
 logger = logging.getLogger(__name__)
 

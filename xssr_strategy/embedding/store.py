@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xssr_strategy.database import open_database, transaction
+from xssr_strategy.storage.database import open_database, transaction
 
 _VERSION = 1
 _SCHEMA = """

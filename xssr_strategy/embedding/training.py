@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xssr_strategy.embedding.encoder import Encoder, MaskedAutoencoder
-from xssr_strategy.files import replacing
+from xssr_strategy.storage.atomic_files import replacing
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from xssr_strategy.database import open_database, transaction
+from xssr_strategy.storage.database import open_database, transaction
 
 _VERSION = 1
 _SCHEMA = """

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from xssr_strategy.embedding.store import SOURCE, TARGET
+from xssr_strategy.pool.ranking import Ranking, reason
 from xssr_strategy.pool_map.colours import OTHERS, SCALE, Colour, as_json
 from xssr_strategy.pool_map.layout import Layout, Name
 from xssr_strategy.pool_map.states import STYLES, PoolState, letters, pick_order
-from xssr_strategy.ranking import Ranking, reason
 
 
 @dataclass(frozen=True)

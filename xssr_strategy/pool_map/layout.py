@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
-from xssr_strategy.cold_start_plan import ColdStartPlan
 from xssr_strategy.embedding.standardise import standardise
 from xssr_strategy.embedding.store import SOURCE, TARGET, EmbeddingStore
+from xssr_strategy.pool.cold_start_plan import ColdStartPlan
 from xssr_strategy.selection.reduction import COMPONENTS, PLANE, principal_components, t_sne
 from xssr_strategy.settings import Settings
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from xssr_strategy.ranking import Ranking
+from xssr_strategy.pool.ranking import Ranking
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import Preset
-from xssr_strategy.segmentation.labels import LabelledImage
+from xssr_strategy.labels.reading import LabelledImage
 from xssr_strategy.segmentation.network import side_multiple
 
 

@@ -14,9 +14,9 @@ from monai.networks.nets import UNet
 from torch import Tensor, nn
 
 from xssr_strategy.errors import UserError
-from xssr_strategy.files import replacing, write_whole
 from xssr_strategy.segmentation.network import build_unet
 from xssr_strategy.segmentation.plan import SegmentationPlan, parse_plan, plan_text
+from xssr_strategy.storage.atomic_files import replacing, write_whole
 
 MODEL_KEY = "model"  # MONAI Label's default key for the weights in a checkpoint
 _PLAN_KEY = "plan"

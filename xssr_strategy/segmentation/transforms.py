@@ -25,8 +25,8 @@ from torch import Tensor
 from xssr_strategy.images.preprocessing import conform
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.images.reading import read_image
+from xssr_strategy.labels.reading import read_label
 from xssr_strategy.segmentation.geometry import network_image, network_label
-from xssr_strategy.segmentation.labels import read_label
 from xssr_strategy.segmentation.plan import SegmentationPlan
 
 KEYS = ("image", "label")

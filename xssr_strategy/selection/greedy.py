@@ -9,7 +9,7 @@ import numpy as np
 
 from xssr_strategy.selection.backend import FloatArray, IntArray
 from xssr_strategy.selection.base import Picks
-from xssr_strategy.selection.ends import Ends
+from xssr_strategy.selection.distance_range import Ends
 from xssr_strategy.selection.nearest import KEPT, NearestPick
 from xssr_strategy.selection.points import TIE, Points
 from xssr_strategy.selection.term import Term

@@ -12,7 +12,7 @@ from xssr_strategy.embedding.encoder import EncoderOptions
 from xssr_strategy.embedding.foundation.weights import digest_of
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import Preset
-from xssr_strategy.segmentation.recipe import RECIPE, Recipe
+from xssr_strategy.segmentation.methods.recipe import RECIPE, Recipe
 from xssr_strategy.settings import Budget
 from xssr_strategy.simulation.domains import Domain
 from xssr_strategy.simulation.results import Job

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from xssr_strategy.errors import UserError
-from xssr_strategy.files import write_whole
+from xssr_strategy.storage.atomic_files import write_whole
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from xssr_strategy.errors import UserError
+from xssr_strategy.pool.pipeline import Progress, images_digest
 from xssr_strategy.simulation.engines import Finished
+from xssr_strategy.simulation.evaluation import read_case
 from xssr_strategy.simulation.experiment import Experiment, cases_of
 from xssr_strategy.simulation.planning import Planned, Planner, Wave, after_failure
 from xssr_strategy.simulation.results import Facts, Job, JobResult, read_facts, read_results, write_facts, write_result
 from xssr_strategy.simulation.strategies import most_asked_for
-from xssr_strategy.simulation.training import read_case
 from xssr_strategy.simulation.vectors import Embedding
 from xssr_strategy.simulation.work import Outcome, Training, content_of
-from xssr_strategy.worklist import Progress, images_digest
 
 READING, TRAINING = "test cases", "training"
 

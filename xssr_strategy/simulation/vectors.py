@@ -15,12 +15,12 @@ from xssr_strategy.embedding.checkpoint import EncoderCheckpoint, load_encoder
 from xssr_strategy.embedding.pool import embed_pool
 from xssr_strategy.embedding.standardise import standardise
 from xssr_strategy.embedding.store import SOURCE, TARGET, EmbeddingStore
-from xssr_strategy.ranking import standardised_vectors
+from xssr_strategy.pool.pipeline import EMBEDDING, Progress, images_digest, train
+from xssr_strategy.pool.ranking import standardised_vectors
+from xssr_strategy.pool.workspace import Workspace
 from xssr_strategy.settings import Settings
 from xssr_strategy.simulation.experiment import Experiment
 from xssr_strategy.simulation.results import Site
-from xssr_strategy.worklist import EMBEDDING, Progress, images_digest, train
-from xssr_strategy.workspace import Workspace
 
 _TEST = "test"  # domain of the store; for distances in the report alone
 

@@ -14,13 +14,13 @@ import numpy as np
 import torch
 
 from xssr_strategy import __version__
-from xssr_strategy.files import write_whole
 from xssr_strategy.images.listing import content_digest, fingerprint
 from xssr_strategy.images.preset import Preset
-from xssr_strategy.segmentation.recipe import Recipe
+from xssr_strategy.segmentation.methods.recipe import Recipe
 from xssr_strategy.segmentation.uncertainty import image_entropies
+from xssr_strategy.simulation.evaluation import KeptPairs, Scored, score, train
 from xssr_strategy.simulation.thumbnails import overlay
-from xssr_strategy.simulation.training import KeptPairs, Scored, score, train
+from xssr_strategy.storage.atomic_files import write_whole
 
 OVERLAYS = 4
 """Worst cases of a training that get a picture; our choice."""

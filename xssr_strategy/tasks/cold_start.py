@@ -7,7 +7,7 @@ from typing import Any
 
 from monailabel.interfaces.datastore import Datastore
 
-from xssr_strategy.cold_start_plan import ColdStartPlan
+from xssr_strategy.pool.cold_start_plan import ColdStartPlan
 from xssr_strategy.tasks.project import Project
 from xssr_strategy.tasks.strategy import PoolStrategy
 

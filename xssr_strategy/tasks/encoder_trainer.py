@@ -11,11 +11,11 @@ from filelock import FileLock, Timeout
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.train import TrainTask
 
-from xssr_strategy import worklist
 from xssr_strategy.embedding.checkpoint import encoder_settings
 from xssr_strategy.embedding.encoder import is_foundation
 from xssr_strategy.errors import UserError
-from xssr_strategy.tasks.heartbeat import Heartbeat
+from xssr_strategy.pool import pipeline
+from xssr_strategy.tasks.progress_reporter import Heartbeat
 from xssr_strategy.tasks.project import Project
 
 logger = logging.getLogger(__name__)
@@ -50,13 +50,13 @@ class EncoderTrainer(TrainTask):
         project.workspace.root.mkdir(parents=True, exist_ok=True)
         progress = Heartbeat(project, logger)
         try:
-            images = worklist.source_images(project.settings, progress) or project.pool(datastore)
+            images = pipeline.source_images(project.settings, progress) or project.pool(datastore)
             # Never waits: training is one queue, and the segmentation stands behind this.
             with FileLock(project.workspace.lock, timeout=0):
                 if self._is_current(images):
                     logger.info("The encoder is up to date: nothing to train.")
                     return {"status": "up to date"}
-                worklist.train(images, project.settings, project.preset, project.workspace, progress)
+                pipeline.train(images, project.settings, project.preset, project.workspace, progress)
                 project.report_end()
         except Timeout:
             logger.info("The scoring is at work with the encoder: nothing to train.")
@@ -73,7 +73,7 @@ class EncoderTrainer(TrainTask):
         facts = encoder_settings(self._path())
         if self._project.settings.source is None:
             return len(images) < _GROWTH * facts["pool"]
-        return bool(facts["images"] == worklist.images_digest(images))
+        return bool(facts["images"] == pipeline.images_digest(images))
 
     def _path(self) -> Path:
         return self._project.workspace.encoder(self._project.settings, self._project.preset)

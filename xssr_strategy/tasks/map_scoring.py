@@ -8,10 +8,10 @@ from typing import Any
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.scoring import ScoringMethod
 
-from xssr_strategy import worklist
-from xssr_strategy.cold_start_plan import read_plan
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.thumbnail_store import ThumbnailStore
+from xssr_strategy.pool import pipeline
+from xssr_strategy.pool.cold_start_plan import read_plan
 from xssr_strategy.pool_map import layout, pictures
 from xssr_strategy.tasks.project import Project
 
@@ -55,7 +55,7 @@ class MapScoring(ScoringMethod):
             images = datastore.list_images()
             places = layout.update(project.store, encoder, images, project.settings, read_plan(project.store))
             thumbnails = ThumbnailStore(project.workspace.thumbnails)
-            source = worklist.source_images(project.settings)
+            source = pipeline.source_images(project.settings)
             pool = project.pool(datastore)
             made = pictures.complete(pool, source, project.preset, encoder, project.store, thumbnails)
         except UserError as error:

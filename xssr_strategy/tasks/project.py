@@ -12,21 +12,21 @@ import psutil
 from monailabel.interfaces.datastore import Datastore
 from numpy.typing import NDArray
 
-from xssr_strategy import worklist
-from xssr_strategy.cold_start_plan import ColdStartPlan, holds, read_plan
+from xssr_strategy.datastores.studies import StudiesDatastore
 from xssr_strategy.embedding.pool import failure_state, outstanding
 from xssr_strategy.embedding.store import SOURCE, TARGET, EmbeddingStore
-from xssr_strategy.files import remove_leftovers
 from xssr_strategy.images.preset import Preset
-from xssr_strategy.leases import Leases
-from xssr_strategy.ranking import Ranking, follows, ranking_key, read_ranking, standardised_vectors
+from xssr_strategy.pool import pipeline
+from xssr_strategy.pool.cold_start_plan import ColdStartPlan, holds, read_plan
+from xssr_strategy.pool.leases import Leases
+from xssr_strategy.pool.ranking import Ranking, follows, ranking_key, read_ranking, standardised_vectors
+from xssr_strategy.pool.studies import open_studies, resolved
+from xssr_strategy.pool.workspace import beside
 from xssr_strategy.settings import Settings, parse_settings
-from xssr_strategy.studies import open_studies, resolved
-from xssr_strategy.tasks.datastore import StudiesDatastore
+from xssr_strategy.storage.atomic_files import remove_leftovers
 from xssr_strategy.tasks.startup import refusals
 from xssr_strategy.tasks.uncertainty import STRATEGIES as ENTROPY_STRATEGIES
 from xssr_strategy.tasks.uncertainty import Uncertainty
-from xssr_strategy.workspace import beside
 
 WAITING = "waiting"
 READY = "ready"
@@ -90,12 +90,12 @@ class Project:
             found = open_studies(studies, self.settings)
             self.archive = found.archive
             detected = None if found.archive is None else found.archive.preset_name()
-            worklist.source_images(self.settings)
+            pipeline.source_images(self.settings)
             self.store = EmbeddingStore(self.workspace.store)
             self.leases = Leases(self.workspace.leases, self.settings.lease_minutes)
             asked = self.settings.viewer_strategy in ENTROPY_STRATEGIES
             self.uncertainty = Uncertainty(self.workspace.uncertainty, self.workspace.segmentation, asked)
-            self.preset: Preset = worklist.choose_preset(found.images, self.settings, self.store, detected)
+            self.preset: Preset = pipeline.choose_preset(found.images, self.settings, self.store, detected)
             always = self.settings.viewer_strategy in ENTROPY_STRATEGIES
             self.uncertainty = Uncertainty(self.workspace.uncertainty, self.workspace.segmentation, always)
             remove_leftovers(self.workspace.models)
@@ -111,7 +111,7 @@ class Project:
         """id -> path of every image of the datastore that is not skipped, sorted; a series may not be there yet."""
         return {image: self._path(image, datastore) for image in sorted(self._images(datastore))}
 
-    def fetch(self, progress: worklist.Progress) -> None:
+    def fetch(self, progress: pipeline.Progress) -> None:
         """Bring the series of the archive here, if the pool is in one; those that it cannot give are set aside.
 
         Raises:
@@ -119,7 +119,7 @@ class Project:
         """
         if self.archive is None:
             return
-        failed = self.archive.fetch(lambda done, total: progress(worklist.FETCHING, done, total))
+        failed = self.archive.fetch(lambda done, total: progress(pipeline.FETCHING, done, total))
         for uid, reason in failed.items():
             self.store.set_aside(TARGET, uid, failure_state(self.preset, _NOT_FETCHED), reason)
 
@@ -235,7 +235,7 @@ class Project:
             return bool(todo)
         if present.keys() != suspects.keys():
             return True  # the archive did not give some of them
-        new, _ = outstanding(worklist.source_images(self.settings), SOURCE, encoder, self.preset, self.store)
+        new, _ = outstanding(pipeline.source_images(self.settings), SOURCE, encoder, self.preset, self.store)
         return bool(new)
 
     def entropy_is_due(self, datastore: Datastore) -> bool:
@@ -293,7 +293,7 @@ class Project:
     def _encoder(self) -> tuple[str | None, bool]:
         """Id of the encoder of the vectors, and whether its checkpoint has been replaced since."""
         path = self.workspace.encoder(self.settings, self.preset)
-        note = self.store.read_note(worklist.encoder_note(path))
+        note = self.store.read_note(pipeline.encoder_note(path))
         if note is None or not path.exists():
             return None, False
         return note["id"], path.stat().st_mtime_ns != note["written"]

@@ -9,10 +9,10 @@ from typing import Any
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.scoring import ScoringMethod
 
-from xssr_strategy import cold_start_plan, worklist
 from xssr_strategy.embedding.store import TARGET
 from xssr_strategy.errors import UserError, printable
-from xssr_strategy.tasks.heartbeat import Heartbeat
+from xssr_strategy.pool import cold_start_plan, pipeline
+from xssr_strategy.tasks.progress_reporter import Heartbeat
 from xssr_strategy.tasks.project import Project
 
 logger = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class XSSRScoring(ScoringMethod):
             if project.encoder is not None:
                 gone = (project.embedded | project.failed.keys()) - set(datastore.list_images())
                 project.store.forget(TARGET, project.encoder, gone)
-            ranking = worklist.update(
+            ranking = pipeline.update(
                 pool,
                 project.labelled(datastore),
                 project.settings,

@@ -24,18 +24,18 @@ from monailabel.tasks.train.handler import prepare_stats
 from monailabel.utils.others.generic import device_list
 from torch import nn
 
+from xssr_strategy.datastores.unmatched_labels import strays
 from xssr_strategy.errors import UserError
-from xssr_strategy.files import passing_folder, remove_passing_folders
 from xssr_strategy.images.preset import Preset
+from xssr_strategy.labels.reading import usable_pairs
 from xssr_strategy.segmentation.inference import build_inferer
-from xssr_strategy.segmentation.labels import usable_pairs
+from xssr_strategy.segmentation.methods.recipe import MAX_EPOCHS, RECIPE, STEPS_PER_EPOCH, epoch_loader, new_network
 from xssr_strategy.segmentation.network import build_loss
 from xssr_strategy.segmentation.plan import SegmentationPlan, plan_from
 from xssr_strategy.segmentation.publication import publish, warm_start, write_json
-from xssr_strategy.segmentation.recipe import MAX_EPOCHS, RECIPE, STEPS_PER_EPOCH, epoch_loader, new_network
-from xssr_strategy.segmentation.request import check_ranges, resolved
 from xssr_strategy.segmentation.transforms import training_transforms, validation_transforms
-from xssr_strategy.tasks.strays import strays
+from xssr_strategy.storage.atomic_files import passing_folder, remove_passing_folders
+from xssr_strategy.tasks.training_request import check_ranges, resolved
 
 logger = logging.getLogger(__name__)
 

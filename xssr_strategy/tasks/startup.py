@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import TracebackType
 
 from xssr_strategy.errors import UserError, printable
-from xssr_strategy.storage import FAILURES, storage_trouble
+from xssr_strategy.storage.disk_errors import FAILURES, storage_trouble
 
 _INDENT = "    "
 

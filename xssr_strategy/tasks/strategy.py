@@ -11,9 +11,9 @@ from fastapi import HTTPException
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.strategy import Strategy
 
-from xssr_strategy.ranking import Ranking, reason
+from xssr_strategy.pool.ranking import Ranking, reason
 from xssr_strategy.selection import Selector
-from xssr_strategy.tasks.live import LiveSelection
+from xssr_strategy.tasks.live_selection import LiveSelection
 from xssr_strategy.tasks.project import Project
 
 logger = logging.getLogger(__name__)

@@ -1,0 +1,161 @@
+"""The folder of studies under kills, other servers and other threads."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.pool.test_pipeline import write
+from xssr_strategy.datastores.studies import StudiesDatastore
+
+INDEX = "datastore_v2.json"
+
+
+@pytest.fixture
+def studies(tmp_path: Path) -> Path:
+    return write(tmp_path / "studies", 6, 1)
+
+
+def mask(path: Path, value: int) -> Path:
+    Image.fromarray(np.full((40, 40), value, np.uint8)).save(path)
+    return path
+
+
+def becomes_true(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return condition()
+
+
+@pytest.mark.parametrize("damage", [b"", b'{"name": "new-da', b"[]", b"\xff\xfe"])
+def test_half_an_index_is_kept_aside_and_made_anew(studies: Path, tmp_path: Path, damage: bytes, caplog) -> None:
+    StudiesDatastore(str(studies), watch=False).save_label("i00", str(mask(tmp_path / "m.png", 1)), "final", {})
+    (studies / INDEX).write_bytes(damage)
+    again = StudiesDatastore(str(studies), watch=False)
+    assert len(again.list_images()) == 6
+    assert again.get_labeled_images() == ["i00"]
+    assert json.loads((studies / INDEX).read_text())["objects"].keys() == set(again.list_images())
+    (kept,) = studies.glob("datastore_v2.damaged-*.json")
+    assert kept.read_bytes() == damage
+    assert f"{INDEX} was damaged: it is kept as {kept.name} and made anew from the files." in caplog.text
+
+
+def test_two_servers_keep_what_the_other_has_noted(studies: Path, tmp_path: Path) -> None:
+    first, second = (StudiesDatastore(str(studies), watch=False) for _ in range(2))
+    first.save_label("i00", str(mask(tmp_path / "a.png", 1)), "final", {"user": "ann"})
+    second.save_label("i01", str(mask(tmp_path / "b.png", 1)), "final", {"user": "bob"})
+    first.save_label("i02", str(mask(tmp_path / "c.png", 1)), "final", {"user": "ann"})
+    second.update_image_info("i03", {"asked": "bob"})
+    first.update_label_info("i01", "final", {"approved": "ann"})
+    objects = json.loads((studies / INDEX).read_text())["objects"]
+    users = {image: one["labels"]["final"]["info"]["user"] for image, one in objects.items() if one["labels"]}
+    assert users == {"i00": "ann", "i01": "bob", "i02": "ann"}
+    assert objects["i01"]["labels"]["final"]["info"]["approved"] == "ann"
+    assert objects["i03"]["image"]["info"]["asked"] == "bob"
+    assert Path(first.get_label_uri("i01", "final")).is_file()  # below the folder, not below where the server runs
+
+
+def test_a_label_in_another_format_takes_the_place_of_the_one_before(studies: Path, tmp_path: Path) -> None:
+    datastore = StudiesDatastore(str(studies), watch=False)
+    datastore.save_label("i00", str(mask(tmp_path / "m.png", 1)), "final", {})
+    datastore.save_label("i00", str(mask(tmp_path / "m.tif", 1)), "final", {})
+    assert [file.name for file in (studies / "labels" / "final").iterdir()] == ["i00.tif"]
+
+
+def test_what_a_client_notes_never_spoils_the_index(studies: Path) -> None:
+    datastore = StudiesDatastore(str(studies), watch=False)
+    datastore.update_image_info("i00", {"strategy": {"xssr": {"client_id": "\ud800 half a pair"}}})
+    assert len(StudiesDatastore(str(studies), watch=False).list_images()) == 6
+    assert not list(studies.glob("*damaged*"))
+
+
+def test_images_and_labels_that_others_bring_are_noticed(studies: Path, tmp_path: Path) -> None:
+    datastore = StudiesDatastore(str(studies))
+    written = studies / ".i70.png.hTx2Qk"
+    shutil.copyfile(studies / "i00.png", written)
+    written.rename(studies / "i70.png")  # as rsync does
+    shutil.copyfile(studies / "i00.png", studies / "i71.png")
+    mask(studies / "labels" / "final" / "i01.png", 1)
+    assert becomes_true(lambda: {"i70", "i71"} <= set(datastore.list_images()))
+    assert becomes_true(lambda: datastore.get_labeled_images() == ["i01"])
+    other = StudiesDatastore(str(studies), watch=False)
+    other.save_label("i02", str(mask(tmp_path / "m.png", 1)), "final", {"user": "bob"})
+    assert becomes_true(lambda: set(datastore.get_labeled_images()) == {"i01", "i02"})
+    assert datastore.get_label_info("i02", "final")["user"] == "bob"
+    (studies / "i71.png").unlink()
+    assert becomes_true(lambda: "i71" not in datastore.list_images())
+
+
+def test_a_label_that_is_saved_here_is_no_reason_to_read_the_folder_again(
+    studies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    datastore = StudiesDatastore(str(studies))
+    label, read = str(mask(tmp_path / "m.png", 1)), []
+    monkeypatch.setattr(datastore, "_refresh_now", lambda: read.append("again"))
+    for image in datastore.list_images():
+        datastore.save_label(image, label, "final", {})
+    time.sleep(1)
+    assert not read
+
+
+def test_while_the_folder_is_read_again_the_pool_is_never_empty(studies: Path) -> None:
+    datastore = StudiesDatastore(str(studies), watch=False)
+    stop, seen = threading.Event(), set()
+
+    def look() -> None:
+        while not stop.is_set():
+            seen.add(len(datastore.list_images()))
+            datastore.get_unlabeled_images()
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    for number in range(60):
+        shutil.copyfile(studies / "i00.png", studies / f"j{number:02}.png")
+        datastore.refresh()
+    stop.set()
+    reader.join()
+    assert min(seen) == 6
+    assert len(datastore.list_images()) == 66
+
+
+_SUBMIT = """
+import sys
+from xssr_strategy.datastores.studies import StudiesDatastore
+studies, masks = sys.argv[1:]
+datastore = StudiesDatastore(studies, watch=False)
+while True:
+    for value in (1, 2):
+        for image in sorted(datastore.list_images()):
+            datastore.save_label(image, f"{masks}/{value}.png", "final", {})
+            print(image, value, flush=True)
+"""
+
+
+def test_a_kill_while_labels_are_saved_loses_none_that_was_acknowledged(studies: Path, tmp_path: Path) -> None:
+    contents = {value: mask(tmp_path / f"{value}.png", value).read_bytes() for value in (1, 2)}
+    for acknowledged in (1, 5, 13):
+        command = [sys.executable, "-c", _SUBMIT, str(studies), str(tmp_path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as writer:
+            assert writer.stdout is not None
+            told = [writer.stdout.readline() for _ in range(acknowledged)]
+            os.kill(writer.pid, signal.SIGKILL)
+            told += writer.stdout.readlines()
+        images = {line.split()[0] for line in told if line.endswith("\n")}
+        final = {file.stem: file.read_bytes() for file in (studies / "labels" / "final").glob("*.png")}
+        assert images <= final.keys()
+        assert all(content in contents.values() for content in final.values())
+        assert len(StudiesDatastore(str(studies), watch=False).list_images()) == 6
+    assert not list(studies.glob("*damaged*"))

@@ -1,0 +1,146 @@
+"""Real servers that start in two seconds: forked from a process that has imported the libraries already.
+
+What is MONAI Label's or ours is imported in each server anew, and in each of its background processes everything.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import IO, Any, BinaryIO
+
+from tests.support.harness import server_command
+from xssr_strategy.demo.server import Launched, Server
+
+_LIBRARIES = (
+    "torch torchvision monai monai.engines monai.bundle ignite itk SimpleITK nibabel pydicom sklearn.cluster scipy "
+    "fastapi uvicorn watchdog.observers dicomweb_client google.auth.transport.requests requests filelock psutil"
+)
+
+
+class Kiln:
+    """The process that servers are forked from; a context manager."""
+
+    def __enter__(self) -> Kiln:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.warm"],
+            cwd=Path(__file__).parents[2],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def fork(self, command: Sequence[str], environment: dict[str, str], log: str) -> int:
+        """Process id, also of the group, of a new server."""
+        asked, answers = self._process.stdin, self._process.stdout
+        assert asked is not None
+        assert answers is not None
+        print(json.dumps([list(command), environment, log]), file=asked, flush=True)
+        return int(answers.readline())
+
+    def server(
+        self,
+        studies: Path | str,
+        conf: Mapping[str, object],
+        log: Path,
+        app: Path | None = None,
+        more: Mapping[str, str] | None = None,
+    ) -> Server:
+        """As ``tests.support.harness.start_server``."""
+        command, port, environment = server_command(studies, conf, app)
+        return _WarmServer(self, command, port, {**environment, **(more or {})}, log)
+
+
+def start_server(studies: Path | str, conf: Mapping[str, object], log: Path, **more: Any) -> Server:
+    """As :meth:`Kiln.server`, of one kiln for all tests of what a server does once it runs."""
+    return _kiln_of_all().server(studies, conf, log, **more)
+
+
+@cache
+def _kiln_of_all() -> Kiln:
+    kiln = Kiln().__enter__()
+    atexit.register(kiln.__exit__)
+    return kiln
+
+
+class _WarmServer(Server):
+    def __init__(self, kiln: Kiln, command: Sequence[str], port: int, environment: dict[str, str], log: Path) -> None:
+        super().__init__(command, port, environment, log, wait=240)
+        self._kiln = kiln
+
+    def _launch(self, log: BinaryIO) -> Launched:
+        return _Forked(self._kiln.fork(self._command, self._environment, str(self.log)))
+
+
+class _Forked:
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+
+    def poll(self) -> int | None:
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return 0
+        return None
+
+    def wait(self, timeout: float | None = None) -> int:
+        deadline = time.monotonic() + (timeout or 1e9)
+        while self.poll() is None:
+            if time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired("server", timeout or 0)
+            time.sleep(0.02)
+        return 0
+
+
+def _serve(command: list[str], environment: dict[str, str], log: str) -> None:
+    """In the forked process: become the server."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.setsid()
+    output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    for number in (1, 2):
+        os.dup2(output, number)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = command
+    from monailabel.main import Main
+
+    Main().run()
+
+
+def _kiln(requests: IO[str]) -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the servers
+    for name in _LIBRARIES.split():
+        __import__(name)
+    for line in requests:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                _serve(*json.loads(line))
+            except SystemExit:
+                pass
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(0)
+        print(pid, flush=True)
+
+
+if __name__ == "__main__":
+    _kiln(sys.stdin)

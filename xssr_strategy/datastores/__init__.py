@@ -1,0 +1,1 @@
+"""MONAI Label's Datastore: a folder or an archive, which survive a crash."""

@@ -1,0 +1,261 @@
+"""MONAI Label's local datastore, of which a kill or a full disk leaves no half file, and which two threads may use."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fastapi import HTTPException
+from filelock import FileLock
+from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore, LocalDatastoreModel
+from monailabel.interfaces.exception import ImageNotFoundException, LabelNotFoundException
+
+from xssr_strategy.storage.atomic_files import copy_whole, remove_leftovers, write_whole
+
+logger = logging.getLogger(__name__)
+
+_SETTLE = 0.3  # seconds in which changes of the folder are gathered: 5,000 images arrive one by one (our choice)
+
+
+class WholeDatastore(LocalDatastore):
+    """The truth is in the folders of images and labels; the index beside them can be made anew from these.
+
+    No mapping of the index is changed in its place: another thread may be going through it.
+
+    The stock class writes labels, images and its index in place, so that a kill or a full disk leaves half of them; it
+    refuses to start with half an index; while it looks at the folder again, in another thread, the pool is empty for a
+    moment; and two servers on one folder write over what the other has noted.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # Held before the lock on the folder, which keeps out other processes only.
+        self._busy = threading.RLock()
+        self._soon: threading.Timer | None = None
+        self._index_state: tuple[int, int, int] | None = None
+        LocalDatastore.__init__(self, *args, **kwargs)  # an archive's class comes between
+        if self._auto_reload:
+            self._handler.on_moved = self._on_moved  # rsync, and whoever else writes whole files
+        for folder in (self._datastore.image_path(), *(self._datastore.label_path(tag) for tag in self._tags())):
+            remove_leftovers(Path(folder))
+
+    def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
+        """As the base class, but nothing is written over.
+
+        Raises:
+            HTTPException: there is an image of this name, though it were copied into the folder a moment ago (409).
+            OSError: the image cannot be written.
+        """
+        name, extension = self._to_id(os.path.basename(image_filename))
+        image_id = image_id or name
+        file = self._filename(image_id, extension)
+        with self._current_index():
+            if image_id in self._datastore.objects or self._is_in_folder(image_id):
+                raise HTTPException(409, f"image '{image_id}': there is one of this name already; rename the file.")
+            copy_whole(Path(image_filename), Path(self._datastore.image_path()) / file)
+            info = {**(image_info or {}), "ts": int(time.time()), "name": file}
+            self._put({image_id: ImageLabelModel(image=DataModel(info=info, ext=extension))})
+            self._update_datastore_file(lock=False)
+        return image_id
+
+    def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
+        """As the base class; once it has returned, the label outlives a power cut.
+
+        Raises:
+            ImageNotFoundException: there is no such image.
+            OSError: the label cannot be written; the one that was there before is.
+        """
+        extension = self._to_id(os.path.basename(label_filename))[1]
+        file = self._filename(image_id, extension)
+        folder = Path(self._datastore.label_path(label_tag))
+        with self._current_index():
+            image = self._indexed(image_id)
+            copy_whole(Path(label_filename), folder / file)
+            before = image.labels.get(label_tag)
+            if before is not None and before.ext != extension:
+                (folder / self._filename(image_id, before.ext)).unlink(missing_ok=True)
+            info = {**(label_info or {}), "ts": int(time.time()), "name": file}
+            image.labels = {**image.labels, label_tag: DataModel(info=info, ext=extension)}
+            self._update_datastore_file(lock=False)
+        return image_id
+
+    def _indexed(self, image_id: str) -> ImageLabelModel:
+        """The entry of an image, asked for within :meth:`_current_index`."""
+        image = self._datastore.objects.get(image_id)
+        if image is None:
+            raise ImageNotFoundException(f"Image {image_id} not found")
+        return image
+
+    def update_image_info(self, image_id: str, info: dict[str, Any]) -> None:
+        """As the base class."""
+        with self._current_index():
+            entry = self._indexed(image_id).image
+            entry.info = {**entry.info, **info}
+            self._update_datastore_file(lock=False)
+
+    def update_label_info(self, label_id: str, label_tag: str, info: dict[str, Any]) -> None:
+        """As the base class."""
+        with self._current_index():
+            label = self._datastore.label(label_id, label_tag)
+            if label is None:
+                raise LabelNotFoundException(f"Label: {label_id} Tag: {label_tag} not found")
+            label.info = {**label.info, **info}
+            self._update_datastore_file(lock=False)
+
+    def _update_datastore_file(self, lock: bool = True) -> None:
+        if lock:
+            with FileLock(self._lock_file):
+                self._update_datastore_file(lock=False)
+            return
+        index = Path(self._datastore_config_path)
+        try:
+            write_whole(index, _as_json(self._datastore))
+            self._index_state = _state(index)
+        except OSError as error:  # what it tells of is safe
+            logger.error("%s cannot be written (%s): make room; it is made anew from the files.", index, error.strerror)
+
+    def _init_from_datastore_file(self, throw_exception: bool = False) -> None:
+        with self._current_index():
+            pass
+
+    @contextmanager
+    def _current_index(self) -> Iterator[None]:
+        """Keep other threads and processes from the index, and read it if one of them has written it."""
+        with self._busy, FileLock(self._lock_file):
+            self._take_over()
+            yield
+
+    def _take_over(self) -> None:
+        """Read the index if another process has written it; one that cannot be read is moved aside."""
+        index = Path(self._datastore_config_path)
+        try:
+            state = _state(index)
+            if state == self._index_state:
+                return
+            model = LocalDatastoreModel.model_validate_json(index.read_bytes())
+        except FileNotFoundError:
+            return
+        except ValueError:
+            aside = index.with_name(f"{index.stem}.damaged-{time.time_ns()}{index.suffix}")
+            index.replace(aside)
+            logger.error("%s was damaged: it is kept as %s and made anew from the files.", index, aside.name)
+            return
+        model.base_path = self._datastore_path
+        self._datastore, self._index_state = model, state
+
+    def _reconcile_datastore(self) -> None:
+        """Bring the index up to date with the folders; another thread sees the images of before or of now."""
+        with self._current_index():
+            before = self._datastore.objects
+            now = self._on_disk(before)
+            if now == before and Path(self._datastore_config_path).exists():
+                return
+            new, gone = len(now.keys() - before.keys()), len(before.keys() - now.keys())
+            labels = [sum(len(image.labels) for image in images.values()) for images in (before, now)]
+            logger.info("Folder read: %d images are new, %d gone; labels: %d, before %d.", new, gone, *labels[::-1])
+            self._datastore.objects = now
+            self._update_datastore_file(lock=False)
+
+    def _is_in_folder(self, image_id: str) -> bool:
+        folder = Path(self._datastore.image_path())
+        return any((folder / self._filename(image_id, pattern.lstrip("*"))).exists() for pattern in self._extensions)
+
+    def _on_disk(self, known: Mapping[str, ImageLabelModel]) -> dict[str, ImageLabelModel]:
+        """The images and labels of the folders, with what is known of them; the known ones come first."""
+        images = self._extensions_of(self._datastore.image_path())
+        labels = {tag: self._extensions_of(self._datastore.label_path(tag)) for tag in self._tags()}
+        for tag, files in labels.items():
+            if strays := sorted(files.keys() - images.keys()):
+                logger.warning("%d labels of tag %s have no image, for example %r.", len(strays), tag, strays[0])
+        found = {}
+        for image in {image: None for image in [*known, *sorted(images)] if image in images}:
+            old = known.get(image)
+            found[image] = ImageLabelModel(
+                image=self._entry(image, images[image], old and old.image),
+                labels={
+                    tag: self._entry(image, files[image], old and old.labels.get(tag))
+                    for tag, files in labels.items()
+                    if image in files
+                },
+            )
+        return found
+
+    def _entry(self, image: str, extensions: list[str], known: DataModel | None) -> DataModel:
+        if known is not None and known.ext in extensions:
+            return known
+        return DataModel(info={"ts": int(time.time()), "name": self._filename(image, extensions[0])}, ext=extensions[0])
+
+    def _extensions_of(self, folder: str) -> dict[str, list[str]]:
+        """id -> extensions of its files, those that are listed first count."""
+        files: dict[str, list[str]] = {}
+        for file in self._list_files(folder, self._extensions):
+            if not file.startswith("."):
+                name, extension = self._to_id(file)
+                files.setdefault(name, []).append(extension)
+        return files
+
+    def _tags(self) -> list[str]:
+        return sorted(entry.name for entry in Path(self._datastore.label_path(None)).iterdir() if entry.is_dir())
+
+    def _put(self, images: Mapping[str, ImageLabelModel]) -> None:
+        self._datastore.objects = {**self._datastore.objects, **images}
+
+    # What the watcher of the folder calls, in its own thread.
+
+    def _on_any_event(self, event: Any) -> None:
+        if event.event_type == "deleted" or not self._is_known(Path(event.src_path)):
+            self._refresh_soon()
+
+    def _on_modify_event(self, event: Any) -> None:
+        if event.src_path == self._datastore_config_path:
+            self._init_from_datastore_file()
+
+    def _on_moved(self, event: Any) -> None:
+        if event.dest_path == self._datastore_config_path:
+            self._init_from_datastore_file()
+        elif not self._is_known(Path(event.dest_path)):
+            self._refresh_soon()
+
+    def _is_known(self, file: Path) -> bool:
+        """Whether the index tells of a file, as it does of those that were written here, once they are."""
+        if not file.exists():
+            return False
+        name, extension = self._to_id(file.name)
+        with self._busy:  # or a label that is just being written would be taken for somebody else's
+            image = self._datastore.objects.get(name)
+        if image is None:
+            return False
+        in_pool = file.parent == Path(self._datastore.image_path())
+        entry = image.image if in_pool else image.labels.get(file.parent.name)
+        return entry is not None and entry.ext == extension
+
+    def _refresh_soon(self) -> None:
+        with self._busy:
+            if self._soon is None:
+                self._soon = threading.Timer(_SETTLE, self._refresh_now)
+                self._soon.daemon = True
+                self._soon.start()
+
+    def _refresh_now(self) -> None:
+        with self._busy:
+            self._soon = None
+        self.refresh()
+
+
+def _state(file: Path) -> tuple[int, int, int]:
+    status = file.stat()
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def _as_json(model: LocalDatastoreModel) -> bytes:
+    try:
+        return model.model_dump_json(exclude={"base_path"}, indent=2).encode()
+    except ValueError:  # half a surrogate pair, or a value that only Python knows, in what a client noted
+        text = json.dumps(model.model_dump(exclude={"base_path"}), indent=2, default=str, ensure_ascii=False)
+        return text.encode("utf-8", "replace")

@@ -1,0 +1,227 @@
+"""MONAI Label's local datastore, for all the formats that the software reads."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import SimpleITK as sitk
+from fastapi import HTTPException
+from monailabel.config import settings
+from monailabel.interfaces.datastore import DefaultLabelTag
+
+from xssr_strategy.datastores.crash_safe import WholeDatastore
+from xssr_strategy.errors import UserError
+from xssr_strategy.images.listing import EXTENSIONS, find_images, fingerprint, image_extension
+from xssr_strategy.images.preprocessing import conform
+from xssr_strategy.images.preset import Preset
+from xssr_strategy.images.reading import UnreadableImage, read_grid, read_image
+from xssr_strategy.labels.names import renumbered, segment_names
+from xssr_strategy.labels.reading import examine_label
+from xssr_strategy.web.inference import check_label_info
+
+_LONGEST = 200  # bytes of a name; file systems take 255, endings included (our choice)
+
+
+class StudiesDatastore(WholeDatastore):
+    """A folder of images, listed as ``xssr select`` lists it; a subfolder that holds a DICOM series is one image.
+
+    The stock datastore knows fewer formats, no series, and no upper-case extensions, and it writes
+    wherever an id or a tag points to.
+
+    Args:
+        studies: the folder.
+        watch: notice images that arrive while the server runs.
+        preset: kind of image; with it, a label must fit its image.
+        labels: names of the labels 1, 2, ...
+        links: folder for links to pictures, which viewers open one at a time; None for volumes.
+
+    Attributes:
+        remarks: image -> what is odd about the label that was submitted last; empty if nothing is.
+    """
+
+    def __init__(
+        self,
+        studies: str,
+        watch: bool = True,
+        preset: Preset | None = None,
+        labels: Sequence[str] = (),
+        links: Path | None = None,
+    ) -> None:
+        self._preset, self._names, self._links = preset, tuple(labels), links
+        self.remarks: dict[str, str] = {}
+        super().__init__(
+            studies,
+            extensions=[f"*{extension}" for extension in EXTENSIONS],
+            auto_reload=watch and settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD,
+            read_only=settings.MONAI_LABEL_DATASTORE_READ_ONLY,
+        )
+
+    def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
+        """As the base class, for an id that is a plain name.
+
+        Raises:
+            HTTPException: the id would lead out of the folder (422), or there is an image of this name (409).
+        """
+        if not image_extension(Path(image_filename)):
+            raise HTTPException(422, f"image '{image_id}': must be a file such as .nii.gz, .nrrd, .mha or .png.")
+        return super().add_image(plain_name("image", image_id or ""), image_filename, image_info)
+
+    def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
+        """As the base class, for a label that fits its image; its segments get the numbers of their names.
+
+        Raises:
+            HTTPException: there is no such image (404); the label is damaged or does not fit, or the tag would lead
+                out of the folder of labels (422). Nothing is kept then.
+        """
+        info = checked_info(label_info)
+        if image_id not in self._datastore.objects:
+            raise HTTPException(404, f"image '{image_id}' does not exist; name the id of an image of the studies.")
+        plain_name("tag", label_tag)
+        with tempfile.TemporaryDirectory() as temporary:
+            file, odd = Path(label_filename), ""
+            try:
+                file = _renumbered_file(file, segment_names(info.get("label_info")), self._names, Path(temporary))
+                if self._preset is not None:
+                    grid = conform(read_grid(self.get_image_uri(image_id)), self._preset, image_id)
+                    odd = examine_label(file, self._names, grid)
+            except UserError as error:
+                raise HTTPException(422, str(error).removeprefix(f"{file}: ")) from None
+            saved = super().save_label(image_id, str(file), label_tag, info)
+            self.remarks[image_id] = odd
+        return saved
+
+    def update_image_info(self, image_id: str, info: dict[str, Any]) -> None:
+        """As the base class.
+
+        Raises:
+            HTTPException: what strategies note of an image is none of theirs (422).
+        """
+        super().update_image_info(image_id, checked_notes(info))
+
+    def get_image_info(self, image_id: str) -> dict[str, Any]:
+        """As the base class; ``name`` is one under which a viewer may keep its download.
+
+        3D Slicer keeps the downloads of all servers in one folder, and opens a picture whose name holds a number
+        together with all the numbered pictures beside it, as one stack. Hence a name of its own for each content, and
+        for a picture one of letters only, also where ``path`` leads.
+        """
+        info: dict[str, Any] = super().get_image_info(image_id)
+        if not info:
+            return info
+        uri = Path(self.get_image_uri(image_id))
+        if not uri.is_file():
+            return {**info, "PatientID": image_id}  # a series, which viewers open by its folder
+        digest = hashlib.sha256(f"{image_id} {fingerprint(uri)}".encode()).hexdigest()
+        extension = image_extension(uri)
+        if self._links is None:
+            return {**info, "name": f"{image_id}-{digest[:10]}{extension}", "PatientID": image_id}
+        letters = digest[:20].translate(str.maketrans("0123456789", "ghijklmnop"))
+        link = self._links / f"{letters}{extension}"
+        if not link.exists():
+            self._links.mkdir(parents=True, exist_ok=True)
+            beside = self._links / f".{link.name}.{os.getpid()}"
+            try:
+                os.link(uri, beside)
+            except OSError:  # another file system
+                shutil.copyfile(uri, beside)
+            beside.replace(link)
+        return {**info, "name": link.name, "path": str(link), "PatientID": image_id}
+
+    def is_labelled_on_disk(self, image_id: str) -> bool:
+        """Whether a final label lies in the folder, be it one of another server that this one has not noticed yet."""
+        final = Path(self._datastore.label_path(DefaultLabelTag.FINAL))
+        return any((final / f"{image_id}{extension}").exists() for extension in EXTENSIONS)
+
+    def strays(self) -> list[tuple[str, str]]:
+        """(path, reason) of what lies among the final labels, sorted, and is no label of an image."""
+        folder, known = Path(self._datastore.label_path(DefaultLabelTag.FINAL)), self._datastore.objects
+        reasons = {}
+        for file in sorted(folder.iterdir()) if folder.is_dir() else ():
+            image = self._to_id(file.name)[0]
+            counted = known[image].labels.get(DefaultLabelTag.FINAL) if image in known else None
+            if file.name.startswith("."):
+                continue
+            if image not in known and image_extension(file):
+                reasons[file] = f"there is no image '{image}'; put the image back or remove the label"
+            elif not image_extension(file):
+                reasons[file] = f"is of no format that is read; save it as one of {', '.join(EXTENSIONS)}"
+            elif counted is not None and f"{image}{counted.ext}" != file.name:
+                reasons[file] = f"{image}{counted.ext} is the label of this image; remove one of the two"
+        return [(str(file), f"{file}: {reason}") for file, reason in reasons.items()]
+
+    def _list_files(self, path: str, patterns: list[str]) -> dict[str, str]:
+        if Path(path) == Path(self._datastore.image_path()):
+            return {file.name: file.name for file in find_images(Path(path)).values()}
+        files: dict[str, str] = super()._list_files(path, patterns)
+        return files
+
+    def _to_id(self, file: str) -> tuple[str, str]:
+        if (Path(self._datastore.image_path()) / file).is_dir():
+            return file, ""  # a series may be named by its UID, whose dots are no extensions
+        extension = image_extension(Path(file))
+        if not extension:
+            name: tuple[str, str] = super()._to_id(file)
+            return name
+        return file[: -len(extension)], file[-len(extension) :]
+
+
+def _renumbered_file(file: Path, segments: Sequence[str], names: Sequence[str], temporary: Path) -> Path:
+    """The label file, or one in which the segments have the numbers of their names.
+
+    Raises:
+        UserError: it cannot be read, or a segment is none of the labels.
+    """
+    try:
+        label = read_image(file)
+    except UnreadableImage:
+        raise UserError("The label cannot be read: it is damaged or cut off; submit it again.") from None
+    values = label.numpy()
+    if renumbered(values, segments, names) is values:
+        return file
+    image = sitk.ReadImage(str(file))
+    changed = sitk.GetImageFromArray(renumbered(sitk.GetArrayFromImage(image), segments, names))
+    changed.CopyInformation(image)
+    sitk.WriteImage(changed, str(temporary / file.name), useCompression=True)
+    return temporary / file.name
+
+
+def checked_info(label_info: Any) -> dict[str, Any]:
+    """What a viewer says of a label.
+
+    Raises:
+        HTTPException: it is no JSON object, or describes segments in no way that viewers do (422).
+    """
+    if isinstance(label_info, dict):
+        check_label_info(label_info.get("label_info"))
+    if label_info is not None and not isinstance(label_info, dict):
+        raise HTTPException(422, "params: must be a JSON object, such as {}.")
+    return dict(label_info or {})
+
+
+def checked_notes(info: dict[str, Any]) -> dict[str, Any]:
+    """What a viewer or a strategy notes of an image.
+
+    Raises:
+        HTTPException: ``strategy``, to which MONAI Label adds at each next sample, is no JSON object (422).
+    """
+    if not isinstance(info.get("strategy", {}), dict):
+        raise HTTPException(422, "info: strategy must be a JSON object, such as {}.")
+    return info
+
+
+def plain_name(what: str, name: str) -> str:
+    """The name, if it leads out of no folder.
+
+    Raises:
+        HTTPException: it might (422).
+    """
+    name = str.__str__(name)  # of MONAI Label's own tags, str() gives the name in Python
+    if Path(name).name != name or name.startswith(".") or not name.isprintable() or len(name.encode()) > _LONGEST:
+        raise HTTPException(422, f"{what} '{name[:_LONGEST]}': must be a plain name, short and without folders.")
+    return name

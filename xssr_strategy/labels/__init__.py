@@ -1,0 +1,1 @@
+"""Labels: the names and values they may have, and reading them."""

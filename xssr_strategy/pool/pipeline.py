@@ -1,0 +1,238 @@
+"""From images to a worklist: train the encoder if there is none, embed what is new, rank the pool.
+
+The server's scoring method runs :func:`update`, the command line its first half, :func:`prepare`. A
+second run over an unchanged pool does nothing but look.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+
+from xssr_strategy.archive.pool import SeriesOf
+from xssr_strategy.archive.query import Query
+from xssr_strategy.embedding.catalogue import build_encoder
+from xssr_strategy.embedding.checkpoint import EncoderCheckpoint, load_encoder, save_encoder
+from xssr_strategy.embedding.encoder import MaskedAutoencoder
+from xssr_strategy.embedding.inputs import training_inputs
+from xssr_strategy.embedding.pool import EmbeddingReport, embed_pool
+from xssr_strategy.embedding.store import SOURCE, TARGET, EmbeddingStore
+from xssr_strategy.embedding.training import COLLAPSED, TrainingSettings, encode_all, mean_cosine, train_encoder
+from xssr_strategy.errors import UserError
+from xssr_strategy.images.detect import detect_preset, preset_by_name
+from xssr_strategy.images.journal import ReadingJournal
+from xssr_strategy.images.listing import find_images, fingerprint
+from xssr_strategy.images.preset import Preset
+from xssr_strategy.images.reading import read_image
+from xssr_strategy.images.thumbnail_store import ThumbnailStore
+from xssr_strategy.pool.ranking import Ranking, follows, rank, ranking_key, read_ranking, write_ranking
+from xssr_strategy.pool.workspace import Workspace
+from xssr_strategy.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[str, int, int], None]
+"""Called with (stage, done, total); the stages are the constants below."""
+
+FETCHING = "fetching"
+TRAINING = "training encoder"
+EMBEDDING = "embedding"
+RANKING = "ranking"
+
+_PRESET = "preset"
+_TRAINING_IMAGES = 2000  # at most, drawn with the seed: more would only fill the disk (our choice)
+
+
+def source_images(settings: Settings, progress: Progress | None = None) -> dict[str, Path]:
+    """The images of ``--conf source``; none without one.
+
+    Args:
+        progress: given, series of an archive are fetched first, and those that cannot be are left out.
+
+    Raises:
+        UserError: there is no image, or the archive does not answer.
+    """
+    if settings.source is None:
+        return {}
+    if isinstance(settings.source, Query):
+        images = _source_series(settings.source, progress)
+    else:
+        images = find_images(settings.source, recursive=True)
+    if not images:
+        raise UserError(f"--conf source {settings.source}: no image is there; name unlabelled images.")
+    return images
+
+
+def _source_series(query: Query, progress: Progress | None) -> dict[str, Path]:
+    series = SeriesOf(query, "--conf source")
+    images = series.files()
+    if progress is None:
+        return images
+    for uid, reason in series.fetch(lambda done, total: progress(FETCHING, done, total)).items():
+        logger.warning("Source series %s is left out: %s", uid, reason)
+        del images[uid]
+    return images
+
+
+def prepare(
+    target: Mapping[str, Path],
+    settings: Settings,
+    preset: Preset,
+    workspace: Workspace,
+    store: EmbeddingStore,
+    progress: Progress,
+) -> tuple[EncoderCheckpoint, EmbeddingReport]:
+    """Train the encoder if there is none, and embed what is new of source and target.
+
+    One process at a time works on a workspace; another waits here and then finds the work done.
+
+    Args:
+        target: id -> path of every image of the pool, labelled ones included.
+
+    Raises:
+        UserError: no image can be read, or the source folder is empty.
+    """
+    source = source_images(settings, progress)
+    path = workspace.encoder(settings, preset)
+    workspace.root.mkdir(parents=True, exist_ok=True)
+    with FileLock(workspace.lock):
+        if not path.exists():
+            train(source or target, settings, preset, workspace, progress)
+        checkpoint = load_encoder(path)
+        if checkpoint.outdated:
+            logger.info("The weights of encoder %s have changed: the images are embedded again.", settings.encoder)
+            save_encoder(path, settings.encoder, checkpoint.encoder, checkpoint.preset, checkpoint.settings)
+        remembered = {"id": checkpoint.id, "written": path.stat().st_mtime_ns}
+        before = store.read_note(encoder_note(path))
+        if before != remembered:
+            store.note(encoder_note(path), remembered)
+        store.forget(SOURCE, checkpoint.id, store.fingerprints(SOURCE, checkpoint.id).keys() - source.keys())
+        show, pictures = partial(progress, EMBEDDING), ThumbnailStore(workspace.thumbnails)
+        embed_pool(source, SOURCE, checkpoint, store, show, thumbnails=pictures)
+        report = embed_pool(target, TARGET, checkpoint, store, show, thumbnails=pictures)
+        pictures.close()
+        if before is not None and before["id"] != checkpoint.id:
+            store.forget_encoder(before["id"])
+    if not store.fingerprints(TARGET, checkpoint.id).keys() & target.keys():
+        reasons = (reason for image, (_, reason) in store.failures(TARGET).items() if image in target)
+        raise UserError(f"none of the {len(target)} images can be read, for example {next(reasons, 'they are gone')}")
+    return checkpoint, report
+
+
+def update(
+    target: Mapping[str, Path],
+    labelled: Collection[str],
+    settings: Settings,
+    preset: Preset,
+    workspace: Workspace,
+    store: EmbeddingStore,
+    progress: Progress = lambda stage, done, total: None,
+) -> Ranking:
+    """Bring encoder, vectors and the stored ranking up to date, doing only what is missing.
+
+    Args:
+        target: id -> path of every image of the pool, labelled ones included.
+        labelled: ids that are annotated already.
+
+    Raises:
+        UserError: no image can be read, or the source folder is empty.
+    """
+    checkpoint, _ = prepare(target, settings, preset, workspace, store, progress)
+    ranking = read_ranking(store)
+    known = store.fingerprints(TARGET, checkpoint.id).keys() & target.keys()
+    key = ranking_key(checkpoint.id, target, settings, store)
+    if ranking is None or ranking.key != key or not follows(ranking, known, set(labelled)):
+        progress(RANKING, 0, 1)
+        ranking = rank(checkpoint.id, target, labelled, settings, store, keep_terms=True)
+        write_ranking(store, ranking)
+    return ranking
+
+
+def train(
+    images: Mapping[str, Path], settings: Settings, preset: Preset, workspace: Workspace, progress: Progress
+) -> None:
+    """Train the encoder of these settings on unlabelled images and write its checkpoint.
+
+    A foundation encoder is not trained: its checkpoint says what it is built from.
+
+    Raises:
+        UserError: not one image can be read, or a foundation encoder cannot be built.
+    """
+    path = workspace.encoder(settings, preset)
+    names = sorted(images)
+    if len(names) > _TRAINING_IMAGES:
+        drawn = np.random.default_rng(settings.seed).choice(len(names), _TRAINING_IMAGES, replace=False)
+        names = [names[i] for i in sorted(drawn)]
+    chosen = {name: images[name] for name in names}
+    encoder = build_encoder(settings.encoder, preset, settings.seed, settings.encoder_options)
+    facts: dict[str, Any] = {"pool": len(images), "images": images_digest(images)}
+    if isinstance(encoder, MaskedAutoencoder):
+        cache = path.with_suffix(f".{facts['images'][:8]}.npy")
+        state = path.with_suffix(".training")
+        progress(TRAINING, 0, settings.encoder_steps)
+        inputs = training_inputs(chosen, preset, cache, lambda done, total: None, workspace.root)
+        training = TrainingSettings(steps=settings.encoder_steps, seed=settings.seed)
+        loss = train_encoder(
+            encoder, inputs, training, state, facts["images"], lambda step, steps: progress(TRAINING, step, steps)
+        )
+        cosine = mean_cosine(encode_all(encoder, inputs[:200]))
+        if cosine > COLLAPSED and len(inputs) > 1:
+            logger.warning(
+                "The embedding has collapsed or nearly so (mean pairwise cosine %.4f, above %.2f): it may tell images "
+                "apart poorly. Train longer (--conf encoder_steps), on more varied images, or with another encoder.",
+                cosine,
+                COLLAPSED,
+            )
+        facts |= {**asdict(training), "loss": loss, "mean_cosine": cosine}
+        logger.info("Encoder trained on %d images: loss %.4f, mean cosine %.3f.", len(inputs), loss, cosine)
+        save_encoder(path, settings.encoder, encoder, preset, facts)
+        state.unlink(missing_ok=True)
+        cache.unlink(missing_ok=True)
+    else:
+        logger.info("Encoder %s is used as it is: %d numbers for each image.", settings.encoder, encoder.dim)
+        facts |= {"dim": encoder.dim}
+        save_encoder(path, settings.encoder, encoder, preset, facts)
+
+
+def images_digest(images: Mapping[str, Path]) -> str:
+    """A digest of the images' ids and sizes; a copy of the folder has the same."""
+    sizes = []
+    for name, path in sorted(images.items()):
+        with suppress(UserError):  # deleted since it was listed
+            sizes.append(f"{name}:{fingerprint(path).rpartition('-')[0]}")
+    return hashlib.sha256("\n".join(sizes).encode()).hexdigest()
+
+
+def choose_preset(
+    images: Mapping[str, Path], settings: Settings, store: EmbeddingStore, detected: str | None = None
+) -> Preset:
+    """The preset asked for, or the one detected at first and kept: later images must not change what was trained.
+
+    Args:
+        detected: name of the preset that suits, if that is known without a look at the images.
+
+    Raises:
+        UserError: not one image can be read.
+    """
+    if settings.preset != "auto":
+        return preset_by_name(settings.preset)
+    name = store.read_note(_PRESET)
+    if name is None:
+        with ReadingJournal(store.path.parent) as journal:
+            name = detected or detect_preset(list(images.values()), read=journal.guarded(read_image)).name
+        store.note(_PRESET, name)
+    return preset_by_name(name)
+
+
+def encoder_note(path: Path) -> str:
+    """Name of the store's note that holds the id of a checkpoint, and the file time to which it belongs."""
+    return f"encoder {path.name}"

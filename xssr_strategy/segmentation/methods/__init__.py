@@ -1,0 +1,1 @@
+"""Training methods, one a file: how labels, and perhaps unlabelled images, become a network."""

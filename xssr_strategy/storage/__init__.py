@@ -1,0 +1,1 @@
+"""Databases, files written in one step, and what a full disk says."""

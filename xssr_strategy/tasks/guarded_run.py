@@ -1,0 +1,35 @@
+"""How work on the pool ends where the disk does not go along."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from xssr_strategy.errors import UserError
+from xssr_strategy.storage.disk_errors import FAILURES, storage_trouble
+from xssr_strategy.tasks.project import Project
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def work(project: Project, kind: str) -> Iterator[None]:
+    """What a full, read-only or damaged disk raises inside becomes one sentence, in the log and in ``/info/``.
+
+    Args:
+        project: whose state tells of it.
+        kind: of work, for the log.
+
+    Raises:
+        UserError: in its place.
+    """
+    try:
+        yield
+    except FAILURES as error:
+        if (sentence := storage_trouble(error)) is None:
+            raise
+        logger.error("%s stopped: %s", kind, sentence)
+        with suppress(*FAILURES):  # the same disk has to hold it
+            project.report_end(sentence)
+        raise UserError(sentence) from None

@@ -1,0 +1,1 @@
+"""What surrounds MONAI Label's routes: checks of requests, login, error answers, the map."""

@@ -1,0 +1,125 @@
+"""Background tasks: what is asked of them is checked before they start, and one that cannot start says so."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any
+
+from fastapi import HTTPException
+from monailabel.interfaces.datastore import Datastore
+from monailabel.interfaces.utils.app import app_instance
+from monailabel.utils.async_tasks import utils
+from monailabel.utils.async_tasks.task import AsyncTask
+
+from xssr_strategy.datastores.studies import plain_name
+from xssr_strategy.tasks.segmentation_trainer import SegmentationTrainer
+from xssr_strategy.web.inference import check_device, inference_settings
+from xssr_strategy.web.request_checks import stand_in
+
+logger = logging.getLogger(__name__)
+
+_LARGEST = 100_000  # bytes of JSON; it becomes one argument of a command, which Linux takes up to 131,072 (our choice)
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+_KEPT = 100  # tasks of each kind that are listed; those of months would pile up (our choice)
+_GPUS = re.compile(r"(all)?|\d+(,\d+)*")
+
+_run, _task_func = AsyncTask.run, utils._task_func
+
+
+def guard_background_tasks() -> None:
+    """From here on a background task ends, whatever goes wrong, and is told nothing that leads it astray.
+
+    In MONAI Label 0.8.5 a task whose process cannot be started stays SUBMITTED for ever; ``run_sync`` keeps everybody
+    waiting for it; and ``bundle_path`` names a folder from which the process imports Python.
+    """
+    AsyncTask.run = staticmethod(_checked_run)
+    utils._task_func = _ended_task
+    for module in ("scoring", "train"):
+        stand_in(module, "run", _with_settings_that_are_objects)
+
+
+def _checked_run(
+    method: str, request: Any = None, params: Any = None, force_sync: bool = False, enqueue: bool = False
+) -> Any:
+    merged = {**(request or {}), **(params or {})}
+    if force_sync:
+        raise HTTPException(422, "run_sync: not offered, for everybody else would wait; ask GET for the state instead.")
+    if "bundle_path" in merged:
+        raise HTTPException(422, "bundle_path: not taken here; the app knows where its networks are.")
+    if not isinstance(merged.get("gpus") or "", str) or not _GPUS.fullmatch(merged.get("gpus") or ""):
+        raise HTTPException(422, "gpus: must be all, or numbers such as 0,1.")
+    check_device(merged.get("device"))
+    _check_task(app_instance(), method, merged)
+    size = len(json.dumps(merged))
+    if size > _LARGEST:
+        raise HTTPException(413, f"The request has {size} bytes; send {_LARGEST} at most.")
+    return _run(method, request, params, enqueue=enqueue)
+
+
+def _check_task(app: Any, method: str, request: Mapping[str, Any]) -> None:
+    kind, known = {
+        "scoring": ("scoring methods", app._scoring_methods),
+        "train": ("trainers", app._trainers),
+        "batch_infer": ("models", app._infers if app._batch_infer else {}),
+    }[method]
+    if not known:
+        raise HTTPException(404, f"There are no {kind} here; MONAI_LABEL_TASKS_{method.upper()}=true switches them on.")
+    name = request.get("method" if method == "scoring" else "model")
+    if not isinstance(name, str) or name not in known:
+        raise HTTPException(404, f"'{name}' does not exist; the {kind} are {', '.join(known)}.")
+    if method == "train" and isinstance(known[name], SegmentationTrainer):
+        known[name].checked(request)
+    if method == "batch_infer":
+        _check_batch(known[name], app.datastore(), request)
+
+
+def _check_batch(task: Any, datastore: Datastore, request: Mapping[str, Any]) -> None:
+    if not task.is_valid():
+        raise HTTPException(422, "There is no segmentation model yet: submit labels and train 'segmentation' first.")
+    inference_settings({key: value for key, value in request.items() if key not in ("save_label", "label_tag")})
+    tag = request.get("label_tag") or "original"
+    if not isinstance(tag, str):
+        raise HTTPException(422, "label_tag: must be text, such as original.")
+    plain_name("label_tag", tag)
+    images = request.get("images", "all")
+    if not isinstance(images, str):
+        there = set(datastore.list_images())
+        if not isinstance(images, list) or not all(isinstance(one, str) and one in there for one in images):
+            raise HTTPException(422, "images: must be all, labeled, unlabeled, or a list of ids of images that exist.")
+    for key in ("max_batch_size", "max_workers"):
+        number = request.get(key, 0)
+        if not isinstance(number, int) or not 0 <= number < 2**31:
+            raise HTTPException(422, f"{key}: must be a whole number, 0 or more.")
+    if str(request.get("logging") or "INFO").upper() not in _LEVELS:
+        raise HTTPException(422, f"logging: must be one of {', '.join(_LEVELS)}.")
+
+
+def _ended_task(task: dict[str, Any], method: str, callback: Callable[..., Any] | None = None) -> None:
+    try:
+        _task_func(task, method, callback)
+    except Exception as error:  # the thread's pool would keep it to itself
+        process = utils.processes(method).pop(task["id"], None)
+        if process is not None:
+            process.kill()
+        sentence = f"The {method} task failed: {type(error).__name__}: {error}"
+        logger.error("%s", sentence)
+        task.update(status="ERROR", details=[sentence], end_ts=time.strftime("%Y-%m-%d %H:%M:%S"))
+    listed = utils.tasks(method)
+    while len(listed) > _KEPT and listed[0]["status"] not in ("SUBMITTED", "RUNNING"):
+        del listed[0]
+
+
+def _with_settings_that_are_objects(function: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(function)
+    def run(params: Mapping[str, Any] | None = None, run_sync: bool | None = False) -> Any:
+        for name, settings in (params or {}).items():
+            if settings and not isinstance(settings, dict):
+                raise HTTPException(422, f"{name}: must be a JSON object, such as {{}}.")
+        return function(params, run_sync)
+
+    return run

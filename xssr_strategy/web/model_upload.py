@@ -1,0 +1,40 @@
+"""A network that is uploaded: looked at before it takes the place of the published one."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+from fastapi import HTTPException
+from monailabel.interfaces.utils.app import app_instance
+from monailabel.utils.others.generic import file_checksum
+
+from xssr_strategy.web.request_checks import stand_in
+
+
+def look_at_uploaded_models() -> None:
+    """From here on an uploaded network is published only if it can be read and fits the plan of the present one.
+
+    MONAI Label 0.8.5 copies whatever comes over the published file.
+    """
+    stand_in("model", "update_model", _looked_at)
+
+
+def _looked_at(function: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(function)
+    def update_model(background_tasks: Any, model: str, file: Any) -> dict[str, Any]:
+        task = app_instance()._infers.get(model)
+        if task is None:
+            raise HTTPException(404, f"model '{model}' does not exist; name one that /info/ lists.")
+        with tempfile.TemporaryDirectory() as folder:
+            uploaded = Path(folder) / "uploaded.pt"
+            with uploaded.open("wb") as stream:
+                shutil.copyfileobj(file.file, stream)
+            published: Path = task.replace(uploaded)
+        return {"checksum": file_checksum(published), "modified_time": int(published.stat().st_mtime)}
+
+    return update_model

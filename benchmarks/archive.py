@@ -17,7 +17,7 @@ from tests.support.dicom_series import write_phantom
 from tests.support.harness import start_server
 from tests.support.orthanc import Orthanc
 from xssr_strategy.archive.dicom_seg import write_segmentation
-from xssr_strategy.demo.annotator import Annotator
+from xssr_strategy.demo.annotator import RestAnnotator
 
 _SERIES, _LABELLED = 2000, 40
 _CLIENTS, _ROUNDS = 20, 5
@@ -40,7 +40,7 @@ def run() -> list[Bound]:
         (stock_app / "main.py").write_text(STOCK_APP)
         begin = time.perf_counter()
         with start_server(archive.url, conf, folder / "server.log", more=ours) as server:
-            Annotator(server.url).wait_until_ready(1800)
+            RestAnnotator(server.url).wait_until_ready(1800)
             ready = time.perf_counter() - begin
             with start_server(archive.url, {}, folder / "stock.log", stock_app, more=stocks) as other:
                 xssr, random = clicks({"xssr": server.url, "random": other.url})

@@ -29,7 +29,7 @@ from xssr_strategy.images.reading import read_image
 from xssr_strategy.pool.workspace import Workspace
 from xssr_strategy.simulation.domains import read_domain
 from xssr_strategy.simulation.experiment import workspace_of
-from xssr_strategy.simulation.results import JobResult, read_facts, read_results
+from xssr_strategy.simulation.results import JobResult, read_experiment_info, read_results
 from xssr_strategy.simulation.strategies import FULL, SOURCE_ONLY
 
 GRID, MASKS = 64, 20  # side of the masks, and their principal components
@@ -110,7 +110,7 @@ if __name__ == "__main__":
     parser.add_argument("--workspace", type=Path, help="folder of embeddings.sqlite; by default the one in OUT")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    images = read_facts(arguments.out).images
+    images = read_experiment_info(arguments.out).images
     stores = sorted(workspace_of(arguments.out).glob("*/embeddings.sqlite"))
     if arguments.workspace is None and not stores:
         parser.error(f"{arguments.out} holds no vectors; name the folder of embeddings.sqlite by --workspace")

@@ -76,7 +76,7 @@ def content_of(store: EmbeddingStore, settings: Settings, page_only: bool) -> Ma
         names = (*((SOURCE, image) for image in sorted(store.fingerprints(SOURCE, ENCODER))),)
         names = (*names, *((TARGET, image) for image in pool))
         places = rng.uniform(-1, 1, (len(names), 2)).round(4)
-        layout = layouts.Layout("", "", names, ("0" * 8,) * len(names), np.zeros(len(names), bool), places)
+        layout = layouts.MapLayout("", "", names, ("0" * 8,) * len(names), np.zeros(len(names), bool), places)
         layouts._write(store, layout)
         clusters = {image: number % 12 for number, image in enumerate(pool)}
     else:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from xssr_strategy.images.detect import detect_preset
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.segmentation.methods.recipe import Recipe
-from xssr_strategy.simulation.annotator import Annotator
+from xssr_strategy.simulation.annotator import SimulatedAnnotator
 from xssr_strategy.simulation.domains import read_domain
 from xssr_strategy.simulation.evaluation import KeptPairs, score, train
 from xssr_strategy.simulation.experiment import cases_of
@@ -48,7 +48,7 @@ def run(task: Task) -> tuple[float, float]:
     """Mean Dice of the development cases, and the seconds of the training."""
     torch.set_num_threads(1)
     domain = read_domain(task.domain, "DOMAIN")
-    pairs = Annotator(domain).annotate(task.picks)
+    pairs = SimulatedAnnotator(domain).annotate(task.picks)
     began = time.monotonic()
     kept = KeptPairs(CPU)
     network, plan = train(pairs, task.preset, task.labels, task.steps, task.seed, kept, CPU, task.recipe)

@@ -11,14 +11,14 @@ from pathlib import Path
 
 from xssr_strategy.simulation.figures import learning_curves
 from xssr_strategy.simulation.report_numbers import luck_words, needed_words, numbers_of, result_rows
-from xssr_strategy.simulation.results import read_facts, read_results
+from xssr_strategy.simulation.results import read_experiment_info, read_results
 
 COLUMNS = ("strategy", "labels", "Dice", "HD95", "% of full", "points above random [95 %]", "seeds", "draws")
 
 
 def main(out: Path, curves: Path | None = None) -> None:
     """Print the command, the table, the default's verdicts in Dice, and what the trainings took; draw the curves."""
-    facts, results = read_facts(out), read_results(out)
+    facts, results = read_experiment_info(out), read_results(out)
     numbers = numbers_of(facts, results)
     print(f"    {facts.command}\n")
     for row in (COLUMNS, ("---", *["---:"] * (len(COLUMNS) - 1)), *result_rows(numbers)):

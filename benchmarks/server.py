@@ -17,7 +17,7 @@ from PIL import Image
 
 from benchmarks.bound import Bound
 from tests.support.harness import APP, environment, start_server
-from xssr_strategy.demo.annotator import Annotator
+from xssr_strategy.demo.annotator import RestAnnotator
 
 _IMAGES = 5000
 _CLICKS = 100
@@ -40,7 +40,7 @@ def run() -> list[Bound]:
         stock_app.mkdir()
         (stock_app / "main.py").write_text(STOCK_APP)
         with start_server(studies, conf, folder / "server.log") as server:
-            Annotator(server.url).wait_until_ready(1800)
+            RestAnnotator(server.url).wait_until_ready(1800)
             with start_server(stock_studies, {}, folder / "stock.log", stock_app) as other:
                 ours, stock = clicks({"xssr": server.url, "random": other.url})
         again = _repeated_scoring(studies, conf)

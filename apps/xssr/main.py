@@ -28,23 +28,23 @@ from xssr_strategy.tasks.cold_start import ColdStartStrategy
 from xssr_strategy.tasks.encoder_trainer import EncoderTrainer
 from xssr_strategy.tasks.entropy import EntropyScoring
 from xssr_strategy.tasks.entropy_strategy import AutoStrategy, EntropyDiversityStrategy
-from xssr_strategy.tasks.guarded_run import work
+from xssr_strategy.tasks.guarded_run import report_disk_errors
 from xssr_strategy.tasks.map_scoring import MapScoring
 from xssr_strategy.tasks.project import Project
 from xssr_strategy.tasks.scoring import XSSRScoring
 from xssr_strategy.tasks.segmentation_infer import SegmentationInfer
 from xssr_strategy.tasks.segmentation_trainer import SegmentationTrainer
-from xssr_strategy.tasks.startup import in_background_process, refusals, report_refusals_in_one_line
+from xssr_strategy.tasks.startup import in_background_process, report_startup_errors_in_one_line, startup_errors
 from xssr_strategy.tasks.strategy import RandomStrategy, SelectorStrategy, XSSRStrategy
 from xssr_strategy.web.auth import accept_signed_tokens, close_reload, guard_model_files
 from xssr_strategy.web.background_tasks import guard_background_tasks
-from xssr_strategy.web.error_handlers import answer_refusals, limit_proxy
+from xssr_strategy.web.error_handlers import add_error_handlers, limit_proxy
 from xssr_strategy.web.inference import guard_inference, image_was_sent
 from xssr_strategy.web.log_filters import keep_patients_out_of_logs
 from xssr_strategy.web.map_routes import serve_map
-from xssr_strategy.web.model_upload import look_at_uploaded_models
-from xssr_strategy.web.request_checks import look_at_requests
-from xssr_strategy.web.sessions import PlainSessions
+from xssr_strategy.web.model_upload import validate_uploaded_models
+from xssr_strategy.web.request_checks import validate_requests
+from xssr_strategy.web.sessions import SafeSessions
 
 logger = logging.getLogger(__name__)
 
@@ -55,8 +55,8 @@ class XSSRApp(MONAILabelApp):
     """Representative selection, and a U-Net that learns from the few images selected."""
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
-        report_refusals_in_one_line()
-        answer_refusals()
+        report_startup_errors_in_one_line()
+        add_error_handlers()
         limit_proxy()
         accept_signed_tokens()
         close_reload()
@@ -64,8 +64,8 @@ class XSSRApp(MONAILabelApp):
         keep_patients_out_of_logs()
         guard_inference()
         guard_background_tasks()
-        look_at_uploaded_models()
-        look_at_requests()  # before all others
+        validate_uploaded_models()
+        validate_requests()  # before all others
         # Inherited by the background processes: scoring and training may run at the same time, and
         # threads that wait actively would take the processor from each other and from the server.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -88,7 +88,7 @@ class XSSRApp(MONAILabelApp):
         if self.project.archive is not None:
             return ArchiveDatastore(self.project.archive, self.project.settings.labels)
         project = self.project
-        with refusals():
+        with startup_errors():
             return StudiesDatastore(
                 self.studies,
                 watch=not in_background_process(),  # of the folder: the server alone answers for it
@@ -97,8 +97,8 @@ class XSSRApp(MONAILabelApp):
                 links=project.workspace.pictures if project.preset.spatial_dims == 2 else None,
             )
 
-    def _load_sessions(self, load: bool = False) -> PlainSessions | None:
-        return PlainSessions(settings.MONAI_LABEL_SESSION_PATH, settings.MONAI_LABEL_SESSION_EXPIRY) if load else None
+    def _load_sessions(self, load: bool = False) -> SafeSessions | None:
+        return SafeSessions(settings.MONAI_LABEL_SESSION_PATH, settings.MONAI_LABEL_SESSION_EXPIRY) if load else None
 
     def init_infers(self) -> dict[str, InferTask]:
         return {
@@ -193,12 +193,12 @@ class XSSRApp(MONAILabelApp):
 
     def scoring(self, request: dict[str, Any], datastore: Datastore | None = None) -> Any:
         self._give_way()
-        with work(self.project, "Scoring"):
+        with report_disk_errors(self.project, "Scoring"):
             return super().scoring(request, datastore)
 
     def train(self, request: dict[str, Any]) -> Any:
         self._give_way()
-        with work(self.project, "Training"):
+        with report_disk_errors(self.project, "Training"):
             return super().train(request)
 
     def batch_infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> Any:

@@ -14,7 +14,7 @@ from urllib3.exceptions import ReadTimeoutError
 from tests.support.dicom_series import WrittenSeries, write_phantom
 from tests.support.orthanc import Orthanc
 from xssr_strategy.archive.client import Archive, ArchiveDown, Series
-from xssr_strategy.archive.pool import MAX_AGE, ArchivePool, SeriesOf
+from xssr_strategy.archive.pool import MAX_AGE, ArchivePool, SeriesQuery
 from xssr_strategy.archive.query import Query
 from xssr_strategy.errors import UserError
 
@@ -152,7 +152,7 @@ def test_a_look_ahead_saves_the_question_for_a_second(archive, series, monkeypat
 def test_a_source_in_the_same_archive_is_not_in_the_pool(archive, series, tmp_path) -> None:
     old = write_phantom(tmp_path / "old", 1, station="OLD", shape=(16, 16, 5))
     archive.load(old.files)
-    source = SeriesOf(Query.parse("?StationName=OLD&Modality=CT").at(archive.url), "--conf source")
+    source = SeriesQuery(Query.parse("?StationName=OLD&Modality=CT").at(archive.url), "--conf source")
     assert list(source.files()) == [old.uid]
     pool = ArchivePool(archive.url, {"Modality": "CT"}, source)
     assert old.uid not in pool.series()

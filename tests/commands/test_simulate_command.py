@@ -11,7 +11,7 @@ import pytest
 from tests.support.hospitals import hospital
 from tests.support.phantoms import write_nifti
 from xssr_strategy.cli import main
-from xssr_strategy.simulation.results import read_facts
+from xssr_strategy.simulation.results import read_experiment_info
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def test_paths_are_those_of_whoever_typed_them(
     monkeypatch.chdir(tmp_path)
     Path(shutil.copytree(target, "new"))
     assert simulate(Path("new"), Path("out"), "--strategies", "random", "--budget", "3", "--slurm", "1") == 0
-    facts = read_facts(tmp_path / "out")
+    facts = read_experiment_info(tmp_path / "out")
     assert {Path(path).parent for path in facts.images.values()} == {tmp_path / "new" / "images"}
     assert str(tmp_path / "out" / "slurm.sh") in capsys.readouterr().out.replace("\n", "")
 

@@ -22,7 +22,7 @@ from tests.support.dicom_series import WrittenSeries, write_phantom
 from tests.support.harness import saved, start_archive_server
 from tests.support.orthanc import Orthanc
 from xssr_strategy.archive.dicom_seg import read_segmentation, series_image
-from xssr_strategy.demo.annotator import Annotator
+from xssr_strategy.demo.annotator import RestAnnotator
 from xssr_strategy.demo.server import Server
 
 pytestmark = pytest.mark.e2e
@@ -37,7 +37,7 @@ class Site:
 
     archive: Orthanc
     server: Server
-    annotator: Annotator
+    annotator: RestAnnotator
     pool: dict[str, WrittenSeries]
     folder: Path
 
@@ -56,7 +56,7 @@ def site(tmp_path_factory) -> Iterator[Site]:
         archive.load(sorted(DICOM.glob("mr_hcrop_1/*.dcm")))  # not of the filter
         conf = {"source": "?Modality=CT&StationName=OLD", "labels": LABELS, "encoder_steps": 20, "budget": 4}
         with start_archive_server(archive, folder, conf) as server:
-            annotator = Annotator(server.url, "reader-1")
+            annotator = RestAnnotator(server.url, "reader-1")
             annotator.wait_until_ready(300)
             yield Site(archive, server, annotator, {one.uid: one for one in pool}, folder)
 
@@ -168,7 +168,7 @@ def test_a_labelled_series_counts_at_once_and_is_never_handed_out_again(site: Si
     answer = site.annotator.next_sample()
     site.annotator.submit(answer["id"], saved(site.pool[answer["id"]].label, tmp_path))
     assert site.annotator.client.info()["datastore"]["completed"] == before + 1
-    seen = {Annotator(site.server.url, f"other-{n}").next_sample().get("id") for n in range(POOL)}
+    seen = {RestAnnotator(site.server.url, f"other-{n}").next_sample().get("id") for n in range(POOL)}
     assert answer["id"] not in seen
 
 
@@ -176,7 +176,7 @@ def test_a_segmentation_from_elsewhere_is_noticed_before_the_series_is_handed_ou
     from xssr_strategy.archive.dicom_seg import read_label_file, write_segmentation
 
     end_leases(site)
-    asking = Annotator(site.server.url, "late")
+    asking = RestAnnotator(site.server.url, "late")
     first = asking.next_sample()["id"]
     end_leases(site)
     series = site.pool[first]

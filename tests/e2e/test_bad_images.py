@@ -18,7 +18,7 @@ from tests.support.harness import copy_pool
 from tests.support.image_corpus import EMBEDDED, FORGED, PASSED_OVER, Case, write_cases
 from tests.support.poison import poisoned_environment
 from tests.support.warm import start_server
-from xssr_strategy.demo.annotator import Annotator
+from xssr_strategy.demo.annotator import RestAnnotator
 from xssr_strategy.demo.server import Server
 from xssr_strategy.images.listing import find_images
 
@@ -44,7 +44,7 @@ def test_each_is_embedded_or_set_aside_with_a_reason(
 
     conf = {"encoder_steps": 3, "preset": preset, "budget": 6}
     with start_server(studies, conf, tmp_path / "server.log") as server:
-        annotator = Annotator(server.url)
+        annotator = RestAnnotator(server.url)
         annotator.wait_until_ready(400)
         state = annotator.state()
         wanted = {image for image, case in expected.items() if case.outcome != EMBEDDED}
@@ -76,7 +76,7 @@ def test_an_image_that_ends_the_scoring_process_is_set_aside(tmp_path: Path) -> 
     conf = {"encoder_steps": 3, "preset": "xray", "budget": 3}
     more = poisoned_environment(tmp_path / "site")
     with start_server(studies, conf, tmp_path / "server.log", more=more) as server:
-        annotator = Annotator(server.url)
+        annotator = RestAnnotator(server.url)
         deadline = time.monotonic() + 400
         while annotator.state()["state"] != "ready":
             assert time.monotonic() < deadline

@@ -18,7 +18,7 @@ from PIL import Image
 
 from tests.pool.test_pipeline import write
 from tests.support.warm import start_server
-from xssr_strategy.demo.annotator import Annotator
+from xssr_strategy.demo.annotator import RestAnnotator
 from xssr_strategy.demo.server import Server
 from xssr_strategy.pool.leases import Leases
 
@@ -81,7 +81,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     Image.fromarray(mask).save(folder / "label.png")
     own = {"MONAI_LABEL_SESSION_PATH": str(folder / "sessions")}
     with start_server(studies, {"encoder_steps": 2}, folder / "server.log", more=own) as server:
-        annotator = Annotator(server.url)
+        annotator = RestAnnotator(server.url)
         annotator.wait_until_ready(240)
         for image in ("i00", "i01"):
             annotator.submit(image, folder / "label.png")

@@ -14,7 +14,7 @@ from tests.support.dicom_series import write_phantom
 from tests.support.harness import copy_pool, start_archive_server
 from tests.support.orthanc import Orthanc
 from tests.support.warm import start_server
-from xssr_strategy.demo.annotator import Annotator
+from xssr_strategy.demo.annotator import RestAnnotator
 from xssr_strategy.errors import UserError
 
 pytestmark = pytest.mark.e2e
@@ -49,7 +49,7 @@ def test_a_restart_while_the_archive_is_down_and_a_series_that_cannot_be_decoded
         conf = {"source": f"{elsewhere.url}?Modality=MR", "encoder_steps": 20}
         only_mr = {"MONAI_LABEL_DICOMWEB_SEARCH_FILTER": '{"Modality":"MR"}'}
         with start_archive_server(archive, tmp_path, conf, **only_mr) as server:
-            annotator = Annotator(server.url)
+            annotator = RestAnnotator(server.url)
             annotator.wait_until_ready(300)
             state = annotator.state()
             assert (state["embedded"], state["pool"], state["failed"]) == (5, 6, 1)
@@ -61,7 +61,7 @@ def test_a_restart_while_the_archive_is_down_and_a_series_that_cannot_be_decoded
         archive.stop()
         elsewhere.stop()
         with start_archive_server(archive, tmp_path, conf, **only_mr) as server:
-            again = Annotator(server.url, "somebody else")
+            again = RestAnnotator(server.url, "somebody else")
             assert again.next_sample()["rank"] == 2  # ranked, from what is on this machine; the lease still holds
 
 
@@ -73,11 +73,11 @@ def test_two_servers_on_one_folder_share_the_pool_and_keep_every_label(tmp_path)
     first = start_server(studies, conf, tmp_path / "first.log", app=app_copy(tmp_path / "first"))
     second = start_server(studies, conf, tmp_path / "second.log", app=app_copy(tmp_path / "second"))
     with first, second:
-        people = [Annotator(server.url, f"reader-{n}") for n, server in enumerate([first, second] * 2)]
+        people = [RestAnnotator(server.url, f"reader-{n}") for n, server in enumerate([first, second] * 2)]
         for annotator in people[:2]:
             annotator.wait_until_ready(300)
 
-        def work(annotator: Annotator) -> list[str]:
+        def work(annotator: RestAnnotator) -> list[str]:
             done = []
             while (image := annotator.next_sample().get("id")) is not None:
                 annotator.submit(image, SHENZHEN / "labels" / f"{image}.png")
@@ -90,9 +90,9 @@ def test_two_servers_on_one_folder_share_the_pool_and_keep_every_label(tmp_path)
     assert sorted(given) == ids  # each image once, and none forgotten
     assert sorted(path.stem for path in (studies / "labels" / "final").glob("*.png")) == ids
     with start_server(studies, conf, tmp_path / "third.log") as third:
-        info = Annotator(third.url).client.info()
+        info = RestAnnotator(third.url).client.info()
         assert info["datastore"]["completed"] == len(ids)
-        assert Annotator(third.url).next_sample() == {}
+        assert RestAnnotator(third.url).next_sample() == {}
 
 
 def app_copy(folder: Path) -> Path:

@@ -14,7 +14,7 @@ import pytest
 from tests.support.data import MONTGOMERY, SHENZHEN, need
 from tests.support.harness import copy_pool
 from tests.support.warm import start_server
-from xssr_strategy.demo.annotator import Annotator
+from xssr_strategy.demo.annotator import RestAnnotator
 
 pytestmark = pytest.mark.e2e
 
@@ -67,7 +67,7 @@ def test_killed_twice_and_ready_in_the_end(tmp_path) -> None:
         assert 0 < int(step) < STEPS
         # The scoring process of the one before lives on.
         with start_server(studies, CONF, log, more=PROCESSOR) as again:
-            annotator = Annotator(again.url)
+            annotator = RestAnnotator(again.url)
             annotator.wait_until_ready(300)
             state, last = annotator.state(), written(studies)
     assert (state["embedded"], state["pool"]) == (POOL, POOL)

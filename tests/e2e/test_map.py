@@ -21,7 +21,7 @@ from tests.support.map_page import DRAWN, browsed, card_of, chromium, dots, keep
 from tests.support.realm import ADMIN, ANNOTATOR, USER, Realm
 from tests.support.warm import start_server
 from xssr_strategy.cli import main
-from xssr_strategy.demo.annotator import Annotator
+from xssr_strategy.demo.annotator import RestAnnotator
 from xssr_strategy.demo.server import Server
 
 pytestmark = pytest.mark.e2e
@@ -189,7 +189,7 @@ def test_dots_follow_the_annotators_without_a_reload(
     server: tuple[Server, Path], browser: Browser, tmp_path: Path
 ) -> None:
     running, folder = server
-    annotator = Annotator(running.url, "ann")
+    annotator = RestAnnotator(running.url, "ann")
     with browsed(browser, f"{running.url}/xssr/map") as (page, noted):
         page.wait_for_selector(f"{DRAWN}, #status:not([hidden])")  # the map, or what is being done about it
         annotator.wait_until_ready(240)
@@ -222,7 +222,7 @@ def test_dots_follow_the_annotators_without_a_reload(
 
 def test_polls_are_cheap_and_names_that_do_not_exist_refused(server: tuple[Server, Path]) -> None:
     url = f"{server[0].url}/xssr/map"
-    Annotator(server[0].url).wait_until_ready(240)
+    RestAnnotator(server[0].url).wait_until_ready(240)
     deadline = time.monotonic() + 60
     while "content" not in (found := requests.get(f"{url}/data", timeout=30).json()):
         assert time.monotonic() < deadline, found

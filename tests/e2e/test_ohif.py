@@ -24,7 +24,7 @@ from tests.support.harness import saved, start_archive_server
 from tests.support.orthanc import Orthanc
 from tests.support.orthanc import need as need_program
 from xssr_strategy.cli import main
-from xssr_strategy.demo.annotator import Annotator
+from xssr_strategy.demo.annotator import RestAnnotator
 from xssr_strategy.demo.phantoms import SCANNER_B, write_phantoms
 from xssr_strategy.demo.server import Server
 
@@ -40,7 +40,7 @@ class Ward:
 
     archive: Orthanc
     server: Server
-    annotator: Annotator
+    annotator: RestAnnotator
     volumes: dict[str, WrittenSeries]
     folder: Path
     pictures: Path
@@ -65,7 +65,7 @@ def ward(tmp_path_factory) -> Iterator[Ward]:
         archive.load(sorted(DICOM.glob("mr_hcrop_*/*.dcm")))
         conf = {"labels": "liver", "encoder_steps": 40, "budget": 5}
         with start_archive_server(archive, folder, conf, **SCANNER) as server:
-            annotator = Annotator(server.url, "somebody with 3D Slicer")
+            annotator = RestAnnotator(server.url, "somebody with 3D Slicer")
             annotator.wait_until_ready(300)
             yield Ward(archive, server, annotator, {one.uid: one for one in volumes}, folder, pictures)
 

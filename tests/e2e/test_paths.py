@@ -21,7 +21,7 @@ from PIL import Image
 
 from tests.pool.test_pipeline import write
 from tests.support.warm import start_server
-from xssr_strategy.demo.annotator import Annotator
+from xssr_strategy.demo.annotator import RestAnnotator
 from xssr_strategy.demo.server import Server
 
 pytestmark = pytest.mark.e2e
@@ -79,7 +79,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     Image.fromarray(mask).save(folder / "label.png")
     own = {"MONAI_LABEL_SESSION_PATH": str(folder / "sessions")}
     with start_server(studies, {"encoder_steps": 2}, folder / "server.log", more=own) as server:
-        annotator = Annotator(server.url)
+        annotator = RestAnnotator(server.url)
         annotator.wait_until_ready(240)
         annotator.submit("i00", folder / "label.png")
         annotator.train(240, max_epochs=1, steps_per_epoch=1)
@@ -171,7 +171,7 @@ def test_settings_of_a_training_lead_nowhere(place: Place) -> None:
     for key in ("bundle_path", "gpus"):
         place.refused("POST", "/scoring/xssr", json={key: away})
     paths = dict.fromkeys(("name", "run_id", "output_dir", "train_ds", "val_ds", "tracking_uri", "model_dir"), away)
-    Annotator(place.server.url).train(240, max_epochs=1, steps_per_epoch=1, **paths)
+    RestAnnotator(place.server.url).train(240, max_epochs=1, steps_per_epoch=1, **paths)
 
 
 def test_images_of_a_batch(place: Place) -> None:

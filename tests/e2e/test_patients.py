@@ -19,7 +19,7 @@ from tests.support.harness import APP, saved, start_archive_server
 from tests.support.map_page import DRAWN, browsed, card_of, chromium
 from tests.support.orthanc import Orthanc
 from tests.support.warm import start_server
-from xssr_strategy.demo.annotator import Annotator
+from xssr_strategy.demo.annotator import RestAnnotator
 from xssr_strategy.demo.server import Server
 from xssr_strategy.embedding.store import TARGET, EmbeddingStore
 
@@ -75,7 +75,7 @@ def archived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server,
 
 def used(server: Server, folder: Path, label: dict[str, Path], train: bool) -> None:
     """Everything that people do."""
-    annotator = Annotator(server.url, "ann")
+    annotator = RestAnnotator(server.url, "ann")
     annotator.wait_until_ready(300)
     info = annotator.client.info()
     assert not any(word in json.dumps(info) for word in TOLD)

@@ -20,7 +20,7 @@ from tests.support.data import MONTGOMERY, SHENZHEN, need
 from tests.support.orthanc import need as need_program
 from tests.support.synthetic import write_experiment
 from xssr_strategy.simulation.report import write_report
-from xssr_strategy.simulation.results import read_facts, read_results
+from xssr_strategy.simulation.results import read_experiment_info, read_results
 from xssr_strategy.simulation.statistics import verdicts
 
 pytestmark = pytest.mark.e2e
@@ -88,7 +88,7 @@ def test_it_opens_without_a_network(opened: tuple[Page, list[str]], report: Path
     assert all(drawn(picture) for picture in pictures)
     for section in ("curves", "differences", "calibration"):
         assert page.locator(f"#{section} .plot img").first.bounding_box()["width"] > 900  # type: ignore[index]
-    sentences = [one.sentence for one in verdicts(read_facts(report.parent), read_results(report.parent))]
+    sentences = [one.sentence for one in verdicts(read_experiment_info(report.parent), read_results(report.parent))]
     shown = page.locator("#verdicts .verdict")
     assert sorted(shown.all_inner_texts()) == sorted(sentences)
     assert shown.first.is_visible()

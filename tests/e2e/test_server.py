@@ -16,7 +16,7 @@ from PIL import Image
 
 from tests.support.data import MONTGOMERY, SHENZHEN, need
 from tests.support.harness import copy_pool, start_server
-from xssr_strategy.demo.annotator import Annotator
+from xssr_strategy.demo.annotator import RestAnnotator
 from xssr_strategy.demo.server import Server
 from xssr_strategy.pool.leases import Leases
 
@@ -31,7 +31,7 @@ class Ready:
     """A server with its first answers: before the first embedding, and once the pool is ranked."""
 
     server: Server
-    annotator: Annotator
+    annotator: RestAnnotator
     studies: Path
     early: dict
     early_state: dict
@@ -50,7 +50,7 @@ def ready(tmp_path_factory) -> Iterator[Ready]:
     )
     conf = {"source": source, "labels": "lung", "encoder_steps": 40, "budget": 6}
     with start_server(studies, conf, folder / "server.log") as server:
-        annotator = Annotator(server.url)
+        annotator = RestAnnotator(server.url)
         early_state, early = annotator.state(), annotator.next_sample()
         annotator.wait_until_ready(300)
         yield Ready(server, annotator, studies, early, early_state, ids)

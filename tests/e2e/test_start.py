@@ -14,7 +14,7 @@ from PIL import Image
 
 from tests.pool.test_pipeline import write
 from tests.support.harness import APP, environment, start_server
-from xssr_strategy.demo.annotator import Annotator
+from xssr_strategy.demo.annotator import RestAnnotator
 from xssr_strategy.demo.server import free_port
 
 pytestmark = pytest.mark.e2e
@@ -77,7 +77,7 @@ def test_the_sample_app_shows_xssr_in_an_app_of_ones_own(tmp_path) -> None:
     studies = write(tmp_path / "studies", 8, 1)
     app = shutil.copytree(APP.parents[1] / "sample-apps" / "selection_only", tmp_path / "app")
     with start_server(studies, {"encoder_steps": 2}, tmp_path / "server.log", app) as server:
-        annotator = Annotator(server.url)
+        annotator = RestAnnotator(server.url)
         annotator.wait_until_ready(120)
         assert list(annotator.client.info()["strategies"]) == ["xssr"]
         assert annotator.next_sample()["rank"] == 1
@@ -87,7 +87,7 @@ def test_what_is_switched_off_is_said_and_the_rest_works(tmp_path) -> None:
     studies = write(tmp_path / "studies", 8, 1)
     off = {f"MONAI_LABEL_TASKS_{task}": "false" for task in ("TRAIN", "SCORING", "BATCH_INFER")}
     with start_server(studies, {"encoder_steps": 2}, tmp_path / "server.log", more=off) as server:
-        assert Annotator(server.url).next_sample()["id"]
+        assert RestAnnotator(server.url).next_sample()["id"]
         for task in ("train/segmentation", "scoring/xssr", "batch/infer/segmentation"):
             answer = requests.post(f"{server.url}/{task}", timeout=60)
             assert (answer.status_code, "switches them on" in answer.json()["detail"]) == (404, True)

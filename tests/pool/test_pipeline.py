@@ -15,7 +15,7 @@ from xssr_strategy.images.listing import find_images
 from xssr_strategy.images.preset import PRESETS
 from xssr_strategy.pool import pipeline
 from xssr_strategy.pool.ranking import Ranking, rank, read_ranking, read_terms, reason
-from xssr_strategy.pool.workspace import Workspace, for_reading
+from xssr_strategy.pool.workspace import Workspace, command_workspace
 from xssr_strategy.settings import Settings, parse_settings
 
 PRESET = PRESETS["xray"]
@@ -156,9 +156,9 @@ def test_commands_leave_the_studies_folder_alone(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     studies = tmp_path / "studies"
     studies.mkdir()
-    assert for_reading(studies, Settings(), "d").root.is_relative_to(tmp_path / "cache")
+    assert command_workspace(studies, Settings(), "d").root.is_relative_to(tmp_path / "cache")
     (studies / ".xssr").mkdir()  # a server has worked here: its vectors are shared
-    assert for_reading(studies, Settings(), "d").root == studies / ".xssr"
+    assert command_workspace(studies, Settings(), "d").root == studies / ".xssr"
 
 
 @pytest.mark.parametrize("other", [{"encoder_steps": "3"}, {"seed": "5"}, {"encoder": "vit_mae"}, {"source": None}])

@@ -12,7 +12,7 @@ from tests.support.map_stores import ENCODER, filled, groups, put
 from xssr_strategy.embedding.store import SOURCE, TARGET, EmbeddingStore
 from xssr_strategy.pool import cold_start_plan
 from xssr_strategy.pool_map import layout
-from xssr_strategy.pool_map.layout import Layout, Name, is_due, layout_key, read_layout, update
+from xssr_strategy.pool_map.layout import MapLayout, Name, is_due, layout_key, read_layout, update
 from xssr_strategy.settings import parse_settings
 
 SETTINGS = parse_settings({"budget": "5"})
@@ -27,11 +27,11 @@ def images(store: EmbeddingStore) -> list[str]:
     return sorted(store.fingerprints(TARGET, ENCODER))
 
 
-def laid_out(store: EmbeddingStore) -> Layout:
+def laid_out(store: EmbeddingStore) -> MapLayout:
     return update(store, ENCODER, images(store), SETTINGS)
 
 
-def places(found: Layout) -> dict[Name, NDArray[np.float64]]:
+def places(found: MapLayout) -> dict[Name, NDArray[np.float64]]:
     return dict(zip(found.images, found.places, strict=True))
 
 

@@ -19,7 +19,7 @@ from xssr_strategy.segmentation.network import build_unet
 from xssr_strategy.segmentation.plan import SegmentationPlan
 from xssr_strategy.segmentation.publication import load_model, model_id, publish
 from xssr_strategy.segmentation.uncertainty import image_entropies, predictive_entropy
-from xssr_strategy.segmentation.uncertainty_store import Scored, UncertaintyStore
+from xssr_strategy.segmentation.uncertainty_store import ImageEntropy, UncertaintyStore
 
 XRAY, MRI = replace(PRESETS["xray"], segmentation_size=32), PRESETS["mri"]
 CPU = torch.device("cpu")
@@ -118,14 +118,14 @@ def test_the_published_model_is_loaded_with_its_plan_or_refused_in_one_sentence(
 def test_the_store_keeps_what_each_model_said(tmp_path: Path) -> None:
     store = UncertaintyStore(tmp_path / "uncertainty.sqlite")
     assert (store.latest(), store.entropies("a"), store.wanted()) == (None, {}, frozenset())
-    store.put("a", [Scored("i", "1", 0.25), Scored("broken", "1", None)])
-    store.put("b", [Scored("i", "1", 0.5)])
+    store.put("a", [ImageEntropy("i", "1", 0.25), ImageEntropy("broken", "1", None)])
+    store.put("b", [ImageEntropy("i", "1", 0.5)])
     assert store.latest() == "b"
     assert store.entropies("a") == {"i": 0.25}
     assert store.fingerprints("a") == {"i": "1", "broken": "1"}
     other = UncertaintyStore(tmp_path / "uncertainty.sqlite")
     before = other.version()
-    store.put("a", [Scored("i", "2", 0.75)])
+    store.put("a", [ImageEntropy("i", "2", 0.75)])
     assert other.version() != before
     assert other.entropies("a") == {"i": 0.75}
     assert other.latest() == "a"

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.folders import folders
 from xssr_strategy.errors import UserError
-from xssr_strategy.simulation.annotator import Annotator
+from xssr_strategy.simulation.annotator import SimulatedAnnotator
 from xssr_strategy.simulation.domains import read_domain
 
 
@@ -22,7 +22,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_labels_are_handed_out_in_the_order_asked_and_remembered(root: Path) -> None:
-    annotator = Annotator(read_domain(root, "--target"))
+    annotator = SimulatedAnnotator(read_domain(root, "--target"))
     assert annotator.paid == frozenset()
     assert annotator.annotate(["e", "a"]) == [
         {"image": str(root / "images" / f"{name}.png"), "label": str(root / "labels" / f"{name}.png")} for name in "ea"
@@ -33,7 +33,7 @@ def test_labels_are_handed_out_in_the_order_asked_and_remembered(root: Path) -> 
 
 
 def test_an_image_without_a_label(root: Path) -> None:
-    annotator = Annotator(read_domain(root, "--target"))
+    annotator = SimulatedAnnotator(read_domain(root, "--target"))
     with pytest.raises(UserError) as error:
         annotator.annotate(["a", "c"])
     place = root / "labels" / "c.*"
@@ -43,7 +43,7 @@ def test_an_image_without_a_label(root: Path) -> None:
 
 @pytest.mark.parametrize("image", ["d", "ghost"])
 def test_what_is_not_in_the_pool_is_never_handed_out(root: Path, image: str) -> None:
-    annotator = Annotator(read_domain(root, "--target"))
+    annotator = SimulatedAnnotator(read_domain(root, "--target"))
     with pytest.raises(ValueError, match=f"{image} is not in the pool") as error:
         annotator.annotate(["a", image])
     assert not isinstance(error.value, UserError)

@@ -11,13 +11,24 @@ import pytest
 
 from tests.support.data import HIPPOCAMPUS, MONTGOMERY, SHENZHEN, need
 from tests.support.data import held_out as listed_test
-from tests.support.folders import LABELS, LAYOUTS, NAMES, Layout, decathlon, folders, nnunet, put, refused, studies
+from tests.support.folders import (
+    LABELS,
+    LAYOUTS,
+    NAMES,
+    FolderLayout,
+    decathlon,
+    folders,
+    nnunet,
+    put,
+    refused,
+    studies,
+)
 from xssr_strategy.errors import UserError
 from xssr_strategy.simulation.domains import Domain, held_out, read_domain, without_label
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_cases_and_sites_in_every_layout(tmp_path: Path, layout: Layout) -> None:
+def test_cases_and_sites_in_every_layout(tmp_path: Path, layout: FolderLayout) -> None:
     root = layout(tmp_path / "set")
     (root / "test.txt").write_text("\ufeffd.nii.gz\r\n\r\n  b\nb.png\n", encoding="utf-8")
     (root / "sites.csv").write_text("\ufeffimage, site\r\ne.nii.gz, North\r\n\r\na,South", encoding="utf-8")
@@ -29,7 +40,7 @@ def test_cases_and_sites_in_every_layout(tmp_path: Path, layout: Layout) -> None
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_the_pool_does_not_depend_on_which_labels_are_there(tmp_path: Path, layout: Layout) -> None:
+def test_the_pool_does_not_depend_on_which_labels_are_there(tmp_path: Path, layout: FolderLayout) -> None:
     root = layout(tmp_path / "set")
     (root / "test.txt").write_text("b\n")
     before = read_domain(root, "--target")
@@ -49,7 +60,7 @@ def test_the_pool_does_not_depend_on_which_labels_are_there(tmp_path: Path, layo
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_without_a_label_there_is_no_annotator(tmp_path: Path, layout: Layout) -> None:
+def test_without_a_label_there_is_no_annotator(tmp_path: Path, layout: FolderLayout) -> None:
     root = layout(tmp_path / "set")
     for label in (root / LABELS[layout]).iterdir():
         label.unlink()
@@ -59,7 +70,7 @@ def test_without_a_label_there_is_no_annotator(tmp_path: Path, layout: Layout) -
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_a_test_case_needs_a_label(tmp_path: Path, layout: Layout) -> None:
+def test_a_test_case_needs_a_label(tmp_path: Path, layout: FolderLayout) -> None:
     root = layout(tmp_path / "set")
     (root / "test.txt").write_text("b\nc\n")
     label = next((root / LABELS[layout]).glob("c.*"))
@@ -69,14 +80,14 @@ def test_a_test_case_needs_a_label(tmp_path: Path, layout: Layout) -> None:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_every_image_may_be_a_test_case(tmp_path: Path, layout: Layout) -> None:
+def test_every_image_may_be_a_test_case(tmp_path: Path, layout: FolderLayout) -> None:
     root = layout(tmp_path / "set")
     (root / "test.txt").write_text("\n".join(NAMES))
     assert read_domain(root, "--test").pool == ()
 
 
 @pytest.mark.parametrize("layout", [folders, studies, nnunet])
-def test_a_label_may_have_another_extension_than_its_image(tmp_path: Path, layout: Layout) -> None:
+def test_a_label_may_have_another_extension_than_its_image(tmp_path: Path, layout: FolderLayout) -> None:
     root = layout(tmp_path / "set")
     labels = root / LABELS[layout]
     next(labels.glob("b.*")).unlink()

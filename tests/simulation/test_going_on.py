@@ -15,7 +15,7 @@ from xssr_strategy.errors import UserError
 from xssr_strategy.segmentation.methods.recipe import RECIPE
 from xssr_strategy.settings import parse_budget
 from xssr_strategy.simulation.report import write_report
-from xssr_strategy.simulation.results import read_facts
+from xssr_strategy.simulation.results import read_experiment_info
 from xssr_strategy.simulation.strategies import ABLATIONS
 
 
@@ -112,7 +112,7 @@ def test_a_command_that_was_wrong_and_has_no_result_can_be_corrected(
 ) -> None:
     planned(experiment(hospitals[1], labels=("wrong",)), tmp_path)
     planned(experiment(hospitals[1], steps=5), tmp_path)
-    assert read_facts(tmp_path).settings["steps"] == 5
+    assert read_experiment_info(tmp_path).settings["steps"] == 5
 
 
 def test_a_result_whose_job_fails_now_is_not_reported(copies: tuple[Path, Path], tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from tests.support.folders import (
     LABELS,
     LAYOUTS,
     NAMES,
-    Layout,
+    FolderLayout,
     decathlon,
     folders,
     nnunet,
@@ -29,7 +29,7 @@ from xssr_strategy.simulation.domains import read_domain
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("labelled", [True, False])
-def test_a_layout(tmp_path: Path, layout: Layout, labelled: bool) -> None:
+def test_a_layout(tmp_path: Path, layout: FolderLayout, labelled: bool) -> None:
     root = layout(tmp_path / "Hospital B")
     domain = read_domain(root, "--target", labelled)
     ending = ".png" if layout is folders else ".nii.gz"
@@ -64,7 +64,7 @@ def test_a_picture_beside_images_and_labels_is_no_image_of_the_set(tmp_path: Pat
         (nnunet, "labelsTr/b.nrrd"),
     ],
 )
-def test_two_files_with_one_id(tmp_path: Path, layout: Layout, twin: str) -> None:
+def test_two_files_with_one_id(tmp_path: Path, layout: FolderLayout, twin: str) -> None:
     root = layout(tmp_path / "set")
     put(root / twin)
     text = refused(root, "has the same id b")
@@ -106,7 +106,7 @@ def test_a_decathlon_list_that_cannot_be_used(tmp_path: Path, training: Any, wor
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("text", ["{", "[]", '"training"'])
-def test_a_broken_dataset_json(tmp_path: Path, layout: Layout, text: str) -> None:
+def test_a_broken_dataset_json(tmp_path: Path, layout: FolderLayout, text: str) -> None:
     root = layout(tmp_path / "set")
     (root / "dataset.json").write_text(text)
     refused(root, f"{root / 'dataset.json'}: is no JSON")

@@ -16,7 +16,13 @@ from xssr_strategy.errors import UserError
 from xssr_strategy.simulation.report import write_report
 from xssr_strategy.simulation.report_numbers import luck_words, numbers_of
 from xssr_strategy.simulation.report_pictures import PICKS
-from xssr_strategy.simulation.results import Site, read_facts, read_results, write_facts, write_result
+from xssr_strategy.simulation.results import (
+    Site,
+    read_experiment_info,
+    read_results,
+    write_experiment_info,
+    write_result,
+)
 from xssr_strategy.simulation.statistics import verdicts
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
@@ -89,7 +95,7 @@ def test_all_parts_are_there_in_their_order(page: Page) -> None:
 
 
 def test_every_verdict_is_told(whole: Path, page: Page) -> None:
-    found = verdicts(read_facts(whole), read_results(whole))
+    found = verdicts(read_experiment_info(whole), read_results(whole))
     assert len(found) == 2 * (2 * 3 + 3)  # metrics, strategies and budgets to random, and xssr to coreset
     for comparison in found:
         assert comparison.sentence in page.text
@@ -113,7 +119,7 @@ def test_the_table_has_a_row_for_every_strategy_and_budget(page: Page) -> None:
 
 
 def test_how_much_is_luck_stands_beside_the_verdicts(whole: Path, page: Page) -> None:
-    words = luck_words(numbers_of(read_facts(whole), read_results(whole)))
+    words = luck_words(numbers_of(read_experiment_info(whole), read_results(whole)))
     assert [word.partition(" with ")[2] for word in words] == ["4 labels", "8 labels", "16 labels"]
     assert "; ".join(words) in " ".join(page.source.split())
 
@@ -188,7 +194,7 @@ def test_no_name_is_trusted(tmp_path: Path) -> None:
         settings={"preset": {"name": "xray", evil: evil}, "list": [evil, 1]},
         default=evil,
     )
-    write_facts(tmp_path, described)
+    write_experiment_info(tmp_path, described)
     for strategy in (evil, "random"):
         one = result(strategy, [[0.5]], picks=tuple(described.images))
         one = dataclasses.replace(one, cases=(evil,), training="safe")
@@ -200,7 +206,7 @@ def test_no_name_is_trusted(tmp_path: Path) -> None:
 
 
 def test_a_run_that_has_only_begun(tmp_path: Path) -> None:
-    write_facts(tmp_path, facts({"image_00": "gone.png"}))
+    write_experiment_info(tmp_path, facts({"image_00": "gone.png"}))
     page = Page(write_report(tmp_path, missing=63))
     assert "63 jobs are missing, 0 are there" in page.text
     assert "No strategy has been trained yet" in page.text
@@ -247,7 +253,7 @@ def test_volumes_with_several_labels(tmp_path: Path) -> None:
 
 def test_many_picks_are_cut_and_the_rest_counted(tmp_path: Path) -> None:
     images = {f"image_{place:03}": str(tmp_path / "gone.png") for place in range(90)}
-    write_facts(tmp_path, facts(images))
+    write_experiment_info(tmp_path, facts(images))
     for budget in (70, 90):
         write_result(tmp_path, result("xssr", [[0.9]], budget, picks=sorted(images)[:budget]))
     page = Page(write_report(tmp_path))

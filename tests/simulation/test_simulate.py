@@ -13,7 +13,7 @@ from tests.support.phantoms import write_png
 from xssr_strategy.embedding.encoder import EncoderOptions
 from xssr_strategy.errors import UserError
 from xssr_strategy.settings import parse_budget
-from xssr_strategy.simulation.results import read_facts
+from xssr_strategy.simulation.results import read_experiment_info
 
 
 def test_every_strategy_is_trained_with_the_same_seeds_and_scored_on_the_same_cases(
@@ -39,7 +39,7 @@ def test_every_strategy_is_trained_with_the_same_seeds_and_scored_on_the_same_ca
             assert one.steps == (4 if name == "full" else 3)
     assert len({one.picks for one in by_strategy["random"]}) == 3  # a draw is the same for every seed
     assert all(one.calibration for one in by_strategy["xssr"])
-    assert read_facts(tmp_path).sites[0].distance > 0  # type: ignore[operator]
+    assert read_experiment_info(tmp_path).sites[0].distance > 0  # type: ignore[operator]
 
 
 def test_a_test_case_that_cannot_be_used_costs_no_training(copies: tuple[Path, Path], tmp_path: Path) -> None:

@@ -12,12 +12,12 @@ import pytest
 from filelock import Timeout
 
 from xssr_strategy.storage.atomic_files import (
-    copy_whole,
-    passing_folder,
+    copy_atomic,
+    locked_temporary_folder,
     remove_leftovers,
-    remove_passing_folders,
+    remove_unlocked_folders,
     replacing,
-    write_whole,
+    write_atomic,
 )
 
 SIZE = 200_000
@@ -25,18 +25,18 @@ SIZE = 200_000
 
 def test_the_new_content_takes_the_place_of_the_old(tmp_path: Path) -> None:
     path = tmp_path / "new folder" / "a.png"
-    write_whole(path, b"old")
+    write_atomic(path, b"old")
     (tmp_path / "source").write_bytes(b"new")
-    copy_whole(tmp_path / "source", path)
+    copy_atomic(tmp_path / "source", path)
     assert path.read_bytes() == b"new"
     assert [file.name for file in path.parent.iterdir()] == ["a.png"]
 
 
 def test_what_fails_half_way_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
-    write_whole(path, b"old")
+    write_atomic(path, b"old")
     with pytest.raises(FileNotFoundError):
-        copy_whole(tmp_path / "missing", path)
+        copy_atomic(tmp_path / "missing", path)
     with suppress(KeyboardInterrupt), replacing(path) as partial:
         partial.write_bytes(b"ne")
         raise KeyboardInterrupt
@@ -46,7 +46,7 @@ def test_what_fails_half_way_changes_nothing(tmp_path: Path) -> None:
 
 def test_a_killed_writer_leaves_the_old_or_the_new_and_its_leftover_goes_in_time(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
-    write_whole(path, bytes([1]) * SIZE)
+    write_atomic(path, bytes([1]) * SIZE)
     program = (
         "import sys, pathlib\nfrom xssr_strategy.storage.atomic_files import write_whole\n"
         "print('begun', flush=True)\nwhile True:\n"
@@ -80,14 +80,14 @@ def test_a_passing_folder_is_gone_afterwards_and_what_a_killed_process_left_too(
     other = subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "cache_1")], stdout=subprocess.PIPE)
     assert other.stdout is not None
     assert other.stdout.readline() == b"there\n"
-    remove_passing_folders(tmp_path, "cache_*")
+    remove_unlocked_folders(tmp_path, "cache_*")
     assert (tmp_path / "cache_1" / "x").exists()  # its process runs
-    with pytest.raises(Timeout), passing_folder(tmp_path / "cache_1", timeout=0):
+    with pytest.raises(Timeout), locked_temporary_folder(tmp_path / "cache_1", timeout=0):
         pass
     other.kill()
     other.wait()
-    remove_passing_folders(tmp_path, "cache_*")
-    with suppress(KeyError), passing_folder(tmp_path / "cache_2"):
+    remove_unlocked_folders(tmp_path, "cache_*")
+    with suppress(KeyError), locked_temporary_folder(tmp_path / "cache_2"):
         (tmp_path / "cache_2").mkdir()
         raise KeyError
     assert list(tmp_path.iterdir()) == []

@@ -11,7 +11,7 @@ import pytest
 from xssr_strategy.embedding.store import TARGET, EmbeddingStore, Vector
 from xssr_strategy.errors import UserError
 from xssr_strategy.storage.database import transaction
-from xssr_strategy.storage.disk_errors import storage_trouble
+from xssr_strategy.storage.disk_errors import describe_disk_error
 
 _PAGE = 4096
 
@@ -32,14 +32,14 @@ _PAGE = 4096
     ],
 )
 def test_a_disk_that_does_not_go_along_is_a_sentence(error: Exception, sentence: str) -> None:
-    told = storage_trouble(error)
+    told = describe_disk_error(error)
     assert told is not None
     assert told.startswith(sentence)
 
 
 def test_other_errors_are_none_of_the_disk() -> None:
-    assert storage_trouble(FileNotFoundError(errno.ENOENT, "x")) is None
-    assert storage_trouble(ValueError("x")) is None
+    assert describe_disk_error(FileNotFoundError(errno.ENOENT, "x")) is None
+    assert describe_disk_error(ValueError("x")) is None
 
 
 def filled(path: Path, images: int = 400) -> EmbeddingStore:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-DATA = Path(__file__).parents[1].parent / "shared" / "data"
+DATA = Path(__file__).parents[2].parent / "shared" / "data"
 
 MONTGOMERY = DATA / "cxr-lung" / "montgomery"
 SHENZHEN = DATA / "cxr-lung" / "shenzhen"

@@ -18,7 +18,7 @@ import SimpleITK as sitk
 from PIL import Image
 
 from tests.support.orthanc import Orthanc
-from xssr_strategy.demo.annotator import Annotator, mean_dice
+from xssr_strategy.demo.annotator import RestAnnotator, mean_dice
 from xssr_strategy.demo.server import Server, free_port
 
 APP = Path(__file__).parents[2] / "apps" / "xssr"
@@ -123,7 +123,7 @@ def annotate_train_segment(
         labels: id -> label file of the pool; a label is read only for an image that was handed out.
         unseen: image -> label of images outside the pool.
     """
-    annotator = Annotator(server.url)
+    annotator = RestAnnotator(server.url)
     outcome = Outcome()
 
     begin = time.monotonic()

@@ -12,7 +12,7 @@ from tests.support.phantoms import ellipsoids, write_nifti, write_png
 from xssr_strategy.images.preprocessing import conform, scale_intensity
 from xssr_strategy.images.preset import PRESETS
 from xssr_strategy.images.reading import read_image
-from xssr_strategy.simulation.results import Facts, Job, JobResult, Site, write_facts, write_result
+from xssr_strategy.simulation.results import ExperimentInfo, Job, JobResult, Site, write_experiment_info, write_result
 from xssr_strategy.simulation.thumbnails import overlay
 
 POOL, TEST = 40, 12
@@ -51,7 +51,7 @@ def result(
     )
 
 
-def facts(images: Mapping[str, str], labels: Sequence[str] = ("lung",), **others: Any) -> Facts:
+def facts(images: Mapping[str, str], labels: Sequence[str] = ("lung",), **others: Any) -> ExperimentInfo:
     """Two sites, the second with a third of the images."""
     names = sorted(images)
     cases = [f"case_{place:02}" for place in range(TEST)]
@@ -70,7 +70,7 @@ def facts(images: Mapping[str, str], labels: Sequence[str] = ("lung",), **others
         "default": "xssr",
         "settings": {"preset": "xray", "steps": 100},
     }
-    return Facts(**{**values, **others})
+    return ExperimentInfo(**{**values, **others})
 
 
 def write_experiment(
@@ -82,7 +82,7 @@ def write_experiment(
     draws: int = 4,
     labels: Sequence[str] = ("lung",),
     **others: Any,
-) -> Facts:
+) -> ExperimentInfo:
     """A whole run in ``out``: the jobs of every strategy, of ``full`` and ``source-only``, images, and overlays.
 
     Args:
@@ -94,7 +94,7 @@ def write_experiment(
     """
     images, masks = _write_images(out / "pool", preset, len(labels))
     described = facts(images, labels, **{"settings": {"preset": preset, "steps": 100}, **others})
-    write_facts(out, described)
+    write_experiment_info(out, described)
     rng = np.random.default_rng(0)
     hardness = rng.normal(0.0, 0.03, (TEST, len(labels)))
     level = {seed: rng.normal(0.0, 0.004) for seed in range(seeds)}

@@ -16,7 +16,7 @@ from xssr_strategy.images.thumbnail_store import ThumbnailStore
 from xssr_strategy.pool.leases import Leases
 from xssr_strategy.segmentation.uncertainty_store import UncertaintyStore
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1] / "versions"
 ENCODER = "conv_mae-0123456789ab"
 IMAGES = [f"i{number}" for number in range(8)]
 

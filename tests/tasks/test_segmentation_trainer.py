@@ -20,7 +20,7 @@ from xssr_strategy.segmentation import transforms
 from xssr_strategy.segmentation.methods.recipe import RECIPE, STEPS_PER_EPOCH
 from xssr_strategy.segmentation.publication import publish, published_plan
 from xssr_strategy.simulation.evaluation import KeptPairs, train
-from xssr_strategy.storage.atomic_files import passing_folder
+from xssr_strategy.storage.atomic_files import locked_temporary_folder
 from xssr_strategy.tasks import segmentation_trainer
 from xssr_strategy.tasks.segmentation_infer import SegmentationInfer
 
@@ -85,7 +85,7 @@ def test_what_a_killed_training_left_is_removed_but_not_the_cache_of_one_that_ru
     for name in ("cache_killed", "cache_running"):
         (folder / name).mkdir()
         (folder / name / "volume.pt").touch()
-    with passing_folder(folder / "cache_running"):  # as another server does
+    with locked_temporary_folder(folder / "cache_running"):  # as another server does
         task(SHORT, datastore)
         assert {path.name for path in folder.glob("cache_*")} == {"cache_running"}
         assert (folder / "cache_running" / "volume.pt").exists()

@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from xssr_strategy.tasks.startup import report_refusals_in_one_line
+from xssr_strategy.tasks.startup import report_startup_errors_in_one_line
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_a_name_with_a_newline_forges_no_line(message: str, shown: str) -> None:
     root = logging.getLogger()
     root.addHandler(handler)
     try:
-        report_refusals_in_one_line()
+        report_startup_errors_in_one_line()
         logging.getLogger("somebody").warning("%s", message)
     finally:
         root.removeHandler(handler)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from xssr_strategy.errors import UserError
-from xssr_strategy.tasks.training_request import resolved
+from xssr_strategy.tasks.training_request import parse_training_request
 
 DEFAULTS = {"epochs": 40, "share": 0.2, "warm": False, "kind": ["disk", "memory"]}
 
@@ -18,13 +18,13 @@ DEFAULTS = {"epochs": 40, "share": 0.2, "warm": False, "kind": ["disk", "memory"
     ],
 )
 def test_settings_take_the_type_of_their_default(request_: dict, wanted: tuple) -> None:
-    settings = resolved(DEFAULTS, request_)
+    settings = parse_training_request(DEFAULTS, request_)
     assert tuple(settings.values()) == wanted
     assert [type(value) for value in settings.values()] == [int, float, bool, str]
 
 
 def test_other_keys_are_passed_on() -> None:
-    assert resolved(DEFAULTS, {"client_id": ["a"]})["client_id"] == ["a"]
+    assert parse_training_request(DEFAULTS, {"client_id": ["a"]})["client_id"] == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -33,4 +33,4 @@ def test_other_keys_are_passed_on() -> None:
 )
 def test_a_value_of_another_type_is_named(key: str, value: object) -> None:
     with pytest.raises(UserError, match=f"training setting {key}: "):
-        resolved(DEFAULTS, {key: value})
+        parse_training_request(DEFAULTS, {key: value})

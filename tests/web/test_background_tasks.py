@@ -14,7 +14,7 @@ from monailabel.utils.async_tasks import utils
 from monailabel.utils.async_tasks.task import AsyncTask
 
 from xssr_strategy.web.background_tasks import guard_background_tasks
-from xssr_strategy.web.sessions import PlainSessions
+from xssr_strategy.web.sessions import SafeSessions
 
 KIND = "scoring"
 
@@ -56,7 +56,7 @@ def test_the_tasks_of_months_are_not_all_kept() -> None:
 
 def test_a_folder_of_sessions_with_others_things_in_it(tmp_path: Path) -> None:
     """The stock class fails at the first folder without a description, at every start."""
-    sessions = PlainSessions(str(tmp_path), 3600)
+    sessions = SafeSessions(str(tmp_path), 3600)
     (tmp_path / "somebody's").mkdir()
     fresh, old = (tmp_path / str(uuid.uuid1()) for _ in range(2))
     fresh.mkdir()
@@ -76,9 +76,9 @@ def test_sessions_are_there_after_a_restart_and_half_a_description_stops_nothing
     images = [tmp_path / "one.nii.gz", tmp_path / "two.nii.gz"]
     for image in images:
         image.write_bytes(b"x")
-    (kept, _), (broken, _) = [PlainSessions(str(tmp_path), 3600).add_session(str(image)) for image in images]
+    (kept, _), (broken, _) = [SafeSessions(str(tmp_path), 3600).add_session(str(image)) for image in images]
     (tmp_path / broken / "meta.info").write_text('{"name": ')
-    restarted = PlainSessions(str(tmp_path), 3600)
+    restarted = SafeSessions(str(tmp_path), 3600)
     assert restarted  # as MONAI Label asks before it looks for those that have ended
     assert restarted.remove_expired() == 0
     assert restarted.get_session(kept) is not None

@@ -11,14 +11,14 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from xssr_strategy.selection import XSSR
-from xssr_strategy.web.error_handlers import answer_refusals
+from xssr_strategy.web.error_handlers import add_error_handlers
 
 
 @pytest.fixture
 def client(monkeypatch: pytest.MonkeyPatch) -> TestClient:
     app = FastAPI()
     monkeypatch.setitem(sys.modules, "monailabel.app", SimpleNamespace(app=app))
-    answer_refusals()
+    add_error_handlers()
 
     @app.get("/lines/{count}")
     def lines(count: str) -> int:

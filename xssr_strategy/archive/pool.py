@@ -36,7 +36,7 @@ _NOTHING: Mapping[str, Series] = {}
 _NOTES = "CREATE TABLE IF NOT EXISTS notes (image TEXT PRIMARY KEY, content TEXT NOT NULL);"
 
 
-class SeriesOf:
+class SeriesQuery:
     """The series that a query names, and their files.
 
     Args:
@@ -102,9 +102,9 @@ class ArchivePool:
         ArchiveError: the archive gave no usable answer and has never given one.
     """
 
-    def __init__(self, url: str, filters: Mapping[str, str], source: SeriesOf | None = None) -> None:
+    def __init__(self, url: str, filters: Mapping[str, str], source: SeriesQuery | None = None) -> None:
         query = Query(url.rstrip("/"), tuple(sorted(filters.items())))
-        self._of = SeriesOf(query, "MONAI_LABEL_DICOMWEB_SEARCH_FILTER")
+        self._of = SeriesQuery(query, "MONAI_LABEL_DICOMWEB_SEARCH_FILTER")
         self._source = source
         self.archive, self.cache, self.query = self._of.archive, self._of.cache, query
         self._labels = LabelledSeries(self.archive, self._of.db)

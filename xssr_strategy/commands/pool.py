@@ -12,8 +12,8 @@ from rich.table import Table
 from xssr_strategy.embedding.store import TARGET, EmbeddingStore
 from xssr_strategy.errors import UserError
 from xssr_strategy.pool.leases import Leases
-from xssr_strategy.pool.studies import EMPTY_LABEL, open_studies, resolved
-from xssr_strategy.pool.workspace import beside
+from xssr_strategy.pool.studies import EMPTY_LABEL, open_studies, resolve_source
+from xssr_strategy.pool.workspace import server_workspace
 from xssr_strategy.settings import parse_settings
 
 
@@ -34,8 +34,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Do what is asked, then list."""
     conf = {name: value for name in ("source", "workspace") if (value := getattr(arguments, name)) is not None}
-    settings = resolved(parse_settings(conf, prefix="--"), arguments.studies)
-    workspace = beside(arguments.studies, settings)
+    settings = resolve_source(parse_settings(conf, prefix="--"), arguments.studies)
+    workspace = server_workspace(arguments.studies, settings)
     studies = open_studies(arguments.studies, settings)
     images, labelled = studies.images, studies.labelled
     if not workspace.store.exists():

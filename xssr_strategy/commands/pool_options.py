@@ -12,8 +12,8 @@ from xssr_strategy.embedding.store import EmbeddingStore
 from xssr_strategy.images.preset import PRESETS, Preset
 from xssr_strategy.pool import pipeline
 from xssr_strategy.pool.leases import Leases
-from xssr_strategy.pool.studies import Studies, resolved
-from xssr_strategy.pool.workspace import Workspace, beside, for_reading
+from xssr_strategy.pool.studies import Studies, resolve_source
+from xssr_strategy.pool.workspace import Workspace, command_workspace, server_workspace
 from xssr_strategy.settings import Settings, parse_settings
 
 _OPTIONS: Mapping[str, str] = {
@@ -46,12 +46,12 @@ def asked(arguments: argparse.Namespace) -> Settings:
         UserError: a bad value.
     """
     conf = {name: value for name in _OPTIONS if (value := getattr(arguments, name)) is not None}
-    return resolved(parse_settings(conf, prefix="--"), arguments.studies)
+    return resolve_source(parse_settings(conf, prefix="--"), arguments.studies)
 
 
 def open_leases(studies: str, settings: Settings) -> Leases | None:
     """Who has which image and which are skipped, if a server has worked on these studies."""
-    file = beside(studies, settings).leases
+    file = server_workspace(studies, settings).leases
     return Leases(file) if file.exists() else None
 
 
@@ -80,7 +80,7 @@ def place_of(studies: Studies, pool: Mapping[str, Path], settings: Settings) -> 
         UserError: not one image can be read.
     """
     learned_from = pipeline.source_images(settings) or pool
-    workspace = for_reading(studies.name, settings, pipeline.images_digest(learned_from))
+    workspace = command_workspace(studies.name, settings, pipeline.images_digest(learned_from))
     store = EmbeddingStore(workspace.store)
     detected = None if studies.archive is None else studies.archive.preset_name()
     return Place(workspace, store, pipeline.choose_preset(pool, settings, store, detected))

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from xssr_strategy.archive.query import is_remote
 from xssr_strategy.errors import UserError
-from xssr_strategy.pool.workspace import beside
+from xssr_strategy.pool.workspace import server_workspace
 from xssr_strategy.settings import parse_settings
 
 
@@ -60,7 +60,7 @@ def server_command(
     settings = parse_settings(dict(conf))
     if not is_remote(studies) and not Path(studies).is_dir():
         raise UserError(f"--studies {studies}: no such folder; name the folder that holds the images.")
-    app = _app_folder(beside(studies, settings).root.resolve() / "app")
+    app = _app_folder(server_workspace(studies, settings).root.resolve() / "app")
     command = [sys.executable, "-m", "monailabel.main", "start_server", "--app", str(app), "--studies", studies]
     command += ["--host", host, "--port", port]
     for key, value in conf:

@@ -28,7 +28,7 @@ from xssr_strategy.simulation.domains import Domain, held_out, read_domain, with
 from xssr_strategy.simulation.engines import run_locally, run_on_ray
 from xssr_strategy.simulation.experiment import Experiment, Protocol, workspace_of
 from xssr_strategy.simulation.report import write_report
-from xssr_strategy.simulation.results import read_facts, read_results
+from xssr_strategy.simulation.results import read_experiment_info, read_results
 from xssr_strategy.simulation.simulate import Plan, plan, run
 from xssr_strategy.simulation.slurm import write_array_script
 from xssr_strategy.simulation.statistics import verdicts
@@ -80,7 +80,7 @@ def run_command(arguments: argparse.Namespace, console: Console) -> int:
         _say(console, f"This part is done; {missing} of {len(jobs)} jobs are missing. The report: run without --part.")
     elif results:
         report = write_report(out, failed, missing)
-        for comparison in verdicts(read_facts(out), results)[:_SHOWN]:
+        for comparison in verdicts(read_experiment_info(out), results)[:_SHOWN]:
             _say(console, comparison.sentence)
         _say(console, f"Report: {report}")
     return 1 if failed else 0

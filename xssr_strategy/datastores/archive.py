@@ -20,7 +20,7 @@ from monailabel.interfaces.datastore import DefaultLabelTag
 from xssr_strategy.archive.client import ArchiveError, Series
 from xssr_strategy.archive.dicom_seg import read_label_file, read_segmentation, series_image, write_segmentation
 from xssr_strategy.archive.pool import ArchivePool
-from xssr_strategy.datastores.crash_safe import WholeDatastore
+from xssr_strategy.datastores.crash_safe import CrashSafeDatastore
 from xssr_strategy.datastores.nifti_cache import NIFTI, SeriesFiles, is_newer
 from xssr_strategy.datastores.studies import checked_info, checked_notes, plain_name
 from xssr_strategy.errors import UserError
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 _FINAL = DefaultLabelTag.FINAL
 
 
-class ArchiveDatastore(WholeDatastore, DICOMWebDatastore):
+class ArchiveDatastore(CrashSafeDatastore, DICOMWebDatastore):
     """The series of an archive as MONAI Label's images; a series is labelled once a DICOM SEG refers to it.
 
     It is a ``DICOMWebDatastore`` because MONAI Label asks for that type before it answers with a DICOM SEG. The stock
@@ -55,7 +55,7 @@ class ArchiveDatastore(WholeDatastore, DICOMWebDatastore):
         self.remarks: dict[str, str] = {}
         self._left_out: list[tuple[str, str]] = []
         # The stock constructor would watch the folder, into which thousands of files are fetched.
-        WholeDatastore.__init__(self, str(pool.cache.root), extensions=(f"*{NIFTI}",), auto_reload=False)
+        CrashSafeDatastore.__init__(self, str(pool.cache.root), extensions=(f"*{NIFTI}",), auto_reload=False)
 
     def name(self) -> str:
         """URL of the archive."""
@@ -221,7 +221,7 @@ class ArchiveDatastore(WholeDatastore, DICOMWebDatastore):
         root = self._pool.cache.root
         return [{kind: os.path.relpath(path, root) for kind, path in pair.items()} for pair in pairs]
 
-    def strays(self) -> list[tuple[str, str]]:
+    def unmatched_labels(self) -> list[tuple[str, str]]:
         """(series, reason) of the labels that the last :meth:`datalist` left out."""
         return self._left_out
 
@@ -252,7 +252,7 @@ class ArchiveDatastore(WholeDatastore, DICOMWebDatastore):
         self.get_image_uri(image_id)  # the base class forgets labels without an image
         file = temporary / f"label{NIFTI}"
         sitk.WriteImage(label, str(file), useCompression=True)
-        WholeDatastore.save_label(self, image_id, str(file), tag, info)
+        CrashSafeDatastore.save_label(self, image_id, str(file), tag, info)
 
     def _indexed(self, image_id: str) -> ImageLabelModel:
         """As the base class; the folder was read before the series was converted."""

@@ -17,14 +17,14 @@ from filelock import FileLock
 from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore, LocalDatastoreModel
 from monailabel.interfaces.exception import ImageNotFoundException, LabelNotFoundException
 
-from xssr_strategy.storage.atomic_files import copy_whole, remove_leftovers, write_whole
+from xssr_strategy.storage.atomic_files import copy_atomic, remove_leftovers, write_atomic
 
 logger = logging.getLogger(__name__)
 
 _SETTLE = 0.3  # seconds in which changes of the folder are gathered: 5,000 images arrive one by one (our choice)
 
 
-class WholeDatastore(LocalDatastore):
+class CrashSafeDatastore(LocalDatastore):
     """The truth is in the folders of images and labels; the index beside them can be made anew from these.
 
     No mapping of the index is changed in its place: another thread may be going through it.
@@ -58,7 +58,7 @@ class WholeDatastore(LocalDatastore):
         with self._current_index():
             if image_id in self._datastore.objects or self._is_in_folder(image_id):
                 raise HTTPException(409, f"image '{image_id}': there is one of this name already; rename the file.")
-            copy_whole(Path(image_filename), Path(self._datastore.image_path()) / file)
+            copy_atomic(Path(image_filename), Path(self._datastore.image_path()) / file)
             info = {**(image_info or {}), "ts": int(time.time()), "name": file}
             self._put({image_id: ImageLabelModel(image=DataModel(info=info, ext=extension))})
             self._update_datastore_file(lock=False)
@@ -76,7 +76,7 @@ class WholeDatastore(LocalDatastore):
         folder = Path(self._datastore.label_path(label_tag))
         with self._current_index():
             image = self._indexed(image_id)
-            copy_whole(Path(label_filename), folder / file)
+            copy_atomic(Path(label_filename), folder / file)
             before = image.labels.get(label_tag)
             if before is not None and before.ext != extension:
                 (folder / self._filename(image_id, before.ext)).unlink(missing_ok=True)
@@ -115,7 +115,7 @@ class WholeDatastore(LocalDatastore):
             return
         index = Path(self._datastore_config_path)
         try:
-            write_whole(index, _as_json(self._datastore))
+            write_atomic(index, _as_json(self._datastore))
             self._index_state = _state(index)
         except OSError as error:  # what it tells of is safe
             logger.error("%s cannot be written (%s): make room; it is made anew from the files.", index, error.strerror)
@@ -171,8 +171,13 @@ class WholeDatastore(LocalDatastore):
         images = self._extensions_of(self._datastore.image_path())
         labels = {tag: self._extensions_of(self._datastore.label_path(tag)) for tag in self._tags()}
         for tag, files in labels.items():
-            if strays := sorted(files.keys() - images.keys()):
-                logger.warning("%d labels of tag %s have no image, for example %r.", len(strays), tag, strays[0])
+            if unmatched_labels := sorted(files.keys() - images.keys()):
+                logger.warning(
+                    "%d labels of tag %s have no image, for example %r.",
+                    len(unmatched_labels),
+                    tag,
+                    unmatched_labels[0],
+                )
         found = {}
         for image in {image: None for image in [*known, *sorted(images)] if image in images}:
             old = known.get(image)

@@ -15,7 +15,7 @@ from fastapi import HTTPException
 from monailabel.config import settings
 from monailabel.interfaces.datastore import DefaultLabelTag
 
-from xssr_strategy.datastores.crash_safe import WholeDatastore
+from xssr_strategy.datastores.crash_safe import CrashSafeDatastore
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import EXTENSIONS, find_images, fingerprint, image_extension
 from xssr_strategy.images.preprocessing import conform
@@ -28,7 +28,7 @@ from xssr_strategy.web.inference import check_label_info
 _LONGEST = 200  # bytes of a name; file systems take 255, endings included (our choice)
 
 
-class StudiesDatastore(WholeDatastore):
+class StudiesDatastore(CrashSafeDatastore):
     """A folder of images, listed as ``xssr select`` lists it; a subfolder that holds a DICOM series is one image.
 
     The stock datastore knows fewer formats, no series, and no upper-case extensions, and it writes
@@ -138,7 +138,7 @@ class StudiesDatastore(WholeDatastore):
         final = Path(self._datastore.label_path(DefaultLabelTag.FINAL))
         return any((final / f"{image_id}{extension}").exists() for extension in EXTENSIONS)
 
-    def strays(self) -> list[tuple[str, str]]:
+    def unmatched_labels(self) -> list[tuple[str, str]]:
         """(path, reason) of what lies among the final labels, sorted, and is no label of an image."""
         folder, known = Path(self._datastore.label_path(DefaultLabelTag.FINAL)), self._datastore.objects
         reasons = {}

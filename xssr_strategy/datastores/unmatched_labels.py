@@ -12,17 +12,17 @@ from xssr_strategy.datastores.studies import StudiesDatastore
 logger = logging.getLogger(__name__)
 
 
-def strays(datastore: Datastore) -> list[tuple[str, str]]:
+def unmatched_labels(datastore: Datastore) -> list[tuple[str, str]]:
     """(what, reason) of each; one log line for those of a folder, an archive has told them before.
 
     Args:
         datastore: after ``datalist()``; one of another kind has none.
     """
     if isinstance(datastore, ArchiveDatastore):
-        return datastore.strays()
+        return datastore.unmatched_labels()
     if not isinstance(datastore, StudiesDatastore):
         return []
-    found = datastore.strays()
+    found = datastore.unmatched_labels()
     for _, reason in found:
         logger.warning("left out of the training: %s", reason)
     return found

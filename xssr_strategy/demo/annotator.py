@@ -17,7 +17,7 @@ from xssr_strategy.errors import UserError
 _POLL = 0.5  # seconds
 
 
-class Annotator:
+class RestAnnotator:
     """One person at a viewer.
 
     Args:
@@ -91,7 +91,7 @@ def mean_dice(prediction: NDArray[Any], truth: NDArray[Any]) -> float:
     return float(np.mean(scores)) if scores else float(not prediction.any())
 
 
-def unseen_dice(annotator: Annotator, truths: Mapping[Path, Path]) -> float:
+def unseen_dice(annotator: RestAnnotator, truths: Mapping[Path, Path]) -> float:
     """Mean Dice over images the server has never seen; image file -> label file, both NIfTI."""
     scores = []
     for image, truth in truths.items():

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from xssr_strategy.commands.progress import StageProgress
 from xssr_strategy.commands.serve import server_command
-from xssr_strategy.demo.annotator import Annotator
+from xssr_strategy.demo.annotator import RestAnnotator
 from xssr_strategy.demo.phantoms import SCANNER_A, SCANNER_B, write_phantoms
 from xssr_strategy.demo.picture import DemoResult, draw
 from xssr_strategy.demo.play import Played, in_order, play
@@ -25,7 +25,7 @@ from xssr_strategy.embedding.standardise import standardise
 from xssr_strategy.embedding.store import SOURCE, TARGET, EmbeddingStore
 from xssr_strategy.errors import UserError
 from xssr_strategy.pool.ranking import read_ranking
-from xssr_strategy.pool.workspace import beside
+from xssr_strategy.pool.workspace import server_workspace
 from xssr_strategy.settings import Settings
 
 ROUNDS = 6
@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         say(f"The server answers at {server.url}; it trains the encoder and embeds the pool by itself.")
         # The comparison has a server of its own, which never scores: random picks need no embedding.
         other = _started(stack, folder / "random", conf, free_port(), folder, {"MONAI_LABEL_TASKS_SCORING": "false"})
-        annotator = Annotator(server.url, "demo")
+        annotator = RestAnnotator(server.url, "demo")
         with StageProgress(console) as progress:
             annotator.wait_until_ready(600, lambda state: _show(state, progress))
         say(f"The pool is ranked. {ROUNDS} rounds with XSSR, and beside them {ROUNDS} with random picks:")
@@ -84,7 +84,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
                 lambda text: say(f"XSSR   {text}"),
             )  # fmt: skip
             by_chance = pool.submit(
-                play, Annotator(other.url, "demo"), in_order(drawn, f"Drawn with seed {_SEED}."), ROUNDS, *folders,
+                play, RestAnnotator(other.url, "demo"), in_order(drawn, f"Drawn with seed {_SEED}."), ROUNDS, *folders,
                 _TRAINING, lambda text: say(f"random {text}"),
             )  # fmt: skip
             xssr, at_random = by_xssr.result(), by_chance.result()
@@ -141,7 +141,7 @@ def _named(xssr: Played, at_random: Played) -> tuple[tuple[str, Played], ...]:
 
 
 def _result(studies: Path, kinds: dict[str, Any], xssr: Played, at_random: Played) -> DemoResult:
-    store = EmbeddingStore(beside(studies, Settings()).store)
+    store = EmbeddingStore(server_workspace(studies, Settings()).store)
     ranking = read_ranking(store)
     assert ranking is not None
     images, vectors = store.vectors(TARGET, ranking.encoder)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xssr_strategy.demo.annotator import Annotator, unseen_dice
+from xssr_strategy.demo.annotator import RestAnnotator, unseen_dice
 
 Pick = Callable[[int], dict[str, Any]]
 """Round (from 0) -> the answer for the next sample, with ``id`` and ``reason``."""
@@ -23,7 +23,7 @@ class Played:
 
 
 def play(
-    annotator: Annotator,
+    annotator: RestAnnotator,
     pick: Pick,
     rounds: int,
     labels: Path,

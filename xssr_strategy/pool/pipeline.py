@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from xssr_strategy.archive.pool import SeriesOf
+from xssr_strategy.archive.pool import SeriesQuery
 from xssr_strategy.archive.query import Query
 from xssr_strategy.embedding.catalogue import build_encoder
 from xssr_strategy.embedding.checkpoint import EncoderCheckpoint, load_encoder, save_encoder
@@ -73,7 +73,7 @@ def source_images(settings: Settings, progress: Progress | None = None) -> dict[
 
 
 def _source_series(query: Query, progress: Progress | None) -> dict[str, Path]:
-    series = SeriesOf(query, "--conf source")
+    series = SeriesQuery(query, "--conf source")
     images = series.files()
     if progress is None:
         return images

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from xssr_strategy.archive.pool import ArchivePool, SeriesOf
+from xssr_strategy.archive.pool import ArchivePool, SeriesQuery
 from xssr_strategy.archive.query import FILTER, Query, is_remote, series_filter
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import find_images
@@ -63,7 +63,7 @@ def open_studies(name: str, settings: Settings) -> Studies:
         return Studies(name, images, {image: str(path) for image, path in labelled.items() if image in images})
     source = None
     if isinstance(settings.source, Query) and settings.source.url == name.rstrip("/"):
-        source = SeriesOf(settings.source, "--conf source")
+        source = SeriesQuery(settings.source, "--conf source")
         source.files()
     pool = ArchivePool(name, series_filter(), source)
     if not pool.series():
@@ -77,7 +77,7 @@ def open_studies(name: str, settings: Settings) -> Studies:
     return Studies(name, images, where, pool)
 
 
-def resolved(settings: Settings, studies: str) -> Settings:
+def resolve_source(settings: Settings, studies: str) -> Settings:
     """The settings with the whole name of a source that is in the archive of the studies.
 
     Raises:

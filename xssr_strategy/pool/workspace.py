@@ -73,7 +73,7 @@ class Workspace:
         return self.models / f"encoder-{short_name(name)}-{preset.name}-{_digest(repr(asked))}.safetensors"
 
 
-def beside(studies: str | Path, settings: Settings) -> Workspace:
+def server_workspace(studies: str | Path, settings: Settings) -> Workspace:
     """The workspace of a server: ``--conf workspace``, or ``.xssr`` in the studies folder.
 
     An archive's is in the user's data folder, the same for whoever names its URL and the same series.
@@ -86,7 +86,7 @@ def beside(studies: str | Path, settings: Settings) -> Workspace:
     return Workspace(Path(studies) / FOLDER)
 
 
-def for_reading(studies: str | Path, settings: Settings, learned_from: str) -> Workspace:
+def command_workspace(studies: str | Path, settings: Settings, learned_from: str) -> Workspace:
     """The workspace of a command that leaves the studies folder as it is.
 
     A server's workspace is shared where there is one. Otherwise the user's cache folder serves, with
@@ -96,7 +96,7 @@ def for_reading(studies: str | Path, settings: Settings, learned_from: str) -> W
         learned_from: digest of these images.
     """
     if settings.workspace or is_remote(str(studies)) or (Path(studies) / FOLDER).is_dir():
-        return beside(studies, settings)
+        return server_workspace(studies, settings)
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = Path(studies)
     return Workspace(cache / "xssr" / f"{folder.name}-{_digest(f'{folder.resolve()} {learned_from}')}")

@@ -12,7 +12,7 @@ from typing import Any
 from xssr_strategy.embedding.store import SOURCE, TARGET
 from xssr_strategy.pool.ranking import Ranking, reason
 from xssr_strategy.pool_map.colours import OTHERS, SCALE, Colour, as_json
-from xssr_strategy.pool_map.layout import Layout, Name
+from xssr_strategy.pool_map.layout import MapLayout, Name
 from xssr_strategy.pool_map.states import STYLES, PoolState, letters, pick_order
 
 
@@ -36,13 +36,15 @@ class MapContent:
         return {"fixed": self.fixed, "changing": self.changing}
 
 
-def images_of(pool: Collection[str], layout: Layout | None) -> tuple[Name, ...]:
+def images_of(pool: Collection[str], layout: MapLayout | None) -> tuple[Name, ...]:
     """The images of the map: the pool's, sorted, and then those of the source."""
     source = () if layout is None else tuple(name for name in layout.images if name[0] == SOURCE)
     return (*((TARGET, image) for image in sorted(pool)), *source)
 
 
-def fixed_part(title: str, images: Sequence[Name], layout: Layout | None, colours: Sequence[Colour]) -> dict[str, Any]:
+def fixed_part(
+    title: str, images: Sequence[Name], layout: MapLayout | None, colours: Sequence[Colour]
+) -> dict[str, Any]:
     """What stays while people annotate.
 
     Args:

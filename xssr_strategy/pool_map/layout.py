@@ -33,7 +33,7 @@ Name = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Layout:
+class MapLayout:
     """The places of all images that have a vector.
 
     Attributes:
@@ -53,12 +53,12 @@ class Layout:
     places: NDArray[np.float64]
 
 
-def read_layout(store: EmbeddingStore) -> Layout | None:
+def read_layout(store: EmbeddingStore) -> MapLayout | None:
     """The layout last made, or None."""
     note = store.read_note(_NOTE)
     if note is None or note["format"] != _FORMAT:
         return None
-    return Layout(
+    return MapLayout(
         key=note["key"],
         made_from=note["made_from"],
         images=tuple((domain, image) for domain in (SOURCE, TARGET) for image in note[domain]),
@@ -88,7 +88,7 @@ def update(
     target: Collection[str],
     settings: Settings,
     plan: ColdStartPlan | None = None,
-) -> Layout:
+) -> MapLayout:
     """Bring the layout up to date, and keep it.
 
     Args:
@@ -116,7 +116,7 @@ def update(
     places = np.round(places, 4)
     named = tuple(states.get(name, "") for name in images)  # empty if written since: due again
     key = _digest(repr((made_from, images, named, places.tobytes())))[:16]
-    layout = Layout(key, made_from, images, named, joined, places)
+    layout = MapLayout(key, made_from, images, named, joined, places)
     _write(store, layout)
     return layout
 
@@ -133,7 +133,7 @@ def _states(store: EmbeddingStore, encoder: str, target: Collection[str]) -> dic
     return {name: _digest(state)[:8] for name, state in sorted(present.items())}
 
 
-def _kept(before: Layout, states: dict[Name, str]) -> dict[Name, int]:
+def _kept(before: MapLayout, states: dict[Name, str]) -> dict[Name, int]:
     """Images that have not changed -> their row in the layout before."""
     rows = zip(before.images, before.states, strict=True)
     return {name: row for row, (name, state) in enumerate(rows) if states.get(name) == state}
@@ -165,7 +165,7 @@ def _scaled(plane: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _joined(
-    images: tuple[Name, ...], vectors: NDArray[np.float64], before: Layout, kept: dict[Name, int]
+    images: tuple[Name, ...], vectors: NDArray[np.float64], before: MapLayout, kept: dict[Name, int]
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     """Which images stand beside a neighbour, and the places: what is known stays, what is gone leaves its gap."""
     old = np.array([name in kept for name in images], dtype=bool)
@@ -186,7 +186,7 @@ def _nearest(vectors: NDArray[np.float64], others: NDArray[np.float64]) -> NDArr
     return np.concatenate(rows)
 
 
-def _write(store: EmbeddingStore, layout: Layout) -> None:
+def _write(store: EmbeddingStore, layout: MapLayout) -> None:
     store.note(_KEY_NOTE, layout.key)
     by_domain = {domain: [image for where, image in layout.images if where == domain] for domain in (SOURCE, TARGET)}
     store.note(

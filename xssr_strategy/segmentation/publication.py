@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from xssr_strategy.errors import UserError
 from xssr_strategy.segmentation.network import build_unet
 from xssr_strategy.segmentation.plan import SegmentationPlan, parse_plan, plan_text
-from xssr_strategy.storage.atomic_files import replacing, write_whole
+from xssr_strategy.storage.atomic_files import replacing, write_atomic
 
 MODEL_KEY = "model"  # MONAI Label's default key for the weights in a checkpoint
 _PLAN_KEY = "plan"
@@ -93,7 +93,7 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 
     NaN and infinities become 0: JSON has no word for them, and the server's /info/ would fail.
     """
-    write_whole(path, json.dumps(_finite(dict(values)), indent=2).encode())
+    write_atomic(path, json.dumps(_finite(dict(values)), indent=2).encode())
 
 
 def _plan(content: Mapping[str, Any], path: Path) -> SegmentationPlan:

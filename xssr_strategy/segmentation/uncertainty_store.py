@@ -22,7 +22,7 @@ CREATE TABLE IF NOT EXISTS wanted (strategy TEXT PRIMARY KEY);
 
 
 @dataclass(frozen=True)
-class Scored:
+class ImageEntropy:
     """One image as a model saw it.
 
     Attributes:
@@ -58,7 +58,7 @@ class UncertaintyStore:
         """A value that changes whenever anybody writes: what was read before can be kept till then."""
         return int(self._db.execute("PRAGMA data_version").fetchone()[0]), self._db.total_changes
 
-    def put(self, model: str, scored: Iterable[Scored]) -> None:
+    def put(self, model: str, scored: Iterable[ImageEntropy]) -> None:
         """Write a batch; a value of the same model and image is replaced."""
         query = (
             "INSERT OR REPLACE INTO entropies VALUES "

@@ -13,12 +13,14 @@ from xssr_strategy.selection.core_set import CoreSet
 from xssr_strategy.selection.entropy_diversity import EntropyDiversity
 from xssr_strategy.selection.facility_location import FacilityLocation
 from xssr_strategy.selection.greedy import Rule
-from xssr_strategy.selection.incremental import Candidate, NextPick
+from xssr_strategy.selection.incremental import Candidate, IncrementalSelection
 from xssr_strategy.selection.k_means import KMeans
 from xssr_strategy.selection.prob_cover import ProbCover
 from xssr_strategy.selection.random import Random
 from xssr_strategy.selection.typi_clust import TypiClust
 from xssr_strategy.selection.xssr import XSSR
+
+NextPick = IncrementalSelection  # the name that it had before; users import it
 
 __all__ = [
     "XSSR",
@@ -29,6 +31,7 @@ __all__ = [
     "CoreSet",
     "EntropyDiversity",
     "FacilityLocation",
+    "IncrementalSelection",
     "KMeans",
     "NextPick",
     "ProbCover",

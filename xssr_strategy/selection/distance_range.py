@@ -10,7 +10,7 @@ from xssr_strategy.selection.backend import IntArray
 from xssr_strategy.selection.nearest import NearestPick
 
 
-class Ends:
+class DistanceRange:
     """The least distance of a free point and the largest of all, for each of R runs.
 
     Distances only shrink, and seldom at the ends: these are looked for again only where they may have moved.

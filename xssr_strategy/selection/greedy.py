@@ -9,7 +9,7 @@ import numpy as np
 
 from xssr_strategy.selection.backend import FloatArray, IntArray
 from xssr_strategy.selection.base import Picks
-from xssr_strategy.selection.distance_range import Ends
+from xssr_strategy.selection.distance_range import DistanceRange
 from xssr_strategy.selection.nearest import KEPT, NearestPick
 from xssr_strategy.selection.points import TIE, Points
 from xssr_strategy.selection.term import Term
@@ -81,7 +81,7 @@ class LockStep:
         runs = len(alphas)
         self.points, self.rule, self.alphas, self._every = points, rule, alphas, np.arange(runs)
         self.nearest = NearestPick(points, runs, labeled)
-        self._ends = Ends(self.nearest)
+        self._ends = DistanceRange(self.nearest)
         constant = np.zeros(points.size)
         self._density = Term(constant if rule.density is None else rule.density, runs, labeled)
         self._novelty = Term(constant if rule.novelty is None else rule.novelty, runs, labeled)

@@ -30,7 +30,7 @@ class Candidate:
     diversity: float
 
 
-class NextPick:
+class IncrementalSelection:
     """The state of a selection whose picks are decided elsewhere; made by :meth:`XSSR.begin`.
 
     At any time :meth:`find` answers as a fresh ``XSSR(alpha).select(target, 1, source, labeled)`` would, with all rows

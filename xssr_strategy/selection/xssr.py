@@ -27,7 +27,7 @@ from numpy.typing import ArrayLike
 from xssr_strategy.selection.backend import FloatArray, IntArray
 from xssr_strategy.selection.base import Picks, Selection, Selector, checked_budget, result
 from xssr_strategy.selection.greedy import Combination, LockStep, Rule
-from xssr_strategy.selection.incremental import NextPick
+from xssr_strategy.selection.incremental import IncrementalSelection
 from xssr_strategy.selection.neighbours import neighbour_distances
 from xssr_strategy.selection.points import Points
 
@@ -149,7 +149,7 @@ class XSSR(Selector):
         source: ArrayLike | None = None,
         labeled: Sequence[int] | IntArray = (),
         rule: Rule | None = None,
-    ) -> NextPick:
+    ) -> IncrementalSelection:
         """Open a selection that is asked for one pick at a time while images are labelled, leased or given back.
 
         Args:
@@ -162,7 +162,9 @@ class XSSR(Selector):
         known = self._rule(points, reference, rule)
         if self.alpha == "auto" and known.has_trade_off:
             raise ValueError("alpha must be a number to begin with: take that of a calibrated selection.")
-        return NextPick(points, known, known.alpha(0.0 if self.alpha == "auto" else float(self.alpha)), places)
+        return IncrementalSelection(
+            points, known, known.alpha(0.0 if self.alpha == "auto" else float(self.alpha)), places
+        )
 
     def _rule(self, points: Points, source: Points | None, known: Rule | None) -> Rule:
         """The fixed terms of this pool, by place, and how they are combined."""

@@ -8,7 +8,7 @@ from xssr_strategy.errors import UserError
 from xssr_strategy.simulation.domains import Domain
 
 
-class Annotator:
+class SimulatedAnnotator:
     """The labels of a domain, handed out one by one; what was not asked for was not looked at."""
 
     def __init__(self, domain: Domain) -> None:

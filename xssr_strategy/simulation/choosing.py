@@ -16,7 +16,7 @@ from xssr_strategy.simulation.vectors import Embedded
 
 
 @dataclass(frozen=True)
-class Choice:
+class JobPicks:
     """What a job annotates.
 
     Attributes:
@@ -28,7 +28,7 @@ class Choice:
     selection: Selection | None
 
 
-class Chooser:
+class JobSelector:
     """Selects for one job after the other; what two jobs have in common is done once.
 
     Args:
@@ -48,17 +48,17 @@ class Chooser:
         """Images that a seed sees."""
         return len(self._parts[0].images)
 
-    def needs_network(self, job: Job, before: Choice | None) -> bool:
+    def needs_network(self, job: Job, before: JobPicks | None) -> bool:
         """Whether the picks of a job depend on the network of the round before."""
         return asks_the_network(job.strategy, 0 if before is None else len(before.picks))
 
-    def left(self, job: Job, choice: Choice) -> dict[str, Path]:
+    def left(self, job: Job, choice: JobPicks) -> dict[str, Path]:
         """id -> file of every image of the pool that a job has not annotated."""
         images = self._experiment.target.images
         picked = set(choice.picks)
         return {image: images[image] for image in self._parts[job.seed].images if image not in picked}
 
-    def choose(self, job: Job, before: Choice | None, entropies: Mapping[str, float]) -> Choice:
+    def choose(self, job: Job, before: JobPicks | None, entropies: Mapping[str, float]) -> JobPicks:
         """The picks of a job.
 
         Args:
@@ -67,7 +67,7 @@ class Chooser:
         """
         seen = self._parts[job.seed]
         if job.strategy in (FULL, SOURCE_ONLY):
-            return Choice(seen.images if job.strategy == FULL else (), None)
+            return JobPicks(seen.images if job.strategy == FULL else (), None)
         if job.strategy == RANDOM:  # a larger number of one draw extends the smaller: rounds change nothing
             before = None
         earlier = () if before is None else before.picks
@@ -86,4 +86,4 @@ class Chooser:
                 rule = learner(job.strategy).then(np.array([entropies.get(image, 0.0) for image in seen.images]))
             self._known[key] = rule.select(seen.target, job.budget - len(earlier), seen.source, labelled)
         selection = self._known[key]
-        return Choice((*earlier, *(seen.images[row] for row in selection.indices)), selection)
+        return JobPicks((*earlier, *(seen.images[row] for row in selection.indices)), selection)

@@ -14,7 +14,7 @@ import numpy as np
 from xssr_strategy.errors import UserError
 from xssr_strategy.simulation.layouts import (
     KNOWN,
-    Layout,
+    FolderLayout,
     labelled_layout,
     plain_layout,
     read_text,
@@ -115,7 +115,7 @@ def held_out(domain: Domain, fraction: float = 0.2, seed: int = 0) -> Domain:
     return replace(domain, test=frozenset(drawn))
 
 
-def _domain(path: Path, layout: Layout, labelled: bool) -> Domain:
+def _domain(path: Path, layout: FolderLayout, labelled: bool) -> Domain:
     for image in layout.images:
         if image.encode(errors="replace") != os.fsencode(image):
             shown = os.fsencode(image).decode(errors="backslashreplace")

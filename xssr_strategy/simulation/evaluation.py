@@ -122,7 +122,7 @@ def train(
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredCase:
     """A test case.
 
     Attributes:
@@ -153,7 +153,7 @@ def read_case(case: Mapping[str, str], preset: Preset, labels: Sequence[str]) ->
 
 def score(
     network: UNet, plan: SegmentationPlan, preset: Preset, case: Mapping[str, str], device: torch.device
-) -> Scored:
+) -> ScoredCase:
     """Segment a test case as the server's inference does, and compare it on the case's own voxels.
 
     Args:
@@ -167,7 +167,7 @@ def score(
         logits = build_inferer(plan)(network_image(image, preset, plan)[None].to(device), network)
     prediction = original_label(torch.as_tensor(logits)[0].float().cpu(), image.affine.numpy(), image.shape[1:])
     dice, hd95 = scores(prediction, truth, len(plan.labels), _spacing(image))
-    return Scored(dice, hd95, scale_intensity(image, preset), truth, prediction)
+    return ScoredCase(dice, hd95, scale_intensity(image, preset), truth, prediction)
 
 
 def scores(

@@ -29,7 +29,7 @@ _CHANNEL = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
 
 
 @dataclass(frozen=True)
-class Layout:
+class FolderLayout:
     """What is where.
 
     Attributes:
@@ -47,7 +47,7 @@ class Layout:
     label_names: tuple[str, ...] = ()
 
 
-def labelled_layout(folder: Path) -> Layout | None:
+def labelled_layout(folder: Path) -> FolderLayout | None:
     """The layout of a folder made for images with labels, whether or not a label is there; None if it is none.
 
     Raises:
@@ -67,7 +67,7 @@ def labelled_layout(folder: Path) -> Layout | None:
     return None
 
 
-def plain_layout(folder: Path) -> Layout:
+def plain_layout(folder: Path) -> FolderLayout:
     """Images without labels, in subfolders too; if all are in ``images``, ids do not repeat that name.
 
     Raises:
@@ -76,7 +76,7 @@ def plain_layout(folder: Path) -> Layout:
     images = _some(folder, recursive=True)
     if all(image.startswith("images/") for image in images):
         images = {image.removeprefix("images/"): path for image, path in images.items()}
-    return Layout(images, {}, {image: f"{folder / 'labels' / image}.*" for image in images})
+    return FolderLayout(images, {}, {image: f"{folder / 'labels' / image}.*" for image in images})
 
 
 def without_extension(name: str) -> str:
@@ -96,14 +96,14 @@ def read_text(file: Path) -> str:
         raise UserError(f"{file}: cannot be read as text ({error}); save it as plain text in UTF-8.") from error
 
 
-def _beside(images: Mapping[str, Path], folder: Path) -> Layout:
+def _beside(images: Mapping[str, Path], folder: Path) -> FolderLayout:
     """Labels in one folder, under the ids of their images."""
     found = _listed(folder) if folder.is_dir() else {}
     labels = {image: found[image] for image in images if image in found}
-    return Layout(images, labels, {image: f"{folder / image}.*" for image in images})
+    return FolderLayout(images, labels, {image: f"{folder / image}.*" for image in images})
 
 
-def _decathlon(folder: Path, about: Mapping[str, Any]) -> Layout:
+def _decathlon(folder: Path, about: Mapping[str, Any]) -> FolderLayout:
     file = folder / _ABOUT
     _one_channel(file, about)
     entries = about["training"]
@@ -125,7 +125,7 @@ def _decathlon(folder: Path, about: Mapping[str, Any]) -> Layout:
         raise UserError(f'{file}: "training" lists no image; it holds {{"image": PATH, "label": PATH}} for each.')
     places = {name: str(label) for name, label in labels.items()}
     labels = {name: label for name, label in labels.items() if label.is_file()}
-    return Layout(images, labels, places, label_names=_label_names(file, about))
+    return FolderLayout(images, labels, places, label_names=_label_names(file, about))
 
 
 def _inside(file: Path, number: int, entry: Any, key: str) -> Path:
@@ -137,16 +137,16 @@ def _inside(file: Path, number: int, entry: Any, key: str) -> Path:
     return file.parent / path
 
 
-def _nnunet(folder: Path, about: Mapping[str, Any]) -> Layout:
+def _nnunet(folder: Path, about: Mapping[str, Any]) -> FolderLayout:
     _one_channel(folder / _ABOUT, about)
     train = _beside(_cases(folder / "imagesTr"), folder / "labelsTr")
     names = _label_names(folder / _ABOUT, about)
-    test = Layout({}, {}, {})
+    test = FolderLayout({}, {}, {})
     if (folder / "imagesTs").is_dir() and (folder / "labelsTs").is_dir():
         test = _beside(_cases(folder / "imagesTs"), folder / "labelsTs")
     for case in sorted(train.images.keys() & test.images.keys()):
         raise UserError(f"{test.images[case]}: the case is in imagesTr too; remove it from one of the two.")
-    return Layout(
+    return FolderLayout(
         images={**train.images, **test.images},
         labels={**train.labels, **test.labels},
         label_places={**train.label_places, **test.label_places},

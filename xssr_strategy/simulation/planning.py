@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from xssr_strategy.errors import UserError
-from xssr_strategy.simulation.annotator import Annotator
-from xssr_strategy.simulation.choosing import Choice, Chooser
+from xssr_strategy.simulation.annotator import SimulatedAnnotator
+from xssr_strategy.simulation.choosing import JobPicks, JobSelector
 from xssr_strategy.simulation.experiment import Experiment, cases_of
 from xssr_strategy.simulation.results import Job, JobResult
 from xssr_strategy.simulation.strategies import FULL, SOURCE_ONLY
@@ -20,7 +20,7 @@ from xssr_strategy.simulation.work import Outcome, Training, training_of
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedJob:
     """A job whose labels are paid for.
 
     Attributes:
@@ -30,7 +30,7 @@ class Planned:
     """
 
     job: Job
-    choice: Choice
+    choice: JobPicks
     training: Training
 
     def result(self, outcome: Outcome) -> JobResult:
@@ -56,7 +56,7 @@ class Planned:
 
 
 @dataclass
-class Wave:
+class PlanningRound:
     """What can be planned with the results that there are.
 
     Attributes:
@@ -65,7 +65,7 @@ class Wave:
         later: those that wait for the result of another, and the name of that.
     """
 
-    jobs: list[Planned] = field(default_factory=list)
+    jobs: list[PlannedJob] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     later: dict[Job, str] = field(default_factory=dict)
 
@@ -81,22 +81,22 @@ class Planner:
 
     def __init__(self, experiment: Experiment, embedded: list[Embedded], out: Path) -> None:
         self._experiment = experiment
-        self._chooser = Chooser(experiment.without_labels(), embedded)
-        self._annotator = Annotator(experiment.target)
-        self._expert = None if experiment.source is None else Annotator(experiment.source)
+        self._chooser = JobSelector(experiment.without_labels(), embedded)
+        self._annotator = SimulatedAnnotator(experiment.target)
+        self._expert = None if experiment.source is None else SimulatedAnnotator(experiment.source)
         self._out = out
         self.jobs = experiment.jobs(self._chooser.pool)
 
-    def plan(self, results: Sequence[JobResult] = ()) -> Wave:
+    def plan(self, results: Sequence[JobResult] = ()) -> PlanningRound:
         """Every job that can be planned.
 
         Args:
             results: those that are there; of a round whose labels have changed since, the result does not count.
         """
         found = {result.job: result for result in results}
-        choices: dict[Job, Choice] = {}
+        choices: dict[Job, JobPicks] = {}
         trainings: dict[Job, str] = {}
-        wave = Wave()
+        wave = PlanningRound()
         for job in self.jobs:
             earlier = self._experiment.round_before(job)
             before = None if earlier is None else choices.get(earlier)
@@ -121,18 +121,18 @@ class Planner:
                 wave.failed[job.name] = str(error)
                 continue
             trainings[job] = training.digest
-            wave.jobs.append(Planned(job, choices[job], training))
+            wave.jobs.append(PlannedJob(job, choices[job], training))
         return wave
 
     @staticmethod
-    def _follow(wave: Wave, job: Job, earlier: Job) -> None:
+    def _follow(wave: PlanningRound, job: Job, earlier: Job) -> None:
         """A job whose round before waits waits, too, and fails with it."""
         if earlier.name in wave.failed:
             wave.failed[job.name] = after_failure(earlier.name)
         else:
             wave.later[job] = earlier.name
 
-    def _training(self, job: Job, choice: Choice) -> Training:
+    def _training(self, job: Job, choice: JobPicks) -> Training:
         experiment = self._experiment
         protocol, source = experiment.protocol, experiment.source
         if job.strategy == SOURCE_ONLY:

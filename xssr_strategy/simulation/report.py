@@ -25,7 +25,7 @@ from xssr_strategy.simulation.report_numbers import (
     site_tables,
 )
 from xssr_strategy.simulation.report_pictures import first_job, picks_of, worst_cases
-from xssr_strategy.simulation.results import Facts, JobResult, read_facts, read_results
+from xssr_strategy.simulation.results import ExperimentInfo, JobResult, read_experiment_info, read_results
 from xssr_strategy.simulation.scores import METRICS, Metric, budgets
 from xssr_strategy.simulation.statistics import CONFIDENCE, ENOUGH, RESAMPLES
 from xssr_strategy.simulation.strategies import RANDOM
@@ -52,7 +52,7 @@ def write_report(out: Path, failures: Mapping[str, str] = NO_FAILURES, missing: 
     Raises:
         UserError: the facts or a result are missing or damaged.
     """
-    facts, results = read_facts(out), [one for one in read_results(out) if one.job.name not in failures]
+    facts, results = read_experiment_info(out), [one for one in read_results(out) if one.job.name not in failures]
     numbers = numbers_of(facts, results)
     write_tables(out, facts, results, numbers.comparisons)
     template = files("xssr_strategy.simulation").joinpath("report.html.jinja").read_text(encoding="utf-8")
@@ -126,7 +126,7 @@ def _pictures(out: Path, numbers: Numbers, results: Sequence[JobResult]) -> dict
     }
 
 
-def _small_print(facts: Facts, results: Sequence[JobResult]) -> dict[str, Any]:
+def _small_print(facts: ExperimentInfo, results: Sequence[JobResult]) -> dict[str, Any]:
     return {
         "settings": {name: _flat(value) for name, value in facts.settings.items()},
         "seeds": sorted({one.job.seed for one in results}),
@@ -140,7 +140,7 @@ def _small_print(facts: Facts, results: Sequence[JobResult]) -> dict[str, Any]:
     }
 
 
-def _preset(facts: Facts) -> Preset:
+def _preset(facts: ExperimentInfo) -> Preset:
     """The preset that the settings name, or describe with its name."""
     described = facts.settings["preset"]
     return PRESETS[described if isinstance(described, str) else described["name"]]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from xssr_strategy.simulation.results import Facts, JobResult, Site
+from xssr_strategy.simulation.results import ExperimentInfo, JobResult, Site
 from xssr_strategy.simulation.scores import Metric, Scores, Table, budgets, gather, mean, strategies
 from xssr_strategy.simulation.statistics import (
     ENOUGH,
@@ -40,7 +40,7 @@ class Numbers:
         percent: of full data by strategy and budget, where known.
     """
 
-    facts: Facts
+    facts: ExperimentInfo
     dice: Table
     hd95: Table
     names: tuple[str, ...]
@@ -79,7 +79,7 @@ class SiteTable:
     rows: tuple[tuple[str, ...], ...]
 
 
-def numbers_of(facts: Facts, results: Sequence[JobResult]) -> Numbers:
+def numbers_of(facts: ExperimentInfo, results: Sequence[JobResult]) -> Numbers:
     """Everything that the report tells in numbers."""
     dice = gather(results, "dice")
     percent = {key: percent_of_full(dice, *key) for key in dice}

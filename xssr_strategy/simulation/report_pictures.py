@@ -18,7 +18,7 @@ PICKS, WORST = 60, 4
 
 
 @dataclass(frozen=True)
-class Picks:
+class PickGallery:
     """The first picks of one job.
 
     Attributes:
@@ -50,7 +50,7 @@ class WorstCase:
     picture: str | None
 
 
-def picks_of(numbers: Numbers, results: Sequence[JobResult], picture: Callable[[str], str]) -> list[Picks]:
+def picks_of(numbers: Numbers, results: Sequence[JobResult], picture: Callable[[str], str]) -> list[PickGallery]:
     """For every strategy its first job with the largest budget that can be shown whole, else with the smallest.
 
     Args:
@@ -62,7 +62,7 @@ def picks_of(numbers: Numbers, results: Sequence[JobResult], picture: Callable[[
         budget = max((one for one in run if one <= PICKS), default=run[0])
         job = first_job(results, name, budget)
         shown = tuple((image, picture(image)) for image in job.picks[:PICKS])
-        found.append(Picks(name, budget, shown, len(job.picks) - len(shown)))
+        found.append(PickGallery(name, budget, shown, len(job.picks) - len(shown)))
     return found
 
 

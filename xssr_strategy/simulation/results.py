@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from xssr_strategy.errors import UserError
-from xssr_strategy.storage.atomic_files import write_whole
+from xssr_strategy.storage.atomic_files import write_atomic
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Site:
 
 
 @dataclass(frozen=True)
-class Facts:
+class ExperimentInfo:
     """What all jobs share and the report tells.
 
     Attributes:
@@ -136,21 +136,21 @@ def read_results(out: Path) -> list[JobResult]:
     return sorted(results, key=lambda one: (one.job.strategy, one.job.budget, one.job.draw, one.job.seed))
 
 
-def write_facts(out: Path, facts: Facts) -> None:
+def write_experiment_info(out: Path, facts: ExperimentInfo) -> None:
     """Keep the facts in place of those before."""
     _write(out / "experiment.json", asdict(facts))
 
 
-def read_facts(out: Path) -> Facts:
+def read_experiment_info(out: Path) -> ExperimentInfo:
     """The facts of a simulation.
 
     Raises:
         UserError: missing or damaged.
     """
     path = out / "experiment.json"
-    values = _read(path, Facts)
+    values = _read(path, ExperimentInfo)
     sites = [Site(**{**site, "pool": tuple(site["pool"]), "test": tuple(site["test"])}) for site in values["sites"]]
-    return Facts(**{**values, "labels": tuple(values["labels"]), "sites": tuple(sites)})
+    return ExperimentInfo(**{**values, "labels": tuple(values["labels"]), "sites": tuple(sites)})
 
 
 def _result(path: Path) -> JobResult:
@@ -177,7 +177,7 @@ def _read(path: Path, kind: type) -> dict[str, Any]:
 
 
 def _write(path: Path, values: Mapping[str, Any]) -> None:
-    write_whole(path, json.dumps(_plain(values), allow_nan=False).encode())
+    write_atomic(path, json.dumps(_plain(values), allow_nan=False).encode())
 
 
 def _plain(value: Any) -> Any:

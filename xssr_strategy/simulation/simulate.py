@@ -12,8 +12,16 @@ from xssr_strategy.pool.pipeline import Progress, images_digest
 from xssr_strategy.simulation.engines import Finished
 from xssr_strategy.simulation.evaluation import read_case
 from xssr_strategy.simulation.experiment import Experiment, cases_of
-from xssr_strategy.simulation.planning import Planned, Planner, Wave, after_failure
-from xssr_strategy.simulation.results import Facts, Job, JobResult, read_facts, read_results, write_facts, write_result
+from xssr_strategy.simulation.planning import PlannedJob, Planner, PlanningRound, after_failure
+from xssr_strategy.simulation.results import (
+    ExperimentInfo,
+    Job,
+    JobResult,
+    read_experiment_info,
+    read_results,
+    write_experiment_info,
+    write_result,
+)
 from xssr_strategy.simulation.strategies import most_asked_for
 from xssr_strategy.simulation.vectors import Embedding
 from xssr_strategy.simulation.work import Outcome, Training, content_of
@@ -35,12 +43,12 @@ class Plan:
     """
 
     planner: Planner
-    first: Wave
-    facts: Facts
+    first: PlanningRound
+    facts: ExperimentInfo
     set_aside: Mapping[str, str]
 
     @property
-    def jobs(self) -> list[Planned]:
+    def jobs(self) -> list[PlannedJob]:
         """The jobs that can run at once."""
         return self.first.jobs
 
@@ -72,7 +80,7 @@ def plan(experiment: Experiment, out: Path, workspace: Path, command: str, progr
         sites=tuple(embedding.sites(embedded[0])),
     )
     _goes_on(out, facts, ("images",))
-    write_facts(out, facts)
+    write_experiment_info(out, facts)
     planner = Planner(experiment, embedded, out)
     return Plan(planner, planner.plan(read_results(out)), facts, embedding.set_aside())
 
@@ -121,14 +129,14 @@ def _chain(job: Job) -> tuple[str, int, int]:
     return job.strategy, job.seed, job.draw
 
 
-def _missing(jobs: Sequence[Planned], results: Sequence[JobResult], out: Path) -> dict[str, list[Planned]]:
+def _missing(jobs: Sequence[PlannedJob], results: Sequence[JobResult], out: Path) -> dict[str, list[PlannedJob]]:
     """Digest -> jobs that take this training; what another job's training answers is written at once."""
     found: dict[str, JobResult] = {}
     for result in results:
         if result.training not in found or result.entropies:
             found[result.training] = result
     done = {result.job: result for result in results}
-    missing: dict[str, list[Planned]] = {}
+    missing: dict[str, list[PlannedJob]] = {}
     for planned in jobs:
         digest, before = planned.training.digest, done.get(planned.job)
         if before is not None and before.training == digest and _answers(before, planned):
@@ -140,12 +148,12 @@ def _missing(jobs: Sequence[Planned], results: Sequence[JobResult], out: Path) -
     return missing
 
 
-def _answers(result: JobResult, planned: Planned) -> bool:
+def _answers(result: JobResult, planned: PlannedJob) -> bool:
     """Whether the result of a training tells all that a job wants of it."""
     return bool(result.entropies) or not planned.training.unlabelled
 
 
-def _run(missing: Mapping[str, list[Planned]], engine: Engine) -> Generator[tuple[str, Outcome | str], None, None]:
+def _run(missing: Mapping[str, list[PlannedJob]], engine: Engine) -> Generator[tuple[str, Outcome | str], None, None]:
     """Digest and outcome of every training."""
     trainings = [max((one.training for one in jobs), key=lambda one: len(one.unlabelled)) for jobs in missing.values()]
     with closing(engine(trainings)) as finished:  # whatever happens, its processes end here
@@ -157,10 +165,10 @@ def _outcome(result: JobResult) -> Outcome:
     return Outcome(0.0, result.trained_with, result.cases, result.dice, result.hd95, result.overlays, result.entropies)
 
 
-def _facts_before(experiment: Experiment, command: str) -> Facts:
+def _facts_before(experiment: Experiment, command: str) -> ExperimentInfo:
     """What is known before any vector: no images and no sites."""
     source, protocol = experiment.source, experiment.protocol
-    return Facts(
+    return ExperimentInfo(
         command=command,
         source=None if source is None else source.name,
         target=experiment.target.name,
@@ -190,7 +198,7 @@ def _read_cases(experiment: Experiment, progress: Progress) -> None:
         progress(READING, number, len(cases))
 
 
-def _goes_on(out: Path, facts: Facts, names: Sequence[str]) -> bool:
+def _goes_on(out: Path, facts: ExperimentInfo, names: Sequence[str]) -> bool:
     """Whether ``out`` holds results to go on with; those of another protocol or of other images are not mixed in.
 
     Args:
@@ -202,7 +210,7 @@ def _goes_on(out: Path, facts: Facts, names: Sequence[str]) -> bool:
     """
     if not any((out / "jobs").glob("*.json")):
         return False
-    before = read_facts(out)
+    before = read_experiment_info(out)
     if before.images.keys() == facts.images.keys():
         before = replace(before, images=facts.images)  # wherever they lie now; the trainings know what is in them
     for name in names:
@@ -211,7 +219,7 @@ def _goes_on(out: Path, facts: Facts, names: Sequence[str]) -> bool:
     return True
 
 
-def _difference(name: str, before: Facts, now: Facts) -> str:
+def _difference(name: str, before: ExperimentInfo, now: ExperimentInfo) -> str:
     if name == "images":
         return f"a pool of other images ({len(before.images)} there, {len(now.images)} now)"
     if name == "settings":

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from xssr_strategy.simulation.results import Facts, JobResult
+from xssr_strategy.simulation.results import ExperimentInfo, JobResult
 from xssr_strategy.simulation.scores import (
     METRICS,
     Array,
@@ -165,7 +165,7 @@ def compare(one: Scores, other: Scores, unit: str) -> Comparison | None:
     )
 
 
-def verdicts(facts: Facts, results: Sequence[JobResult]) -> list[Comparison]:
+def verdicts(facts: ExperimentInfo, results: Sequence[JobResult]) -> list[Comparison]:
     """Every strategy beside ``random``, and the default one also beside every other, wherever the budgets agree.
 
     Dice before HD95, ``random`` before others, the default strategy before others, then by name and budget.

@@ -33,10 +33,10 @@ RANDOM = "random"
 """Has draws of its own, each trained with every seed."""
 
 
-Rule = Callable[[int], Selector]
+SelectorFactory = Callable[[int], Selector]
 """The selector of a seed. The seed is that of the job, so that a rule that draws is judged by several draws."""
 
-ABLATIONS: Mapping[str, Rule] = {
+ABLATIONS: Mapping[str, SelectorFactory] = {
     "xssr:no-density": lambda seed: XSSR(without=["density"]),
     "xssr:no-novelty": lambda seed: XSSR(without=["novelty"]),
     "xssr:no-diversity": lambda seed: XSSR(without=["diversity"]),
@@ -48,7 +48,7 @@ ABLATIONS: Mapping[str, Rule] = {
 }
 """XSSR with one choice changed; the group ``ablations``."""
 
-RULES: Mapping[str, Rule] = {
+RULES: Mapping[str, SelectorFactory] = {
     "xssr": lambda seed: XSSR(),
     "coreset": lambda seed: CoreSet(),
     "typiclust": lambda seed: TypiClust(seed=seed),
@@ -62,7 +62,7 @@ RULES: Mapping[str, Rule] = {
 
 
 @dataclass(frozen=True)
-class Learner:
+class ModelBasedStrategy:
     """A strategy of several rounds that asks the network which it trained in the round before.
 
     Attributes:
@@ -79,13 +79,13 @@ class Learner:
 SWITCH = 10
 """Labels from which ``auto`` asks the network, our choice."""
 
-LEARNERS: Mapping[str, Learner] = {
-    "entropy_diversity": Learner("cold_start", 1, EntropyDiversity),
-    "auto": Learner("xssr", SWITCH, EntropyDiversity),
+LEARNERS: Mapping[str, ModelBasedStrategy] = {
+    "entropy_diversity": ModelBasedStrategy("cold_start", 1, EntropyDiversity),
+    "auto": ModelBasedStrategy("xssr", SWITCH, EntropyDiversity),
 }
 
 
-def learner(name: str) -> Learner:
+def learner(name: str) -> ModelBasedStrategy:
     """Of a strategy of several rounds."""
     return LEARNERS[name]
 

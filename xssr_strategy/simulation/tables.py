@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xssr_strategy.simulation.results import Facts, Job, JobResult
+from xssr_strategy.simulation.results import ExperimentInfo, Job, JobResult
 from xssr_strategy.simulation.scores import METRICS, mean
 from xssr_strategy.simulation.statistics import Comparison
 
@@ -18,7 +18,9 @@ Cell = str | int | float | None
 _JOB = ("strategy", "budget", "seed", "draw")
 
 
-def write_tables(out: Path, facts: Facts, results: Sequence[JobResult], comparisons: Sequence[Comparison]) -> None:
+def write_tables(
+    out: Path, facts: ExperimentInfo, results: Sequence[JobResult], comparisons: Sequence[Comparison]
+) -> None:
     """Write ``results.csv``, ``cases.csv``, ``picks.csv`` and ``comparisons.csv`` into ``out``.
 
     Dice is in [0, 1], HD95 in ``facts.unit``, in ``comparisons.csv`` too.
@@ -32,7 +34,7 @@ def write_tables(out: Path, facts: Facts, results: Sequence[JobResult], comparis
     _write(out / "comparisons.csv", columns, (_comparison_row(comparison) for comparison in comparisons))
 
 
-def _result_columns(facts: Facts) -> list[str]:
+def _result_columns(facts: ExperimentInfo) -> list[str]:
     per_label = [f"{metric}_{label}" for metric in METRICS for label in facts.labels]
     selection = ["alpha", "mean_coverage", "max_coverage"]
     return [*_JOB, "labels", *METRICS, *per_label, *selection, "steps", "seconds", "trained_with", "training"]

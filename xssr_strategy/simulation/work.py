@@ -18,9 +18,9 @@ from xssr_strategy.images.listing import content_digest, fingerprint
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.segmentation.methods.recipe import Recipe
 from xssr_strategy.segmentation.uncertainty import image_entropies
-from xssr_strategy.simulation.evaluation import KeptPairs, Scored, score, train
+from xssr_strategy.simulation.evaluation import KeptPairs, ScoredCase, score, train
 from xssr_strategy.simulation.thumbnails import overlay
-from xssr_strategy.storage.atomic_files import write_whole
+from xssr_strategy.storage.atomic_files import write_atomic
 
 OVERLAYS = 4
 """Worst cases of a training that get a picture; our choice."""
@@ -122,7 +122,7 @@ def run_training(training: Training, device: torch.device | None = None) -> Outc
         training.recipe,
     )
     dice, hd95 = [], []
-    worst: list[tuple[float, str, Scored]] = []
+    worst: list[tuple[float, str, ScoredCase]] = []
     for case, paths in training.cases.items():
         scored = score(network, plan, training.preset, paths, device)
         dice.append(scored.dice)
@@ -132,7 +132,7 @@ def run_training(training: Training, device: torch.device | None = None) -> Outc
             worst = sorted(worst, key=lambda one: one[:2])[:OVERLAYS]  # volumes are large: no more are held
     entropies = dict(image_entropies(training.unlabelled, network, plan, training.preset, device))
     for _, case, scored in worst:
-        write_whole(
+        write_atomic(
             training.overlays / f"{case}.png",
             overlay(scored.image, scored.truth, scored.prediction, training.labels),
         )

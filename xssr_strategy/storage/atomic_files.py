@@ -39,13 +39,13 @@ def replacing(path: Path) -> Iterator[Path]:
     _to_disk(path.parent)
 
 
-def write_whole(path: Path, content: bytes | memoryview) -> None:
+def write_atomic(path: Path, content: bytes | memoryview) -> None:
     """Write a file in one step, see :func:`replacing`."""
     with replacing(path) as partial:
         partial.write_bytes(content)
 
 
-def copy_whole(source: Path, path: Path) -> None:
+def copy_atomic(source: Path, path: Path) -> None:
     """Copy a file in one step, see :func:`replacing`."""
     with replacing(path) as partial:
         shutil.copyfile(source, partial)
@@ -60,7 +60,7 @@ def remove_leftovers(folder: Path) -> None:
 
 
 @contextmanager
-def passing_folder(path: Path, timeout: float = -1) -> Iterator[None]:
+def locked_temporary_folder(path: Path, timeout: float = -1) -> Iterator[None]:
     """Hold a folder, which the block may make and fill; it is gone when the block ends.
 
     Args:
@@ -81,10 +81,10 @@ def passing_folder(path: Path, timeout: float = -1) -> Iterator[None]:
             lock.unlink(missing_ok=True)
 
 
-def remove_passing_folders(parent: Path, pattern: str) -> None:
-    """Remove the :func:`passing_folder` s of processes that were killed, not of those that run."""
+def remove_unlocked_folders(parent: Path, pattern: str) -> None:
+    """Remove the :func:`locked_temporary_folder` s of processes that were killed, not of those that run."""
     for folder in parent.glob(pattern):
-        with suppress(Timeout), passing_folder(folder, timeout=0):
+        with suppress(Timeout), locked_temporary_folder(folder, timeout=0):
             pass
 
 

@@ -6,13 +6,13 @@ import errno
 import sqlite3
 
 FAILURES = (OSError, sqlite3.Error)
-"""What to catch for :func:`storage_trouble`."""
+"""What to catch for :func:`describe_disk_error`."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _CLOSED = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
-def storage_trouble(error: BaseException) -> str | None:
+def describe_disk_error(error: BaseException) -> str | None:
     """What is wrong with the disk, and the remedy; None if that is not why the error was raised."""
     full, closed, broken, where = False, False, False, "the workspace"
     if isinstance(error, OSError):

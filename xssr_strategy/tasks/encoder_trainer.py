@@ -15,7 +15,7 @@ from xssr_strategy.embedding.checkpoint import encoder_settings
 from xssr_strategy.embedding.encoder import is_foundation
 from xssr_strategy.errors import UserError
 from xssr_strategy.pool import pipeline
-from xssr_strategy.tasks.progress_reporter import Heartbeat
+from xssr_strategy.tasks.progress_reporter import ProgressReporter
 from xssr_strategy.tasks.project import Project
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class EncoderTrainer(TrainTask):
             logger.info("Encoder %s is used as it is: nothing to train.", project.settings.encoder)
             return {"status": "not trained here"}
         project.workspace.root.mkdir(parents=True, exist_ok=True)
-        progress = Heartbeat(project, logger)
+        progress = ProgressReporter(project, logger)
         try:
             images = pipeline.source_images(project.settings, progress) or project.pool(datastore)
             # Never waits: training is one queue, and the segmentation stands behind this.

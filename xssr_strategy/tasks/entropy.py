@@ -15,7 +15,7 @@ from xssr_strategy.images.reading import UnreadableImage
 from xssr_strategy.segmentation.plan import check_plan
 from xssr_strategy.segmentation.publication import load_model
 from xssr_strategy.segmentation.uncertainty import image_entropies
-from xssr_strategy.segmentation.uncertainty_store import Scored
+from xssr_strategy.segmentation.uncertainty_store import ImageEntropy
 from xssr_strategy.tasks.project import Project
 
 logger = logging.getLogger(__name__)
@@ -78,8 +78,8 @@ class EntropyScoring(ScoringMethod):
         return {"model": model, "scored": done}
 
 
-def _scored(image: str, state: str, value: float | UnreadableImage) -> Scored:
+def _scored(image: str, state: str, value: float | UnreadableImage) -> ImageEntropy:
     if isinstance(value, float):
-        return Scored(image, state, value)
+        return ImageEntropy(image, state, value)
     logger.warning("Not scored: %s: %s", image, value)
-    return Scored(image, state, None)
+    return ImageEntropy(image, state, None)

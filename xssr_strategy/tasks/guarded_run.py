@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from xssr_strategy.errors import UserError
-from xssr_strategy.storage.disk_errors import FAILURES, storage_trouble
+from xssr_strategy.storage.disk_errors import FAILURES, describe_disk_error
 from xssr_strategy.tasks.project import Project
 
 logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def work(project: Project, kind: str) -> Iterator[None]:
+def report_disk_errors(project: Project, kind: str) -> Iterator[None]:
     """What a full, read-only or damaged disk raises inside becomes one sentence, in the log and in ``/info/``.
 
     Args:
@@ -27,7 +27,7 @@ def work(project: Project, kind: str) -> Iterator[None]:
     try:
         yield
     except FAILURES as error:
-        if (sentence := storage_trouble(error)) is None:
+        if (sentence := describe_disk_error(error)) is None:
             raise
         logger.error("%s stopped: %s", kind, sentence)
         with suppress(*FAILURES):  # the same disk has to hold it

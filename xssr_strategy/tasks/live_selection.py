@@ -7,7 +7,7 @@ from collections.abc import Set
 
 from xssr_strategy.embedding.store import EmbeddingStore
 from xssr_strategy.pool.ranking import RankedImage, Ranking, read_terms, standardised_vectors
-from xssr_strategy.selection import XSSR, NextPick
+from xssr_strategy.selection import XSSR, IncrementalSelection
 
 
 class LiveSelection:
@@ -24,7 +24,7 @@ class LiveSelection:
         self._lock = threading.Lock()
         self._of: tuple[str, float] | None = None
         self._images: list[str] = []
-        self._state: NextPick | None = None
+        self._state: IncrementalSelection | None = None
 
     def next(self, ranking: Ranking, waiting: Set[str]) -> tuple[RankedImage, tuple[float, float] | None] | None:
         """The image to hand out next, and mean and max coverage of the pool by the images that are not waiting.
@@ -48,7 +48,7 @@ class LiveSelection:
             pick = RankedImage(self._images[candidate.index], len(taken) + 1, *terms)
             return pick, state.coverage() if taken else None
 
-    def _opened(self, ranking: Ranking) -> NextPick | None:
+    def _opened(self, ranking: Ranking) -> IncrementalSelection | None:
         if self._of != (ranking.key, ranking.alpha):
             terms = read_terms(self._store)
             if terms is None or terms.key != ranking.key:

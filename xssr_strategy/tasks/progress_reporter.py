@@ -9,7 +9,7 @@ from xssr_strategy.pool import pipeline
 from xssr_strategy.tasks.project import Project
 
 
-class Heartbeat:
+class ProgressReporter:
     """Reports progress to the server at most once a second, and logs a line per tenth of a stage.
 
     A callable for the ``progress`` argument of ``pipeline.update``.

@@ -20,11 +20,11 @@ from xssr_strategy.pool import pipeline
 from xssr_strategy.pool.cold_start_plan import ColdStartPlan, holds, read_plan
 from xssr_strategy.pool.leases import Leases
 from xssr_strategy.pool.ranking import Ranking, follows, ranking_key, read_ranking, standardised_vectors
-from xssr_strategy.pool.studies import open_studies, resolved
-from xssr_strategy.pool.workspace import beside
+from xssr_strategy.pool.studies import open_studies, resolve_source
+from xssr_strategy.pool.workspace import server_workspace
 from xssr_strategy.settings import Settings, parse_settings
 from xssr_strategy.storage.atomic_files import remove_leftovers
-from xssr_strategy.tasks.startup import refusals
+from xssr_strategy.tasks.startup import startup_errors
 from xssr_strategy.tasks.uncertainty import STRATEGIES as ENTROPY_STRATEGIES
 from xssr_strategy.tasks.uncertainty import Uncertainty
 
@@ -84,9 +84,9 @@ class Project:
     """
 
     def __init__(self, studies: str, conf: Mapping[str, str]) -> None:
-        with refusals():
-            self.settings: Settings = resolved(parse_settings(conf), studies)
-            self.workspace = beside(studies, self.settings)
+        with startup_errors():
+            self.settings: Settings = resolve_source(parse_settings(conf), studies)
+            self.workspace = server_workspace(studies, self.settings)
             found = open_studies(studies, self.settings)
             self.archive = found.archive
             detected = None if found.archive is None else found.archive.preset_name()

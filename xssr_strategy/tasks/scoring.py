@@ -12,7 +12,7 @@ from monailabel.interfaces.tasks.scoring import ScoringMethod
 from xssr_strategy.embedding.store import TARGET
 from xssr_strategy.errors import UserError, printable
 from xssr_strategy.pool import cold_start_plan, pipeline
-from xssr_strategy.tasks.progress_reporter import Heartbeat
+from xssr_strategy.tasks.progress_reporter import ProgressReporter
 from xssr_strategy.tasks.project import Project
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class XSSRScoring(ScoringMethod):
     def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any]:
         """One run; the answer is the state after it, or the sentence that says why it could not end."""
         project = self._project
-        progress = Heartbeat(project, logger)
+        progress = ProgressReporter(project, logger)
         try:
             project.fetch(progress)
             pool = project.pool(datastore)

@@ -24,7 +24,7 @@ from monailabel.tasks.train.handler import prepare_stats
 from monailabel.utils.others.generic import device_list
 from torch import nn
 
-from xssr_strategy.datastores.unmatched_labels import strays
+from xssr_strategy.datastores.unmatched_labels import unmatched_labels
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.labels.reading import usable_pairs
@@ -34,8 +34,8 @@ from xssr_strategy.segmentation.network import build_loss
 from xssr_strategy.segmentation.plan import SegmentationPlan, plan_from
 from xssr_strategy.segmentation.publication import publish, warm_start, write_json
 from xssr_strategy.segmentation.transforms import training_transforms, validation_transforms
-from xssr_strategy.storage.atomic_files import passing_folder, remove_passing_folders
-from xssr_strategy.tasks.training_request import check_ranges, resolved
+from xssr_strategy.storage.atomic_files import locked_temporary_folder, remove_unlocked_folders
+from xssr_strategy.tasks.training_request import check_ranges, parse_training_request
 
 logger = logging.getLogger(__name__)
 
@@ -119,14 +119,14 @@ class SegmentationTrainer(BasicTrainTask):
             UserError: an unusable setting.
         """
         taken = {key: request[key] for key in ("device", *self._defaults) if key in request}
-        settings = resolved(self._defaults, taken)
+        settings = parse_training_request(self._defaults, taken)
         check_ranges(settings)
         return {**settings, **_NOT_ON_OFFER}
 
     def pre_process(self, request: Mapping[str, Any], datastore: Datastore) -> list[dict[str, str]]:
         """Check every label against its image and fix the plan."""
         pairs, left_out = usable_pairs(datastore.datalist(), self._preset, self._names)
-        left_out += strays(datastore)
+        left_out += unmatched_labels(datastore)
         self._labels = {
             "trained_on": len(pairs),
             "left_out": [reason for _, reason in left_out],
@@ -147,9 +147,9 @@ class SegmentationTrainer(BasicTrainTask):
 
     def train(self, rank: int, world_size: int, request: dict[str, Any], datalist: list) -> dict[str, Any]:
         cache = Path(self.get_cache_dir(request))
-        remove_passing_folders(cache.parent, "cache_*")
+        remove_unlocked_folders(cache.parent, "cache_*")
         with (
-            passing_folder(cache),
+            locked_temporary_folder(cache),
             torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
         ):
             return super().train(rank, world_size, request, datalist)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import TracebackType
 
 from xssr_strategy.errors import UserError, printable
-from xssr_strategy.storage.disk_errors import FAILURES, storage_trouble
+from xssr_strategy.storage.disk_errors import FAILURES, describe_disk_error
 
 _INDENT = "    "
 
@@ -51,19 +51,19 @@ _indented = _Indented()
 
 
 @contextmanager
-def refusals() -> Iterator[None]:
+def startup_errors() -> Iterator[None]:
     """Whatever is raised inside that people can mend becomes a ``StartupError``."""
     try:
         yield
     except UserError as error:
         raise StartupError(str(error)) from None
     except FAILURES as error:
-        if (sentence := storage_trouble(error)) is None:
+        if (sentence := describe_disk_error(error)) is None:
             raise
         raise StartupError(sentence) from None
 
 
-def report_refusals_in_one_line() -> None:
+def report_startup_errors_in_one_line() -> None:
     """From here on a ``StartupError`` is one line, in a background process a ``UserError`` too, and none is forged."""
     for handler in logging.getLogger().handlers:
         handler.addFilter(_indented)

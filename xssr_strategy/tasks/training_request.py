@@ -15,7 +15,7 @@ from xssr_strategy.errors import UserError
 _SHOWN = 60  # characters of a bad value, in a sentence (our choice)
 
 
-def resolved(defaults: Mapping[str, Any], request: Mapping[str, Any]) -> dict[str, Any]:
+def parse_training_request(defaults: Mapping[str, Any], request: Mapping[str, Any]) -> dict[str, Any]:
     """The request over the defaults, each setting of its default's type.
 
     Args:

@@ -19,7 +19,7 @@ from monailabel.utils.async_tasks.task import AsyncTask
 from xssr_strategy.datastores.studies import plain_name
 from xssr_strategy.tasks.segmentation_trainer import SegmentationTrainer
 from xssr_strategy.web.inference import check_device, inference_settings
-from xssr_strategy.web.request_checks import stand_in
+from xssr_strategy.web.request_checks import patch_endpoint
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def guard_background_tasks() -> None:
     AsyncTask.run = staticmethod(_checked_run)
     utils._task_func = _ended_task
     for module in ("scoring", "train"):
-        stand_in(module, "run", _with_settings_that_are_objects)
+        patch_endpoint(module, "run", _with_settings_that_are_objects)
 
 
 def _checked_run(

@@ -24,7 +24,7 @@ from monailabel.interfaces.exception import (
 import xssr_strategy
 from xssr_strategy.archive.client import ArchiveError
 from xssr_strategy.errors import UserError
-from xssr_strategy.storage.disk_errors import FAILURES, storage_trouble
+from xssr_strategy.storage.disk_errors import FAILURES, describe_disk_error
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ _OURS = Path(xssr_strategy.__file__).parent
 _NO_SUCH_NAME = (MONAILabelError.INVALID_INPUT, MONAILabelError.APP_INIT_ERROR)
 
 
-def answer_refusals() -> None:
+def add_error_handlers() -> None:
     """From here on the server answers with the sentence of the error.
 
     MONAI Label 0.8.5 answers whatever an app or a datastore raises, and a form field ``params`` that is no JSON,
@@ -99,7 +99,7 @@ def _status_and_sentence(error: Exception) -> tuple[int, str]:
     if isinstance(error, requests.RequestException):  # which is an OSError
         return 502, f"The archive or the login server gave no answer: {error}"
     if isinstance(error, FAILURES):
-        if (sentence := storage_trouble(error)) is None:
+        if (sentence := describe_disk_error(error)) is None:
             raise error
         return 507, sentence
     return (503 if isinstance(error, ArchiveError) else 422), str(error)

@@ -14,7 +14,7 @@ from monailabel.datastore.dicom import DICOMWebDatastore
 from monailabel.interfaces.utils.app import app_instance
 from monailabel.utils.others.generic import device_map
 
-from xssr_strategy.web.request_checks import json_object, stand_in
+from xssr_strategy.web.request_checks import json_object, patch_endpoint
 
 _DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 _SWITCHES = (True, False, "true", "false", "True", "False")
@@ -33,8 +33,8 @@ def guard_inference() -> None:
     MONAI Label 0.8.5 takes any path for an image, in the address and in the settings, and lets whoever may look at
     images store a label with ``save_label``.
     """
-    stand_in("infer", "run_inference", _guarded)
-    stand_in("wsi_infer", "run_wsi_inference", _not_offered)
+    patch_endpoint("infer", "run_inference", _guarded)
+    patch_endpoint("wsi_infer", "run_wsi_inference", _not_offered)
 
 
 def image_was_sent() -> bool:

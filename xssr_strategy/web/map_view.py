@@ -18,7 +18,7 @@ from xssr_strategy.pool.ranking import Ranking
 from xssr_strategy.pool_map.colours import colours
 from xssr_strategy.pool_map.content import MapContent, changing_part, fixed_part, images_of
 from xssr_strategy.pool_map.label_order import in_label_order
-from xssr_strategy.pool_map.layout import Layout, layout_key, read_layout
+from xssr_strategy.pool_map.layout import MapLayout, layout_key, read_layout
 from xssr_strategy.pool_map.sites import name_of, sites_of
 from xssr_strategy.pool_map.states import PoolState
 from xssr_strategy.tasks.project import READY, WAITING, Project
@@ -33,7 +33,7 @@ _SENTENCES = {
 
 
 @dataclass(frozen=True)
-class Facts:
+class PoolSnapshot:
     """What the server knows at a moment, cheap to find and to compare.
 
     Attributes:
@@ -73,14 +73,14 @@ class MapView:
         self._thumbnails = ThumbnailStore(project.workspace.thumbnails)
         self._lock = threading.Lock()
         self._read: tuple[int, int] | None = None
-        self._layout: Layout | None = None
+        self._layout: MapLayout | None = None
         self._clusters: Mapping[str, int] = {}
         self._files: dict[str, str] = {}
         self._fixed: tuple[tuple[Any, ...], dict[str, Any]] | None = None
-        self._made_from: tuple[Facts, tuple[int, int]] | None = None
+        self._made_from: tuple[PoolSnapshot, tuple[int, int]] | None = None
         self._content: MapContent | None = None
 
-    def look(self, datastore: Datastore) -> Facts:
+    def look(self, datastore: Datastore) -> PoolSnapshot:
         """What is known now; reads the store only if somebody has written to it."""
         project = self._project
         images, labelled = frozenset(datastore.list_images()), frozenset(project.labelled(datastore))
@@ -91,7 +91,7 @@ class MapView:
         if self._layout is None:
             state = project.state(datastore)
             waiting = state.error or _SENTENCES[state.state].format(state.progress.replace("/", " of "))
-        return Facts(
+        return PoolSnapshot(
             images=images,
             labelled=labelled,
             files=self._files,
@@ -103,12 +103,12 @@ class MapView:
             waiting=waiting,
         )
 
-    def whole(self, facts: Facts) -> bytes:
+    def whole(self, facts: PoolSnapshot) -> bytes:
         """``content``, all of it, or ``waiting`` while there is no map; JSON."""
         content = self._up_to_date(facts)
         return _json({"waiting": facts.waiting} if content is None else {"content": content.whole()})
 
-    def since(self, facts: Facts, version: str) -> bytes:
+    def since(self, facts: PoolSnapshot, version: str) -> bytes:
         """What a page that shows this version has to learn: ``changing``, ``content``, or nothing at all; JSON."""
         content = self._up_to_date(facts)
         if content is None:
@@ -123,7 +123,7 @@ class MapView:
         """The WebP file of an image, or None."""
         return self._thumbnails.picture(domain, image)
 
-    def _up_to_date(self, facts: Facts) -> MapContent | None:
+    def _up_to_date(self, facts: PoolSnapshot) -> MapContent | None:
         with self._lock:
             version = self._store.version()
             if self._made_from == (facts, version):
@@ -141,7 +141,7 @@ class MapView:
             self._made_from = facts, version
             return self._content
 
-    def _made(self, facts: Facts) -> MapContent:
+    def _made(self, facts: PoolSnapshot) -> MapContent:
         assert self._layout is not None
         made_from = facts.images, self._layout.key, self._clusters, facts.entropies
         if self._fixed is None or self._fixed[0] != made_from:

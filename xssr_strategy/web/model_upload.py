@@ -13,18 +13,18 @@ from fastapi import HTTPException
 from monailabel.interfaces.utils.app import app_instance
 from monailabel.utils.others.generic import file_checksum
 
-from xssr_strategy.web.request_checks import stand_in
+from xssr_strategy.web.request_checks import patch_endpoint
 
 
-def look_at_uploaded_models() -> None:
+def validate_uploaded_models() -> None:
     """From here on an uploaded network is published only if it can be read and fits the plan of the present one.
 
     MONAI Label 0.8.5 copies whatever comes over the published file.
     """
-    stand_in("model", "update_model", _looked_at)
+    patch_endpoint("model", "update_model", _validated)
 
 
-def _looked_at(function: Callable[..., Any]) -> Callable[..., Any]:
+def _validated(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     def update_model(background_tasks: Any, model: str, file: Any) -> dict[str, Any]:
         task = app_instance()._infers.get(model)

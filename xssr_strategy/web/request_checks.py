@@ -18,7 +18,7 @@ _LARGEST = 64 << 10  # bytes of JSON (our choice): a viewer sends a few hundred
 _FORM_FIELDS = ("params", "info")  # of forms: JSON as text
 
 # The functions behind the routes. They are looked up at each request, so that a stand-in is found.
-_LOOKED_AT = {
+_VALIDATED = {
     "activelearning": ("sample",),
     "scoring": ("run", "run_method"),
     "train": ("run", "run_model"),
@@ -32,7 +32,7 @@ _LOOKED_AT = {
 _originals: dict[tuple[str, str], Callable[..., Any]] = {}
 
 
-def stand_in(module: str, name: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+def patch_endpoint(module: str, name: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
     """Put ``make(function)`` in place of a function of ``monailabel.endpoints``, once however often it is asked for."""
     endpoint = sys.modules.get(f"monailabel.endpoints.{module}")
     if endpoint is not None:  # a background process is asked by nobody
@@ -40,18 +40,18 @@ def stand_in(module: str, name: str, make: Callable[[Callable[..., Any]], Callab
         setattr(endpoint, name, make(_originals.setdefault(key, getattr(endpoint, name))))
 
 
-def look_at_requests() -> None:
+def validate_requests() -> None:
     """From here on a request that nobody can make sense of is answered with 413 or 422 and a sentence.
 
     MONAI Label 0.8.5 takes JSON of any shape, and answers 500 wherever the shape matters; it keeps text that is no
     Unicode and numbers that are not finite, and fails whenever it is asked for them.
     """
-    for module, names in _LOOKED_AT.items():
+    for module, names in _VALIDATED.items():
         for name in names:
-            stand_in(module, name, _looked_at)
+            patch_endpoint(module, name, _validated)
 
 
-def _looked_at(function: Callable[..., Any]) -> Callable[..., Any]:
+def _validated(function: Callable[..., Any]) -> Callable[..., Any]:
     signature = inspect.signature(function)
 
     @wraps(function)

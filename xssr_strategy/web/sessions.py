@@ -17,13 +17,13 @@ from typing import Any
 from fastapi import HTTPException
 from monailabel.utils.sessions import Sessions
 
-from xssr_strategy.storage.atomic_files import write_whole
+from xssr_strategy.storage.atomic_files import write_atomic
 
 # What the unpackers of the standard library stumble over; RuntimeError where a password is wanted.
 _BAD = (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, ValueError, RuntimeError, zlib.error, LZMAError)
 
 
-class PlainSessions(Sessions):
+class SafeSessions(Sessions):
     """MONAI Label's sessions, of which none leads out of its folder.
 
     The stock class takes any path for an id, deletes the folder of a session whose image is gone, unpacks a tar
@@ -45,7 +45,7 @@ class PlainSessions(Sessions):
             return None
 
     def _write_meta_info(self, session_id: str, session_info: Any) -> None:
-        write_whole(Path(self.store_path) / session_id / "meta.info", session_info.to_str().encode())
+        write_atomic(Path(self.store_path) / session_id / "meta.info", session_info.to_str().encode())
 
     def remove_expired(self) -> int:
         """Delete the sessions that have ended; how many."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import shutil
 import sys
@@ -52,7 +53,7 @@ def server_command(
         UserError: MONAI Label is not installed, a setting is wrong, or the studies folder is missing.
     """
     try:
-        import monailabel  # noqa: F401
+        importlib.import_module("monailabel")
     except ImportError as error:
         raise UserError(
             f"MONAI Label cannot be imported ({error}): install it with pip install 'xssr-strategy[server]'."

@@ -21,8 +21,8 @@ from xssr_strategy.archive.client import ArchiveError, Series
 from xssr_strategy.archive.dicom_seg import read_label_file, read_segmentation, series_image, write_segmentation
 from xssr_strategy.archive.pool import ArchivePool
 from xssr_strategy.datastores.crash_safe import CrashSafeDatastore
+from xssr_strategy.datastores.metadata import checked_info, checked_notes, plain_name
 from xssr_strategy.datastores.nifti_cache import NIFTI, SeriesFiles, is_newer
-from xssr_strategy.datastores.studies import checked_info, checked_notes, plain_name
 from xssr_strategy.errors import UserError
 from xssr_strategy.labels.names import segment_names
 

@@ -85,6 +85,10 @@ class CrashSafeDatastore(LocalDatastore):
             self._update_datastore_file(lock=False)
         return image_id
 
+    def unmatched_labels(self) -> list[tuple[str, str]]:
+        """(what, reason) of the labels that :meth:`datalist` leaves out; none, where a folder knows of none."""
+        return []
+
     def _indexed(self, image_id: str) -> ImageLabelModel:
         """The entry of an image, asked for within :meth:`_current_index`."""
         image = self._datastore.objects.get(image_id)

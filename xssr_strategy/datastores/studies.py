@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import shutil
 import tempfile
@@ -16,6 +17,7 @@ from monailabel.config import settings
 from monailabel.interfaces.datastore import DefaultLabelTag
 
 from xssr_strategy.datastores.crash_safe import CrashSafeDatastore
+from xssr_strategy.datastores.metadata import checked_info, checked_notes, plain_name
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import EXTENSIONS, find_images, fingerprint, image_extension
 from xssr_strategy.images.preprocessing import conform
@@ -23,9 +25,8 @@ from xssr_strategy.images.preset import Preset
 from xssr_strategy.images.reading import UnreadableImage, read_grid, read_image
 from xssr_strategy.labels.names import renumbered, segment_names
 from xssr_strategy.labels.reading import examine_label
-from xssr_strategy.web.inference import check_label_info
 
-_LONGEST = 200  # bytes of a name; file systems take 255, endings included (our choice)
+logger = logging.getLogger(__name__)
 
 
 class StudiesDatastore(CrashSafeDatastore):
@@ -139,7 +140,7 @@ class StudiesDatastore(CrashSafeDatastore):
         return any((final / f"{image_id}{extension}").exists() for extension in EXTENSIONS)
 
     def unmatched_labels(self) -> list[tuple[str, str]]:
-        """(path, reason) of what lies among the final labels, sorted, and is no label of an image."""
+        """(path, reason) of what lies among the final labels, sorted, and is no label of an image; logged, too."""
         folder, known = Path(self._datastore.label_path(DefaultLabelTag.FINAL)), self._datastore.objects
         reasons = {}
         for file in sorted(folder.iterdir()) if folder.is_dir() else ():
@@ -153,6 +154,8 @@ class StudiesDatastore(CrashSafeDatastore):
                 reasons[file] = f"is of no format that is read; save it as one of {', '.join(EXTENSIONS)}"
             elif counted is not None and f"{image}{counted.ext}" != file.name:
                 reasons[file] = f"{image}{counted.ext} is the label of this image; remove one of the two"
+        for file, reason in reasons.items():
+            logger.warning("left out of the training: %s: %s", file, reason)
         return [(str(file), f"{file}: {reason}") for file, reason in reasons.items()]
 
     def _list_files(self, path: str, patterns: list[str]) -> dict[str, str]:
@@ -189,39 +192,3 @@ def _renumbered_file(file: Path, segments: Sequence[str], names: Sequence[str], 
     changed.CopyInformation(image)
     sitk.WriteImage(changed, str(temporary / file.name), useCompression=True)
     return temporary / file.name
-
-
-def checked_info(label_info: Any) -> dict[str, Any]:
-    """What a viewer says of a label.
-
-    Raises:
-        HTTPException: it is no JSON object, or describes segments in no way that viewers do (422).
-    """
-    if isinstance(label_info, dict):
-        check_label_info(label_info.get("label_info"))
-    if label_info is not None and not isinstance(label_info, dict):
-        raise HTTPException(422, "params: must be a JSON object, such as {}.")
-    return dict(label_info or {})
-
-
-def checked_notes(info: dict[str, Any]) -> dict[str, Any]:
-    """What a viewer or a strategy notes of an image.
-
-    Raises:
-        HTTPException: ``strategy``, to which MONAI Label adds at each next sample, is no JSON object (422).
-    """
-    if not isinstance(info.get("strategy", {}), dict):
-        raise HTTPException(422, "info: strategy must be a JSON object, such as {}.")
-    return info
-
-
-def plain_name(what: str, name: str) -> str:
-    """The name, if it leads out of no folder.
-
-    Raises:
-        HTTPException: it might (422).
-    """
-    name = str.__str__(name)  # of MONAI Label's own tags, str() gives the name in Python
-    if Path(name).name != name or name.startswith(".") or not name.isprintable() or len(name.encode()) > _LONGEST:
-        raise HTTPException(422, f"{what} '{name[:_LONGEST]}': must be a plain name, short and without folders.")
-    return name

@@ -24,7 +24,7 @@ from monailabel.tasks.train.handler import prepare_stats
 from monailabel.utils.others.generic import device_list
 from torch import nn
 
-from xssr_strategy.datastores.unmatched_labels import unmatched_labels
+from xssr_strategy.datastores.crash_safe import CrashSafeDatastore
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.labels.reading import usable_pairs
@@ -126,7 +126,8 @@ class SegmentationTrainer(BasicTrainTask):
     def pre_process(self, request: Mapping[str, Any], datastore: Datastore) -> list[dict[str, str]]:
         """Check every label against its image and fix the plan."""
         pairs, left_out = usable_pairs(datastore.datalist(), self._preset, self._names)
-        left_out += unmatched_labels(datastore)
+        if isinstance(datastore, CrashSafeDatastore):
+            left_out += datastore.unmatched_labels()
         self._labels = {
             "trained_on": len(pairs),
             "left_out": [reason for _, reason in left_out],

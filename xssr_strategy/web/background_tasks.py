@@ -16,7 +16,7 @@ from monailabel.interfaces.utils.app import app_instance
 from monailabel.utils.async_tasks import utils
 from monailabel.utils.async_tasks.task import AsyncTask
 
-from xssr_strategy.datastores.studies import plain_name
+from xssr_strategy.datastores.metadata import plain_name
 from xssr_strategy.tasks.segmentation_trainer import SegmentationTrainer
 from xssr_strategy.web.inference import check_device, inference_settings
 from xssr_strategy.web.request_checks import patch_endpoint

@@ -14,6 +14,7 @@ from monailabel.datastore.dicom import DICOMWebDatastore
 from monailabel.interfaces.utils.app import app_instance
 from monailabel.utils.others.generic import device_map
 
+from xssr_strategy.datastores.metadata import check_label_info
 from xssr_strategy.web.request_checks import json_object, patch_endpoint
 
 _DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
@@ -72,18 +73,6 @@ def check_device(device: Any) -> None:
     if isinstance(name, str) and (name in here or (name.startswith("cuda") and not torch.cuda.is_available())):
         return  # without a GPU, MONAI Label takes the processor for each of them
     raise HTTPException(422, f"device: {str(name)[:60]} is not there; use one of {', '.join(sorted(here))}.")
-
-
-def check_label_info(label_info: Any) -> None:
-    """Refuse a description of segments that has another shape than that of viewers.
-
-    Raises:
-        HTTPException: it is no list of objects with a ``name`` (422).
-    """
-    entries = label_info if isinstance(label_info, list) else [label_info] if label_info else []
-    for entry in entries:
-        if not isinstance(entry, dict) or not isinstance(entry.get("name") or "", str):
-            raise HTTPException(422, 'params: label_info must be a list such as [{"name": "liver"}].')
 
 
 def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -18,6 +18,7 @@ from xssr_strategy.embedding.catalogue import encoder_names
 from xssr_strategy.embedding.encoder import EncoderOptions, is_foundation, parse_encoder, takes_weights
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import PRESETS
+from xssr_strategy.segmentation.methods.catalogue import SUPERVISED, method_names
 
 STRATEGIES = ("xssr", "cold_start", "entropy_diversity", "auto", "coreset", "random")
 """The app's strategies, the default one first."""
@@ -185,6 +186,12 @@ class Settings:
         _one_of("auto", *PRESETS),
         ", ".join(f"`{n}`" for n in ("auto", *PRESETS)),
         "Kind of image; `auto` looks at a few.",
+    )
+    training: str = _key(
+        SUPERVISED,
+        _one_of(*method_names()),
+        ", ".join(f"`{n}`" for n in method_names()),
+        "How labels become a network; a train request may name another as `method`.",
     )
     viewer_strategy: str = _key(
         "xssr",

@@ -108,7 +108,12 @@ class XSSRApp(MONAILabelApp):
     def init_trainers(self) -> dict[str, TrainTask]:
         return {
             "segmentation": SegmentationTrainer(
-                self.project.workspace.models, self.project.preset, self.project.settings.labels, self.model_path
+                self.project.workspace.models,
+                self.project.preset,
+                self.project.settings.labels,
+                self.model_path,
+                self.project.settings.training,
+                self.project.unlabelled_images,
             ),
             "encoder": EncoderTrainer(self.project),
         }

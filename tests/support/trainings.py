@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
 from monailabel.datastore.local import LocalDatastore
-from monailabel.tasks.train.basic_train import Context
 
 from tests.support.phantoms import ellipsoids, oblique, write_nifti, write_png
 from xssr_strategy.images.preset import PRESETS, Preset
+from xssr_strategy.segmentation.pair_cache import PairCache
 from xssr_strategy.segmentation.publication import MODEL_KEY
 from xssr_strategy.tasks.segmentation_trainer import SegmentationTrainer
+from xssr_strategy.tasks.training_stats import TrainingStats
 
 XRAY = replace(PRESETS["xray"], segmentation_size=48)  # small, for speed
 MRI = PRESETS["mri"]
@@ -39,19 +41,25 @@ def studies(folder: Path, count: int, dims: int, labels: int) -> LocalDatastore:
 
 
 class Recorder(SegmentationTrainer):
-    """Keeps every version of the statistics that a viewer could read, and the context."""
+    """Keeps every version of the statistics that a viewer could read, and whether a model was published by then."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.seen: list[dict[str, Any]] = []
         self.published_during: list[bool] = []
-        self.context: Context | None = None
+        self.caches: list[PairCache] = []
 
-    def _write_stats(self, context: Context, finished: bool) -> None:
-        super()._write_stats(context, finished)
-        self.context = context
-        self.seen.append(self.stats())
-        self.published_during.append(self._published.exists())
+    def _train(self, *args: Any) -> None:
+        self.caches.append(args[3])
+        write = TrainingStats.write
+
+        def recorded(stats: TrainingStats, finished: bool = False) -> None:
+            write(stats, finished)
+            self.seen.append(self.stats())
+            self.published_during.append(self._published.exists())
+
+        with patch.object(TrainingStats, "write", recorded):
+            super()._train(*args)
 
 
 def trainer(tmp_path: Path, preset: Preset = XRAY, labels: tuple[str, ...] = ("blob",)) -> Recorder:

@@ -96,6 +96,15 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
     write_atomic(path, json.dumps(_finite(dict(values)), indent=2).encode())
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """Statistics of :func:`write_json`; empty if there are none."""
+    try:
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    return values
+
+
 def _plan(content: Mapping[str, Any], path: Path) -> SegmentationPlan:
     text = content.get(_PLAN_KEY)
     if text is None:

@@ -59,12 +59,18 @@ class ReadPair(Transform):
         return {"image": pixels, "label": network_label(label, pixels.shape[1:])}
 
 
-def validation_transforms(preset: Preset, plan: SegmentationPlan) -> Compose:
-    """Deterministic: whole images on the network's grid."""
-    return Compose([ReadPair(preset, plan)])
+class ReadImage(Transform):
+    """Path {"image"} -> tensor {"image": float32 (C, *grid)}."""
+
+    def __init__(self, preset: Preset, plan: SegmentationPlan) -> None:
+        self.preset = preset
+        self.plan = plan
+
+    def __call__(self, data: Mapping[str, str]) -> dict[str, Tensor]:
+        return {"image": read_for_network(data["image"], self.preset, self.plan)[0]}
 
 
-def training_transforms(preset: Preset, plan: SegmentationPlan, seed: int, read: ReadPair | None = None) -> Compose:
+def training_transforms(preset: Preset, plan: SegmentationPlan, seed: int, read: Transform | None = None) -> Compose:
     """Reading, cropping (3-D) and augmentation for a few labels; all ranges are our choice.
 
     There are no flips: left and right differ in anatomy (heart, liver) and may be labels of their own.

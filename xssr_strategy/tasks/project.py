@@ -111,6 +111,17 @@ class Project:
         """id -> path of every image of the datastore that is not skipped, sorted; a series may not be there yet."""
         return {image: self._path(image, datastore) for image in sorted(self._images(datastore))}
 
+    def unlabelled_images(self, datastore: Datastore) -> dict[str, Path]:
+        """id -> path of what a training may learn from without a label: of pool and source, as far as it is here.
+
+        Skipped and failed images are left out, as in the ranking; those that are leased are not.
+        """
+        pool = self.pool(datastore)
+        left_out = self.labelled(datastore) | self.failed.keys()
+        target = {f"{TARGET} {image}": path for image, path in pool.items() if image not in left_out}
+        source = {f"{SOURCE} {image}": path for image, path in pipeline.source_images(self.settings).items()}
+        return {image: path for image, path in {**target, **source}.items() if path.exists()}
+
     def fetch(self, progress: pipeline.Progress) -> None:
         """Bring the series of the archive here, if the pool is in one; those that it cannot give are set aside.
 

@@ -1,80 +1,74 @@
-"""MONAI Label's TrainTask: the submitted labels -> a published U-Net."""
+"""MONAI Label's TrainTask: the submitted labels, and the unlabelled images if the method uses them -> a U-Net."""
 
 from __future__ import annotations
 
-import datetime
 import logging
+import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from ignite.engine import Engine, Events
-from ignite.handlers import EarlyStopping
-from monai.data import CacheDataset, DataLoader, Dataset, PersistentDataset
 from monai.data.utils import partition_dataset
-from monai.engines import SupervisedEvaluator, SupervisedTrainer
-from monai.handlers import LrScheduleHandler, ValidationHandler, stopping_fn_from_metric
-from monai.inferers import Inferer
-from monai.transforms import AsDiscreted, Compose
 from monailabel.interfaces.datastore import Datastore
-from monailabel.tasks.train.basic_train import BasicTrainTask, Context
-from monailabel.tasks.train.handler import prepare_stats
-from monailabel.utils.others.generic import device_list
-from torch import nn
+from monailabel.interfaces.tasks.train import TrainTask
+from monailabel.utils.others.generic import device_list, name_to_device
+from torch import Tensor
 
 from xssr_strategy.datastores.crash_safe import CrashSafeDatastore
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import Preset
-from xssr_strategy.labels.reading import usable_pairs
-from xssr_strategy.segmentation.inference import build_inferer
-from xssr_strategy.segmentation.methods.recipe import MAX_EPOCHS, RECIPE, STEPS_PER_EPOCH, epoch_loader, new_network
-from xssr_strategy.segmentation.network import build_loss
+from xssr_strategy.labels.reading import LabelledImage, usable_pairs
+from xssr_strategy.segmentation.data import TrainingData
+from xssr_strategy.segmentation.methods.catalogue import METHODS, SUPERVISED
+from xssr_strategy.segmentation.methods.recipe import MAX_EPOCHS, RECIPE, STEPS_PER_EPOCH, new_network
+from xssr_strategy.segmentation.pair_cache import DiskCache, MemoryCache, NoCache, PairCache
 from xssr_strategy.segmentation.plan import SegmentationPlan, plan_from
-from xssr_strategy.segmentation.publication import publish, warm_start, write_json
-from xssr_strategy.segmentation.transforms import training_transforms, validation_transforms
+from xssr_strategy.segmentation.publication import publish, read_json, warm_start
+from xssr_strategy.segmentation.training import EpochReport, Validation, train
 from xssr_strategy.storage.atomic_files import locked_temporary_folder, remove_unlocked_folders
 from xssr_strategy.tasks.training_request import check_ranges, parse_training_request
+from xssr_strategy.tasks.training_stats import TrainingStats
 
 logger = logging.getLogger(__name__)
 
 VALIDATE_FROM = 50  # labels, our choice; below it a validation share would cost more than it tells
+_DISK, _MEMORY, _NONE = "PersistentDataset", "CacheDataset", "Dataset"  # MONAI's names, which viewers show
 
-# Settings that the stock code asks for.
-_NOT_ON_OFFER = {
-    "name": "segmentation",
-    "val_batch_size": 1,  # volumes differ in shape
-    "multi_gpu": False,  # a few dozen labels do not fill one GPU
-    "dataloader": "ThreadDataLoader",
-    "tracking": "None",
-}
+Unlabelled = Callable[[Datastore], Mapping[str, Path]]
+"""From the datastore to id -> file of the images that a method may learn from without a label."""
 
 
-class SegmentationTrainer(BasicTrainTask):
+class SegmentationTrainer(TrainTask):
     """Train a U-Net on the labels with tag ``final`` and publish it in one step at the end.
 
     It starts from scratch unless the request says ``pretrained``, sees a fixed number of samples per epoch whatever
     the number of labels, and gives the same network for the same labels, settings and machine. Below
     ``VALIDATE_FROM`` labels all of them train and the last epoch is published; from there on the share ``val_split``
     is held back, training stops early when its mean Dice does not improve, and the best epoch is published.
+
+    Args:
+        model_dir: folder for statistics and, while it trains, the cache.
+        preset: kind of image.
+        labels: names of the labels, without the background.
+        publish_path: the model file that inference reads.
+        method: training method of a request that names none.
+        unlabelled: finds the unlabelled images; by default there are none.
     """
 
-    def __init__(self, model_dir: Path, preset: Preset, labels: tuple[str, ...], publish_path: Path) -> None:
-        """Register the task.
-
-        Args:
-            model_dir: for statistics and, while it trains, the cache.
-            preset: kind of image.
-            labels: names of the labels, without the background.
-            publish_path: the model file that inference reads.
-        """
-        super().__init__(
-            str(model_dir),
-            description=f"Trains a {preset.spatial_dims}-D U-Net on the submitted labels",
-            labels=list(labels),
-        )
-        # In place of the stock settings, some of which (multi-GPU, MLflow) do not apply here.
+    def __init__(
+        self,
+        model_dir: Path,
+        preset: Preset,
+        labels: tuple[str, ...],
+        publish_path: Path,
+        method: str = SUPERVISED,
+        unlabelled: Unlabelled = lambda datastore: {},
+    ) -> None:
+        super().__init__(f"Trains a {preset.spatial_dims}-D U-Net on the submitted labels")
         self._defaults: dict[str, Any] = {
             "pretrained": False,
             "max_epochs": MAX_EPOCHS,
@@ -83,14 +77,26 @@ class SegmentationTrainer(BasicTrainTask):
             "val_split": 0.2,
             "train_batch_size": RECIPE.batch_size,
             "seed": 0,
-            "dataset": ["PersistentDataset", "CacheDataset", "Dataset"],
+            "method": [method, *(name for name in METHODS if name != method)],
+            "dataset": [_DISK, _MEMORY, _NONE],
         }
-        self._config = {"device": device_list(), **self._defaults}  # the stock code knows what to make of a device
-        self._preset = preset
-        self._names = labels
+        self._stats = Path(model_dir) / "train_stats.json"
+        self._caches = Path(model_dir) / "segmentation"
+        self._preset, self._names = preset, labels
         self._published = Path(publish_path)
-        self._plan: SegmentationPlan | None = None
-        self._labels: dict[str, Any] = {}
+        self._unlabelled = unlabelled
+
+    def info(self) -> dict[str, Any]:
+        """Description, settings with their defaults, and names of the labels."""
+        return {**super().info(), "labels": list(self._names)}
+
+    def config(self) -> dict[str, Any]:
+        """Setting -> default; 3D Slicer shows a list as a menu."""
+        return {"device": device_list(), **self._defaults}
+
+    def stats(self) -> dict[str, Any]:
+        """How far the training is, or how the last one ended; empty before the first."""
+        return read_json(self._stats)
 
     def __call__(self, request: Mapping[str, Any], datastore: Datastore) -> dict[str, Any]:
         """Train.
@@ -106,186 +112,114 @@ class SegmentationTrainer(BasicTrainTask):
             UserError: an unusable setting or no usable label; also logged in one line.
         """
         try:
-            super().__call__({**self.checked(request), "model": request.get("model")}, datastore)
+            settings = self.checked(request)
+            pairs, facts = self._labelled(datastore)
+            with self._cache(settings["dataset"]) as cache:
+                self._train(settings, pairs, facts, cache, datastore)
         except UserError as error:
             logger.error("training was not started: %s", error)
             raise
         return self.stats()
 
     def checked(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """The settings of a request, and none that the stock code would take besides.
+        """The settings of a request.
 
         Raises:
             UserError: an unusable setting.
         """
-        taken = {key: request[key] for key in ("device", *self._defaults) if key in request}
-        settings = parse_training_request(self._defaults, taken)
+        settings = parse_training_request(
+            self._defaults, {key: request[key] for key in self._defaults if key in request}
+        )
         check_ranges(settings)
-        return {**settings, **_NOT_ON_OFFER}
+        return {**settings, "device": name_to_device(request.get("device") or device_list())}
 
-    def pre_process(self, request: Mapping[str, Any], datastore: Datastore) -> list[dict[str, str]]:
-        """Check every label against its image and fix the plan."""
+    def _labelled(self, datastore: Datastore) -> tuple[list[LabelledImage], dict[str, Any]]:
+        """Every label that fits its image, and what the statistics tell of all of them."""
         pairs, left_out = usable_pairs(datastore.datalist(), self._preset, self._names)
         if isinstance(datastore, CrashSafeDatastore):
             left_out += datastore.unmatched_labels()
-        self._labels = {
+        logger.info("training on %d labels; %d left out", len(pairs), len(left_out))
+        return pairs, {
             "trained_on": len(pairs),
             "left_out": [reason for _, reason in left_out],
             "remarks": [f"{pair.label}: {pair.remark}" for pair in pairs if pair.remark],
         }
-        logger.info("training on %d labels; %d left out", len(pairs), len(left_out))
-        self._plan = plan_from(pairs, self._preset, self._names)
-        return [{"image": pair.image, "label": pair.label} for pair in pairs]
 
-    def partition_datalist(self, context: Context, shuffle: bool = True) -> tuple[list, list]:
-        share = context.request["val_split"]
-        if len(context.datalist) < VALIDATE_FROM or share == 0:
-            return context.datalist, []
-        training, validation = partition_dataset(
-            context.datalist, ratios=[1 - share, share], shuffle=shuffle, seed=context.request["seed"]
+    def _train(
+        self,
+        settings: Mapping[str, Any],
+        pairs: Sequence[LabelledImage],
+        facts: Mapping[str, Any],
+        cache: PairCache,
+        datastore: Datastore,
+    ) -> None:
+        kind, epochs, seed = METHODS[settings["method"]], settings["max_epochs"], settings["seed"]
+        plan = plan_from(pairs, self._preset, self._names)
+        trained_on, held_back = _held_back(pairs, settings["val_split"], seed)
+        method = kind(
+            steps=epochs * settings["steps_per_epoch"],
+            steps_per_epoch=settings["steps_per_epoch"],
+            recipe=replace(RECIPE, batch_size=settings["train_batch_size"]),
+            start=self._start(plan, seed) if settings["pretrained"] else None,
         )
-        return training, validation
+        unlabelled = self._unlabelled(datastore) if method.uses_unlabelled else {}
+        facts = {"labels": facts, "method": settings["method"]}
+        stats = TrainingStats(self._stats, epochs, settings["steps_per_epoch"], bool(held_back), facts)
 
-    def train(self, rank: int, world_size: int, request: dict[str, Any], datalist: list) -> dict[str, Any]:
-        cache = Path(self.get_cache_dir(request))
-        remove_unlocked_folders(cache.parent, "cache_*")
-        with (
-            locked_temporary_folder(cache),
-            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
-        ):
-            return super().train(rank, world_size, request, datalist)
+        def report(one: EpochReport) -> None:
+            logger.info("epoch %d/%d: %s", one.epoch, epochs, _text(one))
+            stats.add(one)
 
-    def network(self, context: Context) -> nn.Module:
-        network = new_network(self._planned(), context.request["seed"])
-        if context.pretrained:
-            self._warm_start(network)
-        return network
-
-    def optimizer(self, context: Context) -> torch.optim.Optimizer:
-        return RECIPE.optimiser(context.network)
-
-    def loss_function(self, context: Context) -> nn.Module:
-        return build_loss()
-
-    def train_pre_transforms(self, context: Context) -> Compose:
-        return training_transforms(self._preset, self._planned(), context.request["seed"])
-
-    def train_post_transforms(self, context: Context) -> Compose:
-        classes = len(self._names) + 1
-        return Compose([AsDiscreted(("pred", "label"), argmax=(True, False), to_onehot=classes)])
-
-    def val_pre_transforms(self, context: Context) -> Compose:
-        return validation_transforms(self._preset, self._planned())
-
-    def val_inferer(self, context: Context) -> Inferer:
-        return build_inferer(self._planned())
-
-    def lr_scheduler_handler(self, context: Context) -> LrScheduleHandler:
-        steps = context.max_epochs * context.request["steps_per_epoch"]
-        schedule = RECIPE.schedule(context.optimizer, steps)
-        return LrScheduleHandler(schedule, print_lr=False, epoch_level=False)  # type: ignore[arg-type]  # an old alias in MONAI
-
-    def train_data_loader(self, context: Context, num_workers: int = 0, shuffle: bool = True) -> DataLoader:
-        dataset, _ = self._dataset(context, context.train_datalist, is_train=True)
-        steps, seed = context.request["steps_per_epoch"], context.request["seed"]
-        return epoch_loader(dataset, steps, context.train_batch_size, seed, num_workers)
-
-    def _dataset(self, context: Context, datalist: list, is_train: bool, replace_rate: float = 0.25) -> tuple:
-        transforms = self.train_pre_transforms(context) if is_train else self.val_pre_transforms(context)
-        if context.dataset_type == "PersistentDataset":
-            # Each volume is read and resampled once and then taken from disk: memory stays at a few volumes.
-            return PersistentDataset(datalist, transforms, cache_dir=Path(context.cache_dir)), datalist
-        return {"CacheDataset": CacheDataset, "Dataset": Dataset}[context.dataset_type](datalist, transforms), datalist
-
-    # The engines are built here because the stock ones carry handlers that leave checkpoints behind.
-
-    def _create_evaluator(self, context: Context) -> SupervisedEvaluator | None:
-        if not context.val_datalist:
-            return None
-        return SupervisedEvaluator(
-            device=context.device,
-            val_data_loader=self.val_data_loader(context),
-            network=context.network,
-            inferer=self.val_inferer(context),
-            postprocessing=self.val_post_transforms(context),
-            key_val_metric=self.val_key_metric(context),
-            amp=context.device.type == "cuda",
+        stats.write()
+        network = train(
+            method,
+            TrainingData(self._preset, trained_on, unlabelled, cache),
+            plan,
+            seed,
+            torch.device(settings["device"] if torch.cuda.is_available() else "cpu"),
+            Validation(held_back, settings["early_stop_patience"]) if held_back else None,
+            report,
         )
+        publish(network.state_dict(), plan, self._published)
+        logger.info("published %s", self._published)
+        stats.write(finished=True)
 
-    def _create_trainer(self, context: Context) -> SupervisedTrainer:
-        handlers: list[Any] = [self.lr_scheduler_handler(context)]
-        if context.evaluator:
-            handlers.append(ValidationHandler(interval=1, validator=context.evaluator))
-        return SupervisedTrainer(
-            device=context.device,
-            max_epochs=context.max_epochs,
-            train_data_loader=self.train_data_loader(context),
-            network=context.network,
-            optimizer=context.optimizer,
-            loss_function=self.loss_function(context),
-            inferer=self.train_inferer(context),
-            postprocessing=self.train_post_transforms(context),
-            key_train_metric=self.train_key_metric(context),
-            train_handlers=handlers,
-            amp=context.device.type == "cuda",
-        )
+    @contextmanager
+    def _cache(self, kind: str) -> Iterator[PairCache]:
+        """Where images are kept during a training; what a killed one left is removed."""
+        self._caches.mkdir(parents=True, exist_ok=True)
+        remove_unlocked_folders(self._caches, "cache_*")
+        if kind != _DISK:
+            yield MemoryCache(torch.device("cpu")) if kind == _MEMORY else NoCache()
+            return
+        # Each volume is read and resampled once and then taken from disk: memory stays at a few volumes.
+        folder = self._caches / f"cache_{os.getpid()}_{time.time_ns()}"
+        with locked_temporary_folder(folder):
+            yield DiskCache(folder)
 
-    def finalize(self, context: Context) -> None:
-        """Attach early stopping, the statistics of each epoch, and the publication at the end."""
-        patience = context.request["early_stop_patience"]
-        if context.evaluator and patience > 0:
-            score = stopping_fn_from_metric(self.VAL_METRIC_MEAN_DICE)
-            stopping = EarlyStopping(patience=patience, score_function=score, trainer=context.trainer)
-            context.evaluator.add_event_handler(Events.COMPLETED, stopping)
-        best: dict[str, torch.Tensor] = {}
-
-        def start(engine: Engine) -> None:
-            self._write_stats(context, finished=False)
-
-        def end_epoch(engine: Engine) -> None:
-            state = engine.state
-            logger.info("epoch %d/%d: %s", state.epoch, state.max_epochs, _metrics_text(context))
-            if context.evaluator and context.evaluator.state.best_metric_epoch == state.epoch:
-                best.update(
-                    {name: value.detach().cpu().clone() for name, value in context.network.state_dict().items()}
-                )
-            self._write_stats(context, finished=False)
-
-        def end(engine: Engine) -> None:
-            publish(best or context.network.state_dict(), self._planned(), self._published)
-            logger.info("published %s", self._published)
-            self._write_stats(context, finished=True)
-
-        context.trainer.add_event_handler(Events.STARTED, start)
-        context.trainer.add_event_handler(Events.EPOCH_COMPLETED, end_epoch)
-        context.trainer.add_event_handler(Events.COMPLETED, end)
-
-    def _planned(self) -> SegmentationPlan:
-        assert self._plan is not None, "pre_process makes the plan"
-        return self._plan
-
-    def _warm_start(self, network: nn.Module) -> None:
+    def _start(self, plan: SegmentationPlan, seed: int) -> Mapping[str, Tensor] | None:
+        """The weights of the published network, if it fits the plan."""
+        network = new_network(plan, seed)
         try:
             if self._published.exists() and warm_start(network, self._published):
                 logger.info("continuing from %s", self._published)
-                return
+                return network.state_dict()
         except UserError as error:
             logger.warning("%s", error)
         logger.warning("%s is missing or does not fit the labels; training from scratch", self._published)
-
-    def _write_stats(self, context: Context, finished: bool) -> None:
-        stats = prepare_stats(context.start_ts, context.trainer, context.evaluator)
-        stats["labels"] = self._labels
-        stats["max_epochs"] = context.max_epochs
-        stats["best_metric"] = max(stats["best_metric"], 0.0)  # -1 before the first epoch, which viewers would show
-        seconds = str(datetime.timedelta(seconds=int(time.time() - context.start_ts)))
-        stats.pop("total_time", None)  # the stock code sets it before the model is published
-        stats["current_time"] = seconds
-        if finished:
-            stats["total_time"] = seconds
-        write_json(Path(self._stats_path), stats)
+        return None
 
 
-def _metrics_text(context: Context) -> str:
-    engines = [context.trainer] + ([context.evaluator] if context.evaluator else [])
-    return ", ".join(f"{name} {float(value):.4f}" for engine in engines for name, value in engine.state.metrics.items())
+def _held_back(
+    pairs: Sequence[LabelledImage], share: float, seed: int
+) -> tuple[Sequence[LabelledImage], Sequence[LabelledImage]]:
+    """What is trained on, and what is held back to tell when to stop."""
+    if len(pairs) < VALIDATE_FROM or share == 0:
+        return pairs, []
+    training, validation = partition_dataset(pairs, ratios=[1 - share, share], shuffle=True, seed=seed)
+    return training, validation
+
+
+def _text(report: EpochReport) -> str:
+    shown = {**report.losses, "train_mean_dice": report.train_dice, "val_mean_dice": report.validation_dice}
+    return ", ".join(f"{name} {value:.4f}" for name, value in shown.items() if value is not None)

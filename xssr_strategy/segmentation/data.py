@@ -1,0 +1,43 @@
+"""What a training may read: the labelled pairs and, for methods that use them, unlabelled images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from monai.data import Dataset
+
+from xssr_strategy.images.preset import Preset
+from xssr_strategy.labels.reading import LabelledImage
+from xssr_strategy.segmentation.pair_cache import NoCache, PairCache, Read
+from xssr_strategy.segmentation.plan import SegmentationPlan
+from xssr_strategy.segmentation.transforms import ReadImage, ReadPair
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Files, and how they are read; nothing is read before a batch asks for it.
+
+    Attributes:
+        preset: kind of image.
+        labelled: the labels of the budget, and no other.
+        unlabelled: id -> file or series folder of images of pool and source without a label; of no use to a method
+            that does not use them.
+        cache: where images are kept once they are read.
+    """
+
+    preset: Preset
+    labelled: Sequence[LabelledImage]
+    unlabelled: Mapping[str, Path] = field(default_factory=dict)
+    cache: PairCache = field(default_factory=NoCache)
+
+    def pairs(self, plan: SegmentationPlan, transforms: Read) -> Dataset:
+        """The labelled images: {"image": float32 (C, *grid), "label": uint8 (1, *grid)}, then ``transforms``."""
+        items = [{"image": pair.image, "label": pair.label} for pair in self.labelled]
+        return self.cache.dataset(items, ReadPair(self.preset, plan), transforms)
+
+    def images(self, plan: SegmentationPlan, transforms: Read) -> Dataset:
+        """The unlabelled images, sorted by id: {"image": float32 (C, *grid)}, then ``transforms``."""
+        items = [{"image": str(self.unlabelled[image])} for image in sorted(self.unlabelled)]
+        return self.cache.dataset(items, ReadImage(self.preset, plan), transforms)

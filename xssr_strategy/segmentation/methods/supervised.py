@@ -1,0 +1,42 @@
+"""Supervised training: the labels, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from xssr_strategy.segmentation.data import TrainingData
+from xssr_strategy.segmentation.methods.base import Batch, Stage, StepResult, TrainingMethod
+from xssr_strategy.segmentation.methods.recipe import epoch_loader
+from xssr_strategy.segmentation.network import build_loss
+from xssr_strategy.segmentation.plan import SegmentationPlan
+from xssr_strategy.segmentation.transforms import training_transforms
+
+
+class Supervised(TrainingMethod):
+    """Dice and cross-entropy on augmented labelled images, as in the XSSR paper (arXiv 2606.04301).
+
+    >>> import torch
+    >>> from xssr_strategy.segmentation.methods.supervised import Supervised
+    >>> method = Supervised(steps=80)
+    >>> method.uses_unlabelled
+    False
+    >>> method.steps // method.steps_per_epoch  # epochs, after each of which progress is reported
+    2
+    """
+
+    uses_unlabelled = False
+
+    def stages(self, data: TrainingData, plan: SegmentationPlan, seed: int, device: torch.device) -> Iterator[Stage]:
+        """One stage of all steps."""
+        network = self.new_network(plan, seed, device)
+        dataset = data.pairs(plan, lambda read: training_transforms(data.preset, plan, seed, read))
+        batches = epoch_loader(dataset, self.steps_per_epoch, self.recipe.batch_size, seed)
+        loss = build_loss()
+
+        def update(batch: Batch) -> StepResult:
+            logits, label = network(batch["image"].to(device)), batch["label"].to(device)
+            return StepResult({"dice_ce": loss(logits.float(), label)}, logits, label)
+
+        yield self.stage("supervised", network, batches, self.steps, update)

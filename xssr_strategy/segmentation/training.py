@@ -1,0 +1,216 @@
+"""The one training loop: steps, validation and early stopping where asked for, progress, cancellation."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from monai.metrics import DiceMetric
+from monai.networks import one_hot
+from monai.transforms import Compose
+from torch import Tensor, nn
+
+from xssr_strategy.labels.reading import LabelledImage
+from xssr_strategy.segmentation.data import TrainingData
+from xssr_strategy.segmentation.inference import build_inferer
+from xssr_strategy.segmentation.methods.base import Stage, StepResult, TrainingMethod
+from xssr_strategy.segmentation.plan import SegmentationPlan
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What is held back to tell when to stop.
+
+    Attributes:
+        pairs: at least one, none of which is trained on.
+        patience: epochs without a better Dice after which a stage ends; 0 for never.
+    """
+
+    pairs: Sequence[LabelledImage]
+    patience: int
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """How far a training is, after each epoch.
+
+    Attributes:
+        stage: name of the stage.
+        epoch: epochs done, over all stages.
+        steps: steps done, over all stages.
+        losses: name -> mean over the epoch.
+        train_dice: mean Dice of the labelled images as augmented, in [0, 1]; None if the method tells none.
+        validation_dice: mean Dice of the images held back, in [0, 1]; None without any.
+        is_best: whether ``validation_dice`` is the best of this stage.
+    """
+
+    stage: str
+    epoch: int
+    steps: int
+    losses: Mapping[str, float]
+    train_dice: float | None
+    validation_dice: float | None
+    is_best: bool
+
+
+class TrainingStoppedError(Exception):
+    """The caller stopped the training."""
+
+
+def train(
+    method: TrainingMethod,
+    data: TrainingData,
+    plan: SegmentationPlan,
+    seed: int,
+    device: torch.device,
+    validation: Validation | None = None,
+    report: Callable[[EpochReport], None] | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> nn.Module:
+    """Train a network by a method: the same data, seed and machine give the same network, bit for bit.
+
+    Args:
+        method: says what a step computes.
+        data: labelled pairs and unlabelled images.
+        plan: geometry of the network, of ``data``'s labelled pairs.
+        seed: of weights, order of the images and augmentation.
+        device: where to train; on a GPU in bfloat16 where that is safe.
+        validation: images held back. A stage then ends early once patience is exhausted, with its best weights.
+        report: called after each epoch; computing the Dice that it is told costs a few per cent.
+        stopped: asked before each step.
+
+    Returns:
+        What the last stage publishes, in evaluation mode, on the device.
+
+    Raises:
+        UserError: an image or label cannot be used, or the data do not suffice for the method.
+        TrainingStoppedError: ``stopped`` said so; the network is lost.
+    """
+    published: nn.Module | None = None
+    run = _Run(data, plan, device, validation, report, stopped, method.steps_per_epoch)
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
+        for stage in method.stages(data, plan, seed, device):
+            run.stage(stage)
+            published = stage.published
+    assert published is not None, "a method has at least one stage"
+    return published.eval()
+
+
+class _Run:
+    """The state of one training across its stages."""
+
+    def __init__(
+        self,
+        data: TrainingData,
+        plan: SegmentationPlan,
+        device: torch.device,
+        validation: Validation | None,
+        report: Callable[[EpochReport], None] | None,
+        stopped: Callable[[], bool],
+        steps_per_epoch: int,
+    ) -> None:
+        self._data, self._plan, self._device = data, plan, device
+        self._validation, self._report, self._stopped = validation, report, stopped
+        self._steps_per_epoch = steps_per_epoch
+        self._steps = self._epochs = 0
+
+    def stage(self, stage: Stage) -> None:
+        """Run a stage to its end, or to its last useful epoch."""
+        best, dice = _Best(self._validation.patience if self._validation else 0), _RunningDice()
+        losses: list[Mapping[str, Tensor]] = []
+        endless = itertools.chain.from_iterable(itertools.repeat(stage.batches))
+        for step, batch in enumerate(itertools.islice(endless, stage.steps), start=1):
+            if self._stopped():
+                raise TrainingStoppedError
+            result = self._step(stage, batch)
+            self._steps += 1
+            if self._report is not None:
+                losses.append({name: loss.detach() for name, loss in result.losses.items()})
+                dice.add(result.logits, result.label)
+            if step % self._steps_per_epoch == 0 or step == stage.steps:
+                self._epochs += 1
+                self._end_epoch(stage, best, losses, dice)
+                losses, dice = [], _RunningDice()
+                if best.exhausted:
+                    break
+        if best.weights is not None:
+            stage.published.load_state_dict(best.weights)
+
+    def _step(self, stage: Stage, batch: Mapping[str, Tensor]) -> StepResult:
+        stage.network.train()
+        stage.optimiser.zero_grad()
+        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._device.type == "cuda"):
+            result = stage.update(batch)
+        total = sum(result.losses.values())
+        assert isinstance(total, Tensor), "a step has at least one loss"
+        total.backward()
+        stage.optimiser.step()
+        stage.schedule.step()
+        stage.after_step()
+        return result
+
+    def _end_epoch(self, stage: Stage, best: _Best, losses: Sequence[Mapping[str, Tensor]], dice: _RunningDice) -> None:
+        found = None if self._validation is None else self._validate(stage.published, self._validation)
+        is_best = found is not None and best.update(found, stage.published)
+        if self._report is not None:
+            means = {name: float(torch.stack([one[name] for one in losses]).mean()) for name in losses[0]}
+            self._report(EpochReport(stage.name, self._epochs, self._steps, means, dice.mean(), found, is_best))
+
+    def _validate(self, network: nn.Module, validation: Validation) -> float:
+        """Mean Dice over images and labels, on the network's grid."""
+        held_back = TrainingData(self._data.preset, validation.pairs, cache=self._data.cache)
+        dataset = held_back.pairs(self._plan, lambda read: Compose([read]))
+        inferer, dice = build_inferer(self._plan), _RunningDice()
+        network.eval()
+        for pair in dataset:
+            image, label = pair["image"][None].to(self._device), pair["label"][None].to(self._device)
+            with (
+                torch.no_grad(),
+                torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._device.type == "cuda"),
+            ):
+                dice.add(torch.as_tensor(inferer(image, network)), label)
+        return dice.mean() or 0.0
+
+
+class _RunningDice:
+    """Mean Dice of the labels, without the background, over all that was added; images without a label do not count."""
+
+    def __init__(self) -> None:
+        self._metric = DiceMetric(include_background=False)
+        self._empty = True
+
+    def add(self, logits: Tensor | None, label: Tensor | None) -> None:
+        """Add (B, classes, *spatial) logits with their (B, 1, *spatial) label; nothing where there are none."""
+        if logits is None or label is None:
+            return
+        self._empty = False
+        classes = logits.shape[1]
+        self._metric(one_hot(logits.detach().argmax(1, keepdim=True), classes), one_hot(label, classes))
+
+    def mean(self) -> float | None:
+        """The mean, or None if nothing was added."""
+        return None if self._empty else float(self._metric.aggregate())
+
+
+class _Best:
+    """The best weights of a stage, and how long nothing has been better."""
+
+    def __init__(self, patience: int) -> None:
+        self._patience, self._dice, self._waited = patience, -1.0, 0
+        self.weights: dict[str, Tensor] | None = None
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether to stop."""
+        return 0 < self._patience <= self._waited
+
+    def update(self, dice: float, network: nn.Module) -> bool:
+        """Note an epoch; whether it is the best so far."""
+        if dice <= self._dice:
+            self._waited += 1
+            return False
+        self._dice, self._waited = dice, 0
+        self.weights = {name: value.detach().clone() for name, value in network.state_dict().items()}
+        return True

@@ -23,6 +23,7 @@ from xssr_strategy.images.detect import detect_preset, preset_by_name
 from xssr_strategy.images.journal import ReadingJournal
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.images.reading import read_image
+from xssr_strategy.segmentation.methods.catalogue import parse_methods
 from xssr_strategy.settings import Budget, Settings, parse_budget, parse_labels, parse_settings
 from xssr_strategy.simulation.domains import Domain, held_out, read_domain, without_label
 from xssr_strategy.simulation.engines import run_locally, run_on_ray
@@ -132,7 +133,15 @@ def _experiment(arguments: argparse.Namespace, console: Console) -> Experiment:
         budgets=budgets,
         seeds=arguments.seeds,
         draws=arguments.draws,
+        methods=_methods(arguments.training),
     )
+
+
+def _methods(text: str) -> tuple[str, ...]:
+    try:
+        return parse_methods(text)
+    except ValueError as error:
+        raise UserError(f"--training {text}: must be {error}.") from None
 
 
 def _announce(planned: Plan, experiment: Experiment, console: Console) -> None:

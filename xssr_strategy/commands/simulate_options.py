@@ -8,6 +8,7 @@ from pathlib import Path
 
 from xssr_strategy.embedding.catalogue import encoder_names
 from xssr_strategy.images.preset import PRESETS
+from xssr_strategy.segmentation.methods.catalogue import SUPERVISED, method_names
 from xssr_strategy.segmentation.methods.recipe import MAX_EPOCHS, STEPS_PER_EPOCH
 from xssr_strategy.segmentation.network import side_multiple
 from xssr_strategy.settings import Settings
@@ -27,6 +28,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--budget", default="5%", help="labels, such as 22 or 5%% or 5,10,20, or rounds: 5+5+5+7 (default 5%%)"
     )
     parser.add_argument("--strategies", default=_STRATEGIES, help=f"names separated by commas (default {_STRATEGIES})")
+    parser.add_argument(
+        "--training",
+        default=SUPERVISED,
+        help=f"training methods, separated by commas: {', '.join(method_names())} (default {SUPERVISED})",
+    )
     parser.add_argument("--seeds", type=_at_least(1), default=5, help="trainings of each, paired (default 5)")
     parser.add_argument("--draws", type=_at_least(1), default=10, help="draws of random (default 10)")
     parser.add_argument(

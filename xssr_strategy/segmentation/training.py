@@ -164,7 +164,7 @@ class _Run:
         dataset = held_back.pairs(self._plan, lambda read: Compose([read]))
         inferer, dice = build_inferer(self._plan), _RunningDice()
         network.eval()
-        for pair in dataset:
+        for pair in (dataset[place] for place in range(len(dataset))):
             image, label = pair["image"][None].to(self._device), pair["label"][None].to(self._device)
             with (
                 torch.no_grad(),
@@ -191,7 +191,7 @@ class _RunningDice:
 
     def mean(self) -> float | None:
         """The mean, or None if nothing was added."""
-        return None if self._empty else float(self._metric.aggregate())
+        return None if self._empty else float(torch.as_tensor(self._metric.aggregate()))
 
 
 class _Best:

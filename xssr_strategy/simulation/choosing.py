@@ -73,7 +73,7 @@ class JobSelector:
         earlier = () if before is None else before.picks
         draw = job.draw if job.strategy == RANDOM else job.seed
         whole = self._experiment.protocol.share == 1.0
-        network = job.seed if self.needs_network(job, before) else None
+        network = (job.seed, job.method) if self.needs_network(job, before) else None
         key = (job.strategy, job.budget, draw, job.seed % self._encoders if whole else job.seed, earlier, network)
         if key not in self._known:
             row = {image: row for row, image in enumerate(seen.images)}

@@ -1,124 +1,24 @@
-"""Train as the server's trainer does, for a number of steps, and score the test cases."""
+"""The test cases: segmented as the server's inference does, and compared with their labels."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
-from monai.data import Dataset, MetaTensor
+from monai.data import MetaTensor
 from monai.metrics import compute_dice, compute_hausdorff_distance
 from monai.networks import one_hot
-from monai.networks.nets import UNet
-from torch import Tensor
+from torch import Tensor, nn
 
-from xssr_strategy.errors import UserError
 from xssr_strategy.images.preprocessing import conform, scale_intensity, spacing_of
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.images.reading import read_image
-from xssr_strategy.labels.reading import read_label, usable_pairs
+from xssr_strategy.labels.reading import read_label
 from xssr_strategy.segmentation.geometry import network_image, original_label
 from xssr_strategy.segmentation.inference import build_inferer
-from xssr_strategy.segmentation.methods.recipe import RECIPE, STEPS_PER_EPOCH, Recipe, epoch_loader, new_network
-from xssr_strategy.segmentation.network import build_loss
-from xssr_strategy.segmentation.plan import SegmentationPlan, plan_from
-from xssr_strategy.segmentation.transforms import ReadPair, training_transforms
-
-_KEPT_BYTES = 4 * 2**30  # of read images per process, our choice
-
-
-class KeptPairs:
-    """Labelled images as the network sees them, read once and kept on the device while there is room.
-
-    One for all trainings of a process: strategies that compete for the same images share them.
-    """
-
-    def __init__(self, device: torch.device, room: int = _KEPT_BYTES) -> None:
-        self._device = device
-        self._room = room
-        self._kept: dict[tuple[Any, ...], dict[str, Tensor]] = {}
-
-    def reader(self, preset: Preset, plan: SegmentationPlan) -> ReadPair:
-        """A ``ReadPair`` that reads a pair at most once."""
-        return _Remembering(preset, plan, self)
-
-    def get(self, data: Mapping[str, str], read: ReadPair) -> dict[str, Tensor]:
-        """The pair, from memory if it is there; the caller may change it."""
-        key = (data["image"], data["label"], read.preset, read.plan)
-        pair = self._kept[key] if key in self._kept else self._keep(key, _read(data, read))
-        return {name: value.to(self._device).clone() for name, value in pair.items()}
-
-    def _keep(self, key: tuple[Any, ...], pair: dict[str, Tensor]) -> dict[str, Tensor]:
-        size = sum(value.nbytes for value in pair.values())
-        if size <= self._room:
-            self._room -= size
-            self._kept[key] = pair = {name: value.to(self._device) for name, value in pair.items()}
-        return pair
-
-
-class _Remembering(ReadPair):
-    def __init__(self, preset: Preset, plan: SegmentationPlan, kept: KeptPairs) -> None:
-        super().__init__(preset, plan)
-        self._pairs = kept
-
-    def __call__(self, data: Mapping[str, str]) -> dict[str, Tensor]:
-        return self._pairs.get(data, self)
-
-
-def _read(data: Mapping[str, str], read: ReadPair) -> dict[str, Tensor]:
-    return ReadPair(read.preset, read.plan)(data)
-
-
-def train(
-    pairs: Sequence[Mapping[str, str]],
-    preset: Preset,
-    labels: Sequence[str],
-    steps: int,
-    seed: int,
-    kept: KeptPairs,
-    device: torch.device,
-    recipe: Recipe = RECIPE,
-) -> tuple[UNet, SegmentationPlan]:
-    """Train on labelled images as the server's trainer does; the last step's network is the result.
-
-    Nothing is held back for validation: the labels are the budget.
-
-    Args:
-        pairs: mappings with the paths ``image`` and ``label``.
-        labels: names of the labels, without the background.
-        steps: optimisation steps; every strategy gets the same.
-        seed: of weights, order of the images and augmentation.
-        kept: images read before.
-        recipe: the server's trainer has the default.
-
-    Returns:
-        The network in evaluation mode, on the device, and the plan to use it by.
-
-    Raises:
-        UserError: a label cannot be used. The server's trainer would leave it out; a comparison would be unfair.
-    """
-    usable, unusable = usable_pairs(pairs, preset, labels)
-    if unusable:
-        raise UserError(unusable[0][1])
-    plan = plan_from(usable, preset, labels)
-    transforms = training_transforms(preset, plan, seed, kept.reader(preset, plan))
-    dataset = Dataset([{"image": pair.image, "label": pair.label} for pair in usable], transforms)
-    loader = epoch_loader(dataset, STEPS_PER_EPOCH, recipe.batch_size, seed)
-    network = new_network(plan, seed).to(device).train()
-    optimiser, loss_function = recipe.optimiser(network), build_loss()
-    schedule = recipe.schedule(optimiser, steps)
-    endless = itertools.chain.from_iterable(itertools.repeat(loader))
-    for batch in itertools.islice(endless, steps):
-        optimiser.zero_grad()
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
-            logits = network(batch["image"].to(device))
-        loss_function(logits.float(), batch["label"].to(device)).backward()
-        optimiser.step()
-        schedule.step()
-    return network.eval(), plan
+from xssr_strategy.segmentation.plan import SegmentationPlan
 
 
 @dataclass(frozen=True)
@@ -152,7 +52,7 @@ def read_case(case: Mapping[str, str], preset: Preset, labels: Sequence[str]) ->
 
 
 def score(
-    network: UNet, plan: SegmentationPlan, preset: Preset, case: Mapping[str, str], device: torch.device
+    network: nn.Module, plan: SegmentationPlan, preset: Preset, case: Mapping[str, str], device: torch.device
 ) -> ScoredCase:
     """Segment a test case as the server's inference does, and compare it on the case's own voxels.
 

@@ -12,6 +12,7 @@ from xssr_strategy.embedding.encoder import EncoderOptions
 from xssr_strategy.embedding.foundation.weights import digest_of
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import Preset
+from xssr_strategy.segmentation.methods.catalogue import SUPERVISED
 from xssr_strategy.segmentation.methods.recipe import RECIPE, Recipe
 from xssr_strategy.settings import Budget
 from xssr_strategy.simulation.domains import Domain
@@ -84,6 +85,7 @@ class Experiment:
         budgets: numbers of labels, or percentages of the pool; with rounds, the labels after each.
         seeds: trainings of every strategy and budget, paired across strategies.
         draws: draws of ``random``, each trained with every seed.
+        methods: names of training methods, each of which trains on the picks of every strategy.
     """
 
     target: Domain
@@ -94,6 +96,7 @@ class Experiment:
     budgets: tuple[Budget, ...]
     seeds: int
     draws: int
+    methods: tuple[str, ...] = (SUPERVISED,)
 
     def check(self) -> None:
         """Refuse what cannot be run, before any work is done.
@@ -161,14 +164,13 @@ class Experiment:
             pool: images that a seed sees.
         """
         jobs: dict[Job, None] = {}  # 5% and 22 may be the same
-        for seed in range(self.seeds):
-            for strategy in self.strategies:
-                if strategy in (FULL, SOURCE_ONLY):
-                    jobs[Job(strategy, pool if strategy == FULL else 0, seed)] = None
-                    continue
-                for budget in self.budgets:
-                    for draw in range(self.draws if strategy == RANDOM else 1):
-                        jobs[Job(strategy, budget.of(pool), seed, draw)] = None
+        for seed, strategy in itertools.product(range(self.seeds), self.strategies):
+            budgets = [budget.of(pool) for budget in self.budgets]
+            if strategy in (FULL, SOURCE_ONLY):
+                budgets = [pool if strategy == FULL else 0]
+            draws = range(self.draws if strategy == RANDOM else 1)
+            for budget, draw, method in itertools.product(budgets, draws, self.methods):
+                jobs[Job(strategy, budget, seed, draw, method)] = None
         return list(jobs)
 
     def round_before(self, job: Job) -> Job | None:

@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from xssr_strategy.embedding.store import SOURCE, TARGET
 from xssr_strategy.errors import UserError
+from xssr_strategy.segmentation.methods.catalogue import METHODS
 from xssr_strategy.simulation.annotator import SimulatedAnnotator
 from xssr_strategy.simulation.choosing import JobPicks, JobSelector
 from xssr_strategy.simulation.experiment import Experiment, cases_of
@@ -51,7 +53,7 @@ class PlannedJob:
             dice=outcome.dice,
             hd95=outcome.hd95,
             overlays=outcome.overlays,
-            entropies=outcome.entropies if self.training.unlabelled else {},
+            entropies=outcome.entropies if self.training.entropy_of else {},
         )
 
 
@@ -81,11 +83,11 @@ class Planner:
 
     def __init__(self, experiment: Experiment, embedded: list[Embedded], out: Path) -> None:
         self._experiment = experiment
-        self._chooser = JobSelector(experiment.without_labels(), embedded)
+        self._selector = JobSelector(experiment.without_labels(), embedded)
         self._annotator = SimulatedAnnotator(experiment.target)
         self._expert = None if experiment.source is None else SimulatedAnnotator(experiment.source)
         self._out = out
-        self.jobs = experiment.jobs(self._chooser.pool)
+        self.jobs = experiment.jobs(self._selector.pool)
 
     def plan(self, results: Sequence[JobResult] = ()) -> PlanningRound:
         """Every job that can be planned.
@@ -104,7 +106,7 @@ class Planner:
             if earlier is not None and before is None:
                 self._follow(wave, job, earlier)
                 continue
-            if self._chooser.needs_network(job, before):
+            if self._selector.needs_network(job, before):
                 assert earlier is not None
                 result = found.get(earlier)
                 if earlier.name in wave.failed:
@@ -114,7 +116,7 @@ class Planner:
                     wave.later[job] = earlier.name
                     continue
                 entropies = result.entropies
-            choices[job] = self._chooser.choose(job, before, entropies)
+            choices[job] = self._selector.choose(job, before, entropies)
             try:
                 training = self._training(job, choices[job])
             except UserError as error:
@@ -143,19 +145,29 @@ class Planner:
         else:
             pairs = self._annotator.annotate(choice.picks)
         following = experiment.round_after(job)
-        asked = following is not None and self._chooser.needs_network(following, choice)
+        asked = following is not None and self._selector.needs_network(following, choice)
         return training_of(
-            pairs,
-            cases_of(experiment.test),
-            protocol.preset,
-            protocol.labels,
-            protocol.recipe,
-            protocol.full_steps if job.strategy == FULL else protocol.steps,
-            job.seed,
-            protocol.threads,
-            self._out,
-            self._chooser.left(job, choice) if asked else {},
+            pairs=pairs,
+            cases=cases_of(experiment.test),
+            preset=protocol.preset,
+            labels=protocol.labels,
+            method=job.method,
+            recipe=protocol.recipe,
+            steps=protocol.full_steps if job.strategy == FULL else protocol.steps,
+            seed=job.seed,
+            threads=protocol.threads,
+            out=self._out,
+            unlabelled=self._unlabelled(job, choice) if METHODS[job.method].uses_unlabelled else {},
+            entropy_of=self._selector.left(job, choice) if asked else {},
         )
+
+    def _unlabelled(self, job: Job, choice: JobPicks) -> dict[str, Path]:
+        """id -> file of what a training may learn from without a label: of the job's pool, and of the source."""
+        source = self._experiment.source
+        paid = source.labels.keys() if source is not None and job.strategy == SOURCE_ONLY else ()
+        learnt = {f"{SOURCE} {image}": f for image, f in self._experiment.source_pool().items() if image not in paid}
+        left = {f"{TARGET} {image}": f for image, f in self._selector.left(job, choice).items()}
+        return {**left, **learnt}
 
 
 def after_failure(earlier: str) -> str:

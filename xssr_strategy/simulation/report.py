@@ -26,8 +26,8 @@ from xssr_strategy.simulation.report_numbers import (
 )
 from xssr_strategy.simulation.report_pictures import first_job, picks_of, worst_cases
 from xssr_strategy.simulation.results import ExperimentInfo, JobResult, read_experiment_info, read_results
-from xssr_strategy.simulation.scores import METRICS, Metric, budgets
-from xssr_strategy.simulation.statistics import CONFIDENCE, ENOUGH, RESAMPLES
+from xssr_strategy.simulation.scores import METRICS, Metric, budgets, by_method
+from xssr_strategy.simulation.statistics import CONFIDENCE, ENOUGH, RESAMPLES, Comparison, verdicts
 from xssr_strategy.simulation.strategies import RANDOM
 from xssr_strategy.simulation.tables import write_tables
 from xssr_strategy.simulation.thumbnails import PREDICTION, TRUTH, thumbnail
@@ -53,8 +53,11 @@ def write_report(out: Path, failures: Mapping[str, str] = NO_FAILURES, missing: 
         UserError: the facts or a result are missing or damaged.
     """
     facts, results = read_experiment_info(out), [one for one in read_results(out) if one.job.name not in failures]
-    numbers = numbers_of(facts, results)
-    write_tables(out, facts, results, numbers.comparisons)
+    comparisons = verdicts(facts, results)
+    groups = by_method(results, facts.methods) or {facts.methods[0]: []}
+    numbers = {name: numbers_of(facts, some, comparisons) for name, some in groups.items()}
+    first = next(iter(numbers.values()))
+    write_tables(out, facts, results, comparisons)
     template = files("xssr_strategy.simulation").joinpath("report.html.jinja").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     page = environment.from_string(template).render(
@@ -62,9 +65,9 @@ def write_report(out: Path, failures: Mapping[str, str] = NO_FAILURES, missing: 
         missing=missing,
         failures=failures,
         version=__version__,
-        **_numbers(numbers),
-        **_figures(numbers, results),
-        **_pictures(out, numbers, results),
+        **_numbers(list(numbers.values()), [one for one in comparisons if one.method != one.against_method]),
+        **_figures(list(numbers.values()), groups[first.method]),
+        **_pictures(out, first, groups[first.method]),
         **_small_print(facts, results),
     )
     report = out / "report.html"
@@ -72,33 +75,55 @@ def write_report(out: Path, failures: Mapping[str, str] = NO_FAILURES, missing: 
     return report
 
 
-def _numbers(numbers: Numbers) -> dict[str, Any]:
-    beside_random, others = numbers.against(RANDOM), [one for one in numbers.comparisons if one.against != RANDOM]
-    groups = {
-        "Dice, beside random": beside_random,
+def _numbers(methods: Sequence[Numbers], between: Sequence[Comparison]) -> dict[str, Any]:
+    """The numbers of every method; the short answer is about the first."""
+    first = methods[0]
+    groups: dict[str, list[Comparison]] = {}
+    for numbers in methods:
+        groups |= {f"{title}{_of(numbers, methods)}": group for title, group in _groups(numbers).items()}
+    for metric, name in (("dice", "Dice"), ("hd95", "HD95")):
+        groups[f"{name}, beside {first.method} training on the same picks"] = [
+            one for one in between if one.metric == metric
+        ]
+    return {
+        "lead": first.lead,
+        "method": first.method,
+        "cards": answer(first),
+        "lead_sentences": [one.sentence for one in first.against(RANDOM) if one.strategy == first.lead],
+        "rows": [row for numbers in methods for row in result_rows(numbers)],
+        "needed": [words + _of(numbers, methods) for numbers in methods for words in needed_words(numbers)],
+        "verdicts": {title: [one.sentence for one in group] for title, group in groups.items() if group},
+        "luck": luck_words(first),
+        "sites": [(_of(numbers, methods), table) for numbers in methods for table in site_tables(numbers)],
+    }
+
+
+def _groups(numbers: Numbers) -> dict[str, list[Comparison]]:
+    others = [one for one in numbers.comparisons if one.against != RANDOM]
+    return {
+        "Dice, beside random": numbers.against(RANDOM),
         "Dice, beside the other strategies": [one for one in others if one.metric == "dice"],
         "HD95, beside random": numbers.against(RANDOM, "hd95"),
         "HD95, beside the other strategies": [one for one in others if one.metric == "hd95"],
     }
-    return {
-        "lead": numbers.lead,
-        "cards": answer(numbers),
-        "lead_sentences": [one.sentence for one in beside_random if one.strategy == numbers.lead],
-        "rows": result_rows(numbers),
-        "needed": needed_words(numbers),
-        "verdicts": {title: [one.sentence for one in group] for title, group in groups.items() if group},
-        "luck": luck_words(numbers),
-        "sites": site_tables(numbers),
-    }
 
 
-def _figures(numbers: Numbers, results: Sequence[JobResult]) -> dict[str, Any]:
-    keys = [(name, budget) for name in numbers.names for budget in budgets(numbers.dice, name)]
-    curves = figures.learning_curves(numbers.dice, numbers.facts.default)
+def _of(numbers: Numbers, methods: Sequence[Numbers]) -> str:
+    """The name of the method, where there are several."""
+    return f" ({numbers.method} training)" if len(methods) > 1 else ""
+
+
+def _figures(methods: Sequence[Numbers], results: Sequence[JobResult]) -> dict[str, Any]:
+    """Curves and differences of every method; alpha, which no training changes, of the first one's ``results``."""
+    first = methods[0]
+    keys = [(name, budget) for name in first.names for budget in budgets(first.dice, name)]
+    curves = [(_of(one, methods), figures.learning_curves(one.dice, one.facts.default)) for one in methods]
     calibration = figures.calibration_curve({key: first_job(results, *key) for key in keys})
     return {
-        "curves": None if curves is None else _svg_uri(curves),
-        "forests": [_svg_uri(svg) for metric in METRICS for svg in _forests(numbers, metric)],
+        "curves": [(of, _svg_uri(svg)) for of, svg in curves if svg is not None],
+        "forests": [
+            (_of(one, methods), _svg_uri(svg)) for one in methods for metric in METRICS for svg in _forests(one, metric)
+        ],
         "calibration": None if calibration is None else _svg_uri(calibration),
     }
 

@@ -30,17 +30,19 @@ COLUMNS = 6
 
 @dataclass(frozen=True)
 class Numbers:
-    """What has been computed of the results, once for the whole report.
+    """What has been computed of the results of one training method, once for the whole report.
 
     Attributes:
         facts: what all jobs share.
+        method: name of the training method.
         dice, hd95: scores by strategy and budget.
         names: the strategies that pick, the default first.
-        comparisons: all of them.
+        comparisons: all between strategies.
         percent: of full data by strategy and budget, where known.
     """
 
     facts: ExperimentInfo
+    method: str
     dice: Table
     hd95: Table
     names: tuple[str, ...]
@@ -79,12 +81,22 @@ class SiteTable:
     rows: tuple[tuple[str, ...], ...]
 
 
-def numbers_of(facts: ExperimentInfo, results: Sequence[JobResult]) -> Numbers:
-    """Everything that the report tells in numbers."""
+def numbers_of(
+    facts: ExperimentInfo, results: Sequence[JobResult], comparisons: Sequence[Comparison] | None = None
+) -> Numbers:
+    """Everything that the report tells of one training method in numbers.
+
+    Args:
+        results: those of the method.
+        comparisons: those of all results, if they are known.
+    """
+    method = results[0].job.method if results else facts.methods[0]
+    compared = verdicts(facts, results) if comparisons is None else comparisons
     dice = gather(results, "dice")
     percent = {key: percent_of_full(dice, *key) for key in dice}
     names = tuple(strategies(dice, facts.default))
-    return Numbers(facts, dice, gather(results, "hd95"), names, tuple(verdicts(facts, results)), percent)
+    own = tuple(one for one in compared if one.method == one.against_method == method)
+    return Numbers(facts, method, dice, gather(results, "hd95"), names, own, percent)
 
 
 def answer(numbers: Numbers) -> list[Card]:
@@ -96,7 +108,7 @@ def answer(numbers: Numbers) -> list[Card]:
 
 
 def result_rows(numbers: Numbers) -> list[list[str]]:
-    """Strategy, labels, Dice, HD95, per cent of full data, difference to random, seeds, draws."""
+    """Strategy, method, labels, Dice, HD95, per cent of full data, difference to random, seeds, draws."""
     gaps = {(one.strategy, one.budget): one for one in numbers.against(RANDOM)}
     rows = []
     for key in ((name, budget) for name in _all_names(numbers) for budget in budgets(numbers.dice, name)):
@@ -104,6 +116,7 @@ def result_rows(numbers: Numbers) -> list[list[str]]:
         spread = "" if dice.spread is None else f" ± {dice.spread:.3f}"
         rows.append([
             key[0],
+            numbers.method,
             f"{key[1]:,}",
             _fixed(dice.mean, 3) + spread,
             _fixed(hd95, 1),

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from xssr_strategy.errors import UserError
+from xssr_strategy.segmentation.methods.catalogue import SUPERVISED
 from xssr_strategy.storage.atomic_files import write_atomic
 
 
@@ -27,17 +28,20 @@ class Job:
         budget: number of labels; for ``full`` the whole pool, for ``source-only`` 0.
         seed: of the training, the same for every strategy; of a selector that draws, unless it has draws.
         draw: which draw of ``random``; 0 for all others.
+        method: name of the training method.
     """
 
     strategy: str
     budget: int
     seed: int
     draw: int = 0
+    method: str = SUPERVISED
 
     @property
     def name(self) -> str:
         """Also the name of its file."""
-        return f"{self.strategy}-{self.budget}-d{self.draw}-s{self.seed}".replace(":", "_")
+        method = "" if self.method == SUPERVISED else f"-{self.method}"  # left out as before there were others
+        return f"{self.strategy}-{self.budget}-d{self.draw}-s{self.seed}{method}".replace(":", "_")
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,7 @@ class ExperimentInfo:
         sites: at least one.
         default: the strategy that the report is about.
         settings: what else decides a result (name -> value), for the report's small print.
+        methods: training methods that are compared; the report is about the first.
     """
 
     command: str
@@ -119,6 +124,7 @@ class ExperimentInfo:
     sites: tuple[Site, ...]
     default: str
     settings: Mapping[str, Any]
+    methods: tuple[str, ...] = field(default_factory=lambda: (SUPERVISED,))
 
 
 def write_result(out: Path, result: JobResult) -> None:
@@ -127,13 +133,17 @@ def write_result(out: Path, result: JobResult) -> None:
 
 
 def read_results(out: Path) -> list[JobResult]:
-    """Every result that is there, in the order of strategy, budget, draw and seed.
+    """Every result that is there, in the order of method, strategy, budget, draw and seed.
 
     Raises:
         UserError: a file is damaged.
     """
     results = [_result(path) for path in sorted((out / "jobs").glob("*.json"))]
-    return sorted(results, key=lambda one: (one.job.strategy, one.job.budget, one.job.draw, one.job.seed))
+    return sorted(results, key=lambda one: _order(one.job))
+
+
+def _order(job: Job) -> tuple[str, str, int, int, int]:
+    return job.method, job.strategy, job.budget, job.draw, job.seed
 
 
 def write_experiment_info(out: Path, facts: ExperimentInfo) -> None:
@@ -150,7 +160,8 @@ def read_experiment_info(out: Path) -> ExperimentInfo:
     path = out / "experiment.json"
     values = _read(path, ExperimentInfo)
     sites = [Site(**{**site, "pool": tuple(site["pool"]), "test": tuple(site["test"])}) for site in values["sites"]]
-    return ExperimentInfo(**{**values, "labels": tuple(values["labels"]), "sites": tuple(sites)})
+    methods = tuple(values.get("methods", (SUPERVISED,)))  # there was one, and no choice, in earlier versions
+    return ExperimentInfo(**{**values, "labels": tuple(values["labels"]), "sites": tuple(sites), "methods": methods})
 
 
 def _result(path: Path) -> JobResult:

@@ -7,13 +7,14 @@ then cases, then seeds and draws, so that every case weighs the same.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xssr_strategy.segmentation.methods.catalogue import SUPERVISED
 from xssr_strategy.simulation.results import JobResult
 from xssr_strategy.simulation.strategies import FULL, RANDOM, SOURCE_ONLY
 
@@ -25,10 +26,10 @@ METRICS: tuple[Metric, ...] = ("dice", "hd95")
 
 @dataclass(frozen=True)
 class Scores:
-    """Every score of one strategy at one budget in one metric.
+    """Every score of one strategy at one budget in one metric, trained by one method.
 
     Attributes:
-        strategy, budget, metric: whose.
+        strategy, budget, metric, method: whose.
         draws, seeds, cases: names of the rows of each axis of ``values``.
         values: (draws, seeds, cases); NaN where the job is missing or the case does not count.
     """
@@ -40,6 +41,7 @@ class Scores:
     seeds: tuple[int, ...]
     cases: tuple[str, ...]
     values: Array
+    method: str = SUPERVISED
 
     @property
     def jobs(self) -> Array:
@@ -59,11 +61,23 @@ class Scores:
 
 
 Table = Mapping[tuple[str, int], Scores]
-"""The scores in one metric by strategy and budget."""
+"""The scores in one metric by strategy and budget, all of one training method."""
+
+
+def by_method(results: Sequence[JobResult], first: Sequence[str] = ()) -> dict[str, list[JobResult]]:
+    """The results of each training method that has any.
+
+    Args:
+        first: methods that come first, in this order; the others follow by name.
+    """
+    found = {result.job.method for result in results}
+    ordered = [*(name for name in first if name in found), *sorted(found - set(first))]
+    return {name: [one for one in results if one.job.method == name] for name in ordered}
 
 
 def gather(results: Sequence[JobResult], metric: Metric) -> dict[tuple[str, int], Scores]:
-    """The scores of all jobs by strategy and budget."""
+    """The scores of all jobs by strategy and budget; the jobs are those of one training method."""
+    assert len({result.job.method for result in results}) <= 1, "scores of several methods have one key"
     groups: dict[tuple[str, int], list[JobResult]] = {}
     for result in results:
         groups.setdefault((result.job.strategy, result.job.budget), []).append(result)
@@ -81,18 +95,25 @@ def budgets(table: Table, strategy: str) -> list[int]:
     return sorted(budget for name, budget in table if name == strategy)
 
 
-def paired(one: Scores, other: Scores) -> tuple[Array, Array] | None:
+def paired(one: Scores, other: Scores, same_draws: bool = False) -> tuple[Array, Array] | None:
     """What both sides have: (draws, seeds, cases) of each, without NaN, seeds and cases the same; None without any.
 
     While jobs are missing, the largest set of whole draws is taken in which every draw has the same seeds. A case
     without a score in one of the jobs is left out of all.
+
+    Args:
+        same_draws: whether draw number n of both sides has the same picks; then the draws are the same, too.
     """
+    if same_draws:
+        one, other = _with_draws_of(one, other), _with_draws_of(other, one)
     seeds = sorted(set(one.seeds) & set(other.seeds))
     cases = sorted(set(one.cases) & set(other.cases))
     if not seeds or not cases:
         return None
     sides = [_rows(side, seeds, cases) for side in (one, other)]
     done = [np.isfinite(side).any(axis=2) for side in sides]
+    if same_draws:
+        done = [np.logical_and(*done)] * 2
     largest = 0
     grid: tuple[Array, Array] | None = None
     for first, second in product(np.unique(done[0], axis=0), np.unique(done[1], axis=0)):
@@ -113,6 +134,12 @@ def mean(values: Array, axis: int) -> Array:
     return np.where(counted > 0, np.nansum(values, axis=axis) / np.maximum(counted, 1), np.nan)
 
 
+def _with_draws_of(one: Scores, other: Scores) -> Scores:
+    """The draws of one side that the other has, too."""
+    common = sorted(set(one.draws) & set(other.draws))
+    return replace(one, draws=tuple(common), values=one.values[[one.draws.index(draw) for draw in common]])
+
+
 def _scores(strategy: str, budget: int, group: Sequence[JobResult], metric: Metric) -> Scores:
     draws, seeds = (tuple(sorted({getattr(one.job, axis) for one in group})) for axis in ("draw", "seed"))
     cases = tuple(sorted({case for one in group for case in one.cases}))
@@ -122,7 +149,7 @@ def _scores(strategy: str, budget: int, group: Sequence[JobResult], metric: Metr
         rows = [places[case] for case in one.cases]
         labels = np.array(one.dice if metric == "dice" else one.hd95, dtype=np.float64)
         values[draws.index(one.job.draw), seeds.index(one.job.seed), rows] = mean(labels, axis=1)
-    return Scores(strategy, budget, metric, draws, seeds, cases, values)
+    return Scores(strategy, budget, metric, draws, seeds, cases, values, group[0].job.method)
 
 
 def _rows(side: Scores, seeds: Sequence[int], cases: Sequence[str]) -> Array:

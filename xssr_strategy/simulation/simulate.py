@@ -124,9 +124,9 @@ def run(plan: Plan, out: Path, engine: Engine, progress: Progress, part: tuple[i
     return failed
 
 
-def _chain(job: Job) -> tuple[str, int, int]:
+def _chain(job: Job) -> tuple[str, str, int, int]:
     """The rounds of a strategy belong together: the next waits for the one before."""
-    return job.strategy, job.seed, job.draw
+    return job.strategy, job.method, job.seed, job.draw
 
 
 def _missing(jobs: Sequence[PlannedJob], results: Sequence[JobResult], out: Path) -> dict[str, list[PlannedJob]]:
@@ -150,12 +150,12 @@ def _missing(jobs: Sequence[PlannedJob], results: Sequence[JobResult], out: Path
 
 def _answers(result: JobResult, planned: PlannedJob) -> bool:
     """Whether the result of a training tells all that a job wants of it."""
-    return bool(result.entropies) or not planned.training.unlabelled
+    return bool(result.entropies) or not planned.training.entropy_of
 
 
 def _run(missing: Mapping[str, list[PlannedJob]], engine: Engine) -> Generator[tuple[str, Outcome | str], None, None]:
     """Digest and outcome of every training."""
-    trainings = [max((one.training for one in jobs), key=lambda one: len(one.unlabelled)) for jobs in missing.values()]
+    trainings = [max((one.training for one in jobs), key=lambda one: len(one.entropy_of)) for jobs in missing.values()]
     with closing(engine(trainings)) as finished:  # whatever happens, its processes end here
         for training, outcome in finished:
             yield training.digest, outcome
@@ -178,6 +178,7 @@ def _facts_before(experiment: Experiment, command: str) -> ExperimentInfo:
         images={},
         sites=(),
         default=most_asked_for(experiment.strategies),
+        methods=experiment.methods,
         settings={
             **protocol.described(),
             "source_images": images_digest(experiment.source_pool())[:10] if source is not None else None,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from xssr_strategy.segmentation.methods.catalogue import SUPERVISED
 from xssr_strategy.simulation.results import ExperimentInfo, JobResult
 from xssr_strategy.simulation.scores import (
     METRICS,
@@ -20,6 +21,7 @@ from xssr_strategy.simulation.scores import (
     Scores,
     Table,
     budgets,
+    by_method,
     gather,
     paired,
     strategies,
@@ -47,10 +49,11 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One strategy beside another at the same budget.
+    """One strategy beside another at the same budget, or one training method beside another on the same picks.
 
     Attributes:
-        strategy, against: names.
+        strategy, against: names of strategies; the same if methods are compared.
+        method, against_method: names of training methods; the same if strategies are compared.
         budget: labels that each had.
         metric: ``dice`` (in [0, 1], more is better) or ``hd95`` (less is better).
         unit: in which the sentence tells the difference: ``points`` of a hundredth Dice, ``mm`` or ``pixels``.
@@ -59,11 +62,13 @@ class Comparison:
         seeds, cases: how many both have.
         draws: of ``against``.
         own_draws: of ``strategy``.
-        beaten: draws of ``against`` whose mean is worse than ``mean``.
+        beaten: draws of ``against`` whose mean is worse than ``mean``; of methods, than that of the same draw.
     """
 
     strategy: str
+    method: str
     against: str
+    against_method: str
     budget: int
     metric: Metric
     unit: str
@@ -109,13 +114,16 @@ class Comparison:
         way = "above" if value.startswith("+") else "below"
         gap = f"{value[1:]} {self.unit} {way}" if float(value) else "level with"
         score = f"Dice {self.mean:.3f}" if self.metric == "dice" else f"HD95 {self.mean:.1f} {self.unit}"
+        trained = "" if self.method == self.against_method == SUPERVISED else f" and {self.method} training"
         return (
-            f"{self.strategy} with {count(self.budget, 'label')}: {score}, {gap} {self._other} "
+            f"{self.strategy} with {count(self.budget, 'label')}{trained}: {score}, {gap} {self._other} "
             f"(95 % interval {low} to {high}): {self.verdict}.{self._draws}{self._limits}"
         )
 
     @property
     def _other(self) -> str:
+        if self.method != self.against_method:
+            return f"{self.against_method} training"
         if self.against != RANDOM:
             return self.against
         return f"the mean of {self.draws} random draws" if self.draws > 1 else "one random draw"
@@ -125,6 +133,8 @@ class Comparison:
         if self.draws == 1:
             return ""
         beaten = "all" if self.beaten == self.draws else f"{self.beaten} of the"
+        if self.method != self.against_method:
+            return f" It is better in {beaten} {self.draws} draws."
         return f" It beats {beaten} {self.draws} draws."
 
     @property
@@ -141,17 +151,23 @@ def count(number: int, noun: str) -> str:
 
 
 def compare(one: Scores, other: Scores, unit: str) -> Comparison | None:
-    """``one`` beside ``other`` on the seeds and cases that both have; None without any."""
-    sides = paired(one, other)
+    """``one`` beside ``other`` on the seeds and cases that both have; None without any.
+
+    Two methods on the picks of one strategy are compared draw by draw, too.
+    """
+    same_draws = one.method != other.method
+    sides = paired(one, other, same_draws)
     if sides is None:
         return None
     first, second = sides
-    means, others = resampled_means(first, second)
-    draws = second.mean(axis=(1, 2))
-    better = draws < first.mean() if one.metric == "dice" else draws > first.mean()
+    means, others = resampled_means(first, second, same_draws)
+    draws, own = second.mean(axis=(1, 2)), first.mean(axis=(1, 2)) if same_draws else first.mean()
+    better = draws < own if one.metric == "dice" else draws > own
     return Comparison(
         strategy=one.strategy,
+        method=one.method,
         against=other.strategy,
+        against_method=other.method,
         budget=one.budget,
         metric=one.metric,
         unit="points" if one.metric == "dice" else unit,
@@ -166,17 +182,21 @@ def compare(one: Scores, other: Scores, unit: str) -> Comparison | None:
 
 
 def verdicts(facts: ExperimentInfo, results: Sequence[JobResult]) -> list[Comparison]:
-    """Every strategy beside ``random``, and the default one also beside every other, wherever the budgets agree.
+    """Every strategy beside ``random``, the default one also beside every other, and methods on the same picks.
 
-    Dice before HD95, ``random`` before others, the default strategy before others, then by name and budget.
+    Wherever the budgets agree; strategies are compared within each training method, methods with the first. Dice before
+    HD95, ``random`` before others, the default strategy before others, then by name and budget; methods at the end.
     """
     found = []
     for metric in METRICS:
-        table = gather(results, metric)
-        for strategy, against in _pairs(table, facts.default):
-            for budget in budgets(table, strategy):
-                if (against, budget) in table:
-                    found.append(compare(table[strategy, budget], table[against, budget], facts.unit))
+        tables = {name: gather(some, metric) for name, some in by_method(results, facts.methods).items()}
+        for table in tables.values():
+            for strategy, against in _pairs(table, facts.default):
+                for budget in budgets(table, strategy):
+                    if (against, budget) in table:
+                        found.append(compare(table[strategy, budget], table[against, budget], facts.unit))
+        first, *others = tables.values() or [{}]
+        found += [compare(table[key], first[key], facts.unit) for table in others for key in table if key in first]
     return [comparison for comparison in found if comparison is not None]
 
 
@@ -226,7 +246,7 @@ def labels_needed(table: Table, strategy: str) -> tuple[int | None, list[int]]:
     return enough[0], [budget for budget in run if budget > enough[0] and budget not in enough]
 
 
-def resampled_means(one: Array, other: Array) -> tuple[Array, Array]:
+def resampled_means(one: Array, other: Array, same_draws: bool = False) -> tuple[Array, Array]:
     """The means of both sides in every bootstrap resample: (RESAMPLES,) each; the same arrays give the same means.
 
     A resample gives every case, seed and draw the weight with which it was drawn; those of cases and seeds serve
@@ -235,6 +255,7 @@ def resampled_means(one: Array, other: Array) -> tuple[Array, Array]:
     Args:
         one: (draws, seeds, cases), without NaN.
         other: (other draws, seeds, cases).
+        same_draws: whether the draws are the same on both sides; then their weights are.
     """
     rng = np.random.default_rng(0)
     means = np.empty((2, RESAMPLES))
@@ -242,7 +263,8 @@ def resampled_means(one: Array, other: Array) -> tuple[Array, Array]:
         cases, seeds = _weights(rng, one.shape[2]), _weights(rng, one.shape[1])
         for row, side in enumerate((one, other)):
             jobs = (cases @ side.reshape(-1, side.shape[2]).T).reshape(_BLOCK, *side.shape[:2])
-            draws = _weights(rng, len(side))
+            if row == 0 or not same_draws:
+                draws = _weights(rng, len(side))
             means[row, start : start + _BLOCK] = np.einsum("rds,rd,rs->r", jobs, draws, seeds)
     return means[0], means[1]
 

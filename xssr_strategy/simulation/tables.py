@@ -15,7 +15,7 @@ from xssr_strategy.simulation.statistics import Comparison
 
 Cell = str | int | float | None
 
-_JOB = ("strategy", "budget", "seed", "draw")
+_JOB = ("strategy", "method", "budget", "seed", "draw")
 
 
 def write_tables(
@@ -30,7 +30,18 @@ def write_tables(
     _write(out / "cases.csv", columns, (row for result in results for row in _case_rows(result, facts.labels)))
     columns = (*_JOB, "rank", "image")
     _write(out / "picks.csv", columns, (row for result in results for row in _pick_rows(result)))
-    columns = ("strategy", "against", "budget", "metric", "difference", "low", "high", "verdict")
+    columns = (
+        "strategy",
+        "method",
+        "against",
+        "against_method",
+        "budget",
+        "metric",
+        "difference",
+        "low",
+        "high",
+        "verdict",
+    )
     _write(out / "comparisons.csv", columns, (_comparison_row(comparison) for comparison in comparisons))
 
 
@@ -62,11 +73,12 @@ def _pick_rows(result: JobResult) -> Iterable[list[Cell]]:
 
 def _comparison_row(one: Comparison) -> list[Cell]:
     gap = one.difference
-    return [one.strategy, one.against, one.budget, one.metric, gap.value, gap.low, gap.high, one.verdict]
+    names = [one.strategy, one.method, one.against, one.against_method]
+    return [*names, one.budget, one.metric, gap.value, gap.low, gap.high, one.verdict]
 
 
 def _job(job: Job) -> list[Cell]:
-    return [job.strategy, job.budget, job.seed, job.draw]
+    return [job.strategy, job.method, job.budget, job.seed, job.draw]
 
 
 def _write(path: Path, columns: Iterable[str], rows: Iterable[Iterable[Cell]]) -> None:

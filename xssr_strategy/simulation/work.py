@@ -12,13 +12,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from xssr_strategy import __version__
+from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import content_digest, fingerprint
 from xssr_strategy.images.preset import Preset
+from xssr_strategy.labels.reading import usable_pairs
+from xssr_strategy.segmentation.data import TrainingData
+from xssr_strategy.segmentation.methods.catalogue import METHODS, SUPERVISED
 from xssr_strategy.segmentation.methods.recipe import Recipe
+from xssr_strategy.segmentation.pair_cache import MemoryCache, PairCache
+from xssr_strategy.segmentation.plan import SegmentationPlan, plan_from
+from xssr_strategy.segmentation.training import train
 from xssr_strategy.segmentation.uncertainty import image_entropies
-from xssr_strategy.simulation.evaluation import KeptPairs, ScoredCase, score, train
+from xssr_strategy.simulation.evaluation import ScoredCase, score
 from xssr_strategy.simulation.thumbnails import overlay
 from xssr_strategy.storage.atomic_files import write_atomic
 
@@ -34,10 +42,13 @@ class Training:
         digest: of the rest, by the content of the files, wherever they lie; ``training_of`` makes it.
         pairs: paths ``image`` and ``label`` of what is trained on, sorted.
         cases: id -> paths of every test case.
-        preset, labels, recipe, steps, seed: as of ``train``.
+        preset, labels: kind of image, and names of the labels without the background.
+        method: name of the training method.
+        recipe, steps, seed: of the training; every strategy gets the same number of steps.
         threads: processor threads.
         overlays: folder for pictures of the worst cases.
-        unlabelled: id -> path of images whose entropy is wanted; no business of ``digest``.
+        unlabelled: id -> path of what the method may learn from without a label; empty if it does not use any.
+        entropy_of: id -> path of images whose entropy is wanted; no business of ``digest``.
     """
 
     digest: str
@@ -45,12 +56,14 @@ class Training:
     cases: Mapping[str, Mapping[str, str]]
     preset: Preset
     labels: tuple[str, ...]
+    method: str
     recipe: Recipe
     steps: int
     seed: int
     threads: int
     overlays: Path
     unlabelled: Mapping[str, Path]
+    entropy_of: Mapping[str, Path]
 
 
 @dataclass(frozen=True)
@@ -71,25 +84,41 @@ def training_of(
     cases: Mapping[str, Mapping[str, str]],
     preset: Preset,
     labels: tuple[str, ...],
+    method: str,
     recipe: Recipe,
     steps: int,
     seed: int,
     threads: int,
     out: Path,
     unlabelled: Mapping[str, Path],
+    entropy_of: Mapping[str, Path],
 ) -> Training:
-    """The training on these pairs, whatever their order.
+    """The training on these pairs, whatever their order; arguments as the attributes of :class:`Training`.
 
     Raises:
         UserError: a file is gone or cannot be read.
     """
     ordered = tuple(sorted(pairs, key=lambda pair: pair["image"]))
     files = [[_content(pair["image"]), _content(pair["label"])] for pair in (*ordered, *cases.values())]
-    numbers = [steps, seed, threads, asdict(recipe)]
-    decides = json.dumps([files, list(cases), asdict(preset), labels, *numbers], sort_keys=True)
-    digest = hashlib.sha256(decides.encode()).hexdigest()[:16]
-    overlays = out / "overlays" / digest
-    return Training(digest, ordered, cases, preset, labels, recipe, steps, seed, threads, overlays, unlabelled)
+    decides = [files, list(cases), asdict(preset), labels, steps, seed, threads, asdict(recipe)]
+    if method != SUPERVISED:  # whose digests are those of results that were written before there were methods
+        decides += [method, [_content(str(unlabelled[image])) for image in sorted(unlabelled)]]
+    digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
+    return Training(
+        digest=digest,
+        pairs=ordered,
+        cases=cases,
+        preset=preset,
+        labels=labels,
+        method=method,
+        recipe=recipe,
+        steps=steps,
+        seed=seed,
+        threads=threads,
+        overlays=out / "overlays" / digest,
+        unlabelled=unlabelled,
+        entropy_of=entropy_of,
+    )
 
 
 def content_of(cases: Mapping[str, Mapping[str, str]]) -> str:
@@ -111,16 +140,7 @@ def run_training(training: Training, device: torch.device | None = None) -> Outc
     began = time.monotonic()
     device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.set_num_threads(training.threads)
-    network, plan = train(
-        training.pairs,
-        training.preset,
-        training.labels,
-        training.steps,
-        training.seed,
-        _kept(device),
-        device,
-        training.recipe,
-    )
+    network, plan = trained_network(training, _cache(device), device)
     dice, hd95 = [], []
     worst: list[tuple[float, str, ScoredCase]] = []
     for case, paths in training.cases.items():
@@ -130,7 +150,7 @@ def run_training(training: Training, device: torch.device | None = None) -> Outc
         if not np.isnan(scored.dice).all():
             worst.append((float(np.nanmean(scored.dice)), case, scored))
             worst = sorted(worst, key=lambda one: one[:2])[:OVERLAYS]  # volumes are large: no more are held
-    entropies = dict(image_entropies(training.unlabelled, network, plan, training.preset, device))
+    entropies = dict(image_entropies(training.entropy_of, network, plan, training.preset, device))
     for _, case, scored in worst:
         write_atomic(
             training.overlays / f"{case}.png",
@@ -147,10 +167,30 @@ def run_training(training: Training, device: torch.device | None = None) -> Outc
     )
 
 
+def trained_network(training: Training, kept: PairCache, device: torch.device) -> tuple[nn.Module, SegmentationPlan]:
+    """The network of the last step, in evaluation mode, and the plan to use it by.
+
+    Nothing is held back for validation: the labels are the budget.
+
+    Args:
+        kept: images read before.
+
+    Raises:
+        UserError: a label cannot be used. The server's trainer would leave it out; a comparison would be unfair.
+    """
+    usable, unusable = usable_pairs(training.pairs, training.preset, training.labels)
+    if unusable:
+        raise UserError(unusable[0][1])
+    plan = plan_from(usable, training.preset, training.labels)
+    data = TrainingData(training.preset, usable, training.unlabelled, kept)
+    method = METHODS[training.method](training.steps, recipe=training.recipe)
+    return train(method, data, plan, training.seed, device), plan
+
+
 @cache
-def _kept(device: torch.device) -> KeptPairs:
+def _cache(device: torch.device) -> MemoryCache:
     """One for all trainings of a process."""
-    return KeptPairs(device)
+    return MemoryCache(device)
 
 
 def _content(path: str) -> str:

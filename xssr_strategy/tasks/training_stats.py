@@ -74,7 +74,8 @@ class _Metric:
     """A Dice as it changes, with its best epoch."""
 
     def __init__(self, name: str) -> None:
-        self._name, self._now = name, {}
+        self._name = name
+        self._now: dict[str, float] = {}
         self.best, self._best_epoch = -1.0, -1
 
     def add(self, value: float | None, epoch: int) -> None:

@@ -13,6 +13,21 @@ SUPERVISED = "supervised"
 METHODS: Mapping[str, type[TrainingMethod]] = {SUPERVISED: Supervised}
 
 
+def parse_methods(text: str) -> tuple[str, ...]:
+    """The names of a comma list, each once.
+
+    Raises:
+        ValueError: an unknown name; what is allowed.
+
+    >>> parse_methods("supervised, supervised")
+    ('supervised',)
+    """
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+    if not all(name in METHODS for name in names):
+        raise ValueError(f"training methods separated by commas, of {', '.join(METHODS)}")
+    return names
+
+
 def method_names() -> tuple[str, ...]:
     """Names that a user may choose from.
 

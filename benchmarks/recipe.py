@@ -21,10 +21,16 @@ from numpy.typing import NDArray
 
 from xssr_strategy.images.detect import detect_preset
 from xssr_strategy.images.preset import Preset
+from xssr_strategy.labels.reading import usable_pairs
+from xssr_strategy.segmentation.data import TrainingData
 from xssr_strategy.segmentation.methods.recipe import Recipe
+from xssr_strategy.segmentation.methods.supervised import Supervised
+from xssr_strategy.segmentation.pair_cache import MemoryCache
+from xssr_strategy.segmentation.plan import plan_from
+from xssr_strategy.segmentation.training import train
 from xssr_strategy.simulation.annotator import SimulatedAnnotator
 from xssr_strategy.simulation.domains import read_domain
-from xssr_strategy.simulation.evaluation import KeptPairs, score, train
+from xssr_strategy.simulation.evaluation import score
 from xssr_strategy.simulation.experiment import cases_of
 from xssr_strategy.simulation.workers import inherited, worker_pool
 
@@ -50,8 +56,9 @@ def run(task: Task) -> tuple[float, float]:
     domain = read_domain(task.domain, "DOMAIN")
     pairs = SimulatedAnnotator(domain).annotate(task.picks)
     began = time.monotonic()
-    kept = KeptPairs(CPU)
-    network, plan = train(pairs, task.preset, task.labels, task.steps, task.seed, kept, CPU, task.recipe)
+    usable, _ = usable_pairs(pairs, task.preset, task.labels)
+    plan, data = plan_from(usable, task.preset, task.labels), TrainingData(task.preset, usable, cache=MemoryCache(CPU))
+    network = train(Supervised(task.steps, recipe=task.recipe), data, plan, task.seed, CPU)
     seconds = time.monotonic() - began
     found = [np.nanmean(score(network, plan, task.preset, case, CPU).dice) for case in cases_of(domain).values()]
     return float(np.mean(found)), seconds

@@ -11,7 +11,7 @@ from tests.support.phantoms import ellipsoids, oblique, write_nifti, write_png
 from xssr_strategy.images.preset import PRESETS, Preset
 from xssr_strategy.labels.reading import usable_pairs
 from xssr_strategy.segmentation.plan import SegmentationPlan, plan_from
-from xssr_strategy.segmentation.transforms import read_for_network, training_transforms, validation_transforms
+from xssr_strategy.segmentation.transforms import ReadPair, read_for_network, training_transforms
 
 Case = tuple[dict[str, str], Preset, SegmentationPlan]
 
@@ -42,7 +42,7 @@ def one(result: object) -> dict[str, torch.Tensor]:
 
 def test_training_and_inference_share_the_preprocessing(case: Case) -> None:
     pair, preset, plan = case
-    validation = validation_transforms(preset, plan)(pair)
+    validation = ReadPair(preset, plan)(pair)
     seen, _ = read_for_network(pair["image"], preset, plan)
     torch.testing.assert_close(validation["image"], seen)
     first = training_transforms(preset, plan, seed=0).transforms[0](pair)

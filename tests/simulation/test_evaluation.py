@@ -1,39 +1,45 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from monai.transforms import Compose
 
-from tests.support.phantoms import ellipsoids, oblique, write_nifti, write_png
+from tests.support.phantoms import phantom_pairs, write_png
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import PRESETS, Preset
-from xssr_strategy.segmentation.transforms import ReadPair
-from xssr_strategy.simulation.evaluation import KeptPairs, score, scores, train
+from xssr_strategy.segmentation.methods.catalogue import SUPERVISED
+from xssr_strategy.segmentation.methods.recipe import RECIPE
+from xssr_strategy.segmentation.pair_cache import MemoryCache
+from xssr_strategy.simulation.evaluation import score, scores
+from xssr_strategy.simulation.work import Training, trained_network, training_of
 
 CPU = torch.device("cpu")
 XRAY = replace(PRESETS["xray"], segmentation_size=48)
 
 
-def phantoms(folder: Path, count: int, dims: int, labels: int) -> list[dict[str, str]]:
-    rng = np.random.default_rng(0)
-    pairs = []
-    for index in range(count):
-        ending = "png" if dims == 2 else "nii.gz"
-        image_file, label_file = folder / f"{index}.{ending}", folder / "labels" / f"{index}.{ending}"
-        image, mask = ellipsoids((60, 48) if dims == 2 else (24, 20, 18), labels, rng)
-        if dims == 2:
-            write_png(image_file, np.clip(60 + 120 * image, 0, 255))
-            write_png(label_file, mask)
-        else:
-            write_nifti(image_file, image.astype(np.float32), oblique((1.0, 1.0, 1.2)))
-            write_nifti(label_file, mask, oblique((1.0, 1.0, 1.2)))
-        pairs.append({"image": str(image_file), "label": str(label_file)})
-    return pairs
+def training(
+    pairs: Sequence[Mapping[str, str]], preset: Preset, labels: tuple[str, ...], steps: int, seed: int
+) -> Training:
+    """A training without test cases."""
+    return training_of(
+        pairs=pairs,
+        cases={},
+        preset=preset,
+        labels=labels,
+        method=SUPERVISED,
+        recipe=RECIPE,
+        steps=steps,
+        seed=seed,
+        threads=1,
+        out=Path("unused"),
+        unlabelled={},
+        entropy_of={},
+    )
 
 
 @pytest.mark.parametrize(
@@ -42,11 +48,11 @@ def phantoms(folder: Path, count: int, dims: int, labels: int) -> list[dict[str,
 def test_a_network_learns_and_the_same_seed_gives_the_same_network(
     tmp_path: Path, preset: Preset, labels: tuple[str, ...]
 ) -> None:
-    pairs = phantoms(tmp_path, 4, preset.spatial_dims, len(labels))
-    kept = KeptPairs(CPU)
+    pairs = phantom_pairs(tmp_path, 4, preset.spatial_dims, len(labels))
+    kept = MemoryCache(CPU)
 
     def mean_dice(steps: int, seed: int) -> float:
-        network, plan = train(pairs[:3], preset, labels, steps, seed, kept, CPU)
+        network, plan = trained_network(training(pairs[:3], preset, labels, steps, seed), kept, CPU)
         scored = score(network, plan, preset, pairs[3], CPU)
         assert len(scored.dice) == len(scored.hd95) == len(labels)
         assert scored.prediction.shape == scored.truth.shape == scored.image.shape[1:]
@@ -56,31 +62,11 @@ def test_a_network_learns_and_the_same_seed_gives_the_same_network(
     assert mean_dice(5, 0) == mean_dice(5, 0) != mean_dice(5, 1)
 
 
-def test_pairs_are_read_once_and_cannot_be_changed_by_a_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pairs = phantoms(tmp_path, 2, 2, 1)
-    kept = KeptPairs(CPU)
-    from xssr_strategy.labels.reading import usable_pairs
-    from xssr_strategy.segmentation.plan import plan_from
-
-    plan = plan_from(usable_pairs(pairs, XRAY, ("blob",))[0], XRAY, ("blob",))
-    reader = kept.reader(XRAY, plan)
-    first = reader(pairs[0])
-    expected = first["image"].clone()
-    first["image"].zero_()
-    Path(pairs[0]["image"]).unlink()
-    assert torch.equal(reader(pairs[0])["image"], expected)
-    assert torch.equal(Compose([reader])(pairs[0])["image"], expected)
-    assert KeptPairs(CPU, room=0).reader(XRAY, plan)(pairs[1]).keys() == {"image", "label"}
-    with pytest.raises(UserError, match="does not exist"):
-        KeptPairs(CPU, room=0).reader(XRAY, plan)(pairs[0])
-    assert isinstance(reader, ReadPair)
-
-
 def test_a_label_that_cannot_be_used_ends_the_training_with_its_name(tmp_path: Path) -> None:
-    pairs = phantoms(tmp_path, 2, 2, 1)
+    pairs = phantom_pairs(tmp_path, 2, 2, 1)
     write_png(Path(pairs[1]["label"]), np.zeros((10, 10), dtype=np.uint8))
     with pytest.raises(UserError, match=r"labels/1.png: the label is 10 x 10 but its image is"):
-        train(pairs, XRAY, ("blob",), 1, 0, KeptPairs(CPU), CPU)
+        trained_network(training(pairs, XRAY, ("blob",), 1, 0), MemoryCache(CPU), CPU)
 
 
 def test_scores_are_those_that_can_be_worked_out_by_hand() -> None:
@@ -107,8 +93,8 @@ def test_a_label_that_was_missed_costs_the_diagonal_and_one_that_is_not_there_do
 
 
 def test_a_nearly_empty_test_label_keeps_its_score(tmp_path: Path) -> None:
-    pairs = phantoms(tmp_path, 3, 2, 1)
-    network, plan = train(pairs[:1], XRAY, ("blob",), 1, 0, KeptPairs(CPU), CPU)
+    pairs = phantom_pairs(tmp_path, 3, 2, 1)
+    network, plan = trained_network(training(pairs[:1], XRAY, ("blob",), 1, 0), MemoryCache(CPU), CPU)
     write_png(Path(pairs[2]["label"]), np.zeros((60, 48), dtype=np.uint8))
     assert math.isnan(score(network, plan, XRAY, pairs[2], CPU).dice[0])
     assert not math.isnan(score(network, plan, XRAY, pairs[1], CPU).dice[0])

@@ -72,3 +72,21 @@ def write_itk(path: Path, array: np.ndarray, affine: np.ndarray) -> Path:
     image.SetDirection(itk.matrix_from_array(np.ascontiguousarray(lps[:3, :3] / spacing)))
     itk.imwrite(image, str(path))
     return path
+
+
+def phantom_pairs(folder: Path, count: int, dims: int, labels: int) -> list[dict[str, str]]:
+    """Files of labelled phantoms, 60 x 48 pixels or 24 x 20 x 18 voxels: mappings with ``image`` and ``label``."""
+    rng = np.random.default_rng(0)
+    pairs = []
+    for index in range(count):
+        ending = "png" if dims == 2 else "nii.gz"
+        image_file, label_file = folder / f"{index}.{ending}", folder / "labels" / f"{index}.{ending}"
+        image, mask = ellipsoids((60, 48) if dims == 2 else (24, 20, 18), labels, rng)
+        if dims == 2:
+            write_png(image_file, np.clip(60 + 120 * image, 0, 255))
+            write_png(label_file, mask)
+        else:
+            write_nifti(image_file, image.astype(np.float32), oblique((1.0, 1.0, 1.2)))
+            write_nifti(label_file, mask, oblique((1.0, 1.0, 1.2)))
+        pairs.append({"image": str(image_file), "label": str(label_file)})
+    return pairs

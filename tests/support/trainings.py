@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,15 @@ from unittest.mock import patch
 import numpy as np
 import torch
 from monailabel.datastore.local import LocalDatastore
+from monailabel.interfaces.datastore import Datastore
 
 from tests.support.phantoms import ellipsoids, oblique, write_nifti, write_png
 from xssr_strategy.images.preset import PRESETS, Preset
+from xssr_strategy.segmentation.data import TrainingData
+from xssr_strategy.segmentation.methods.base import TrainingMethod
 from xssr_strategy.segmentation.pair_cache import PairCache
 from xssr_strategy.segmentation.publication import MODEL_KEY
+from xssr_strategy.tasks import segmentation_trainer
 from xssr_strategy.tasks.segmentation_trainer import SegmentationTrainer
 from xssr_strategy.tasks.training_stats import TrainingStats
 
@@ -41,29 +46,46 @@ def studies(folder: Path, count: int, dims: int, labels: int) -> LocalDatastore:
 
 
 class Recorder(SegmentationTrainer):
-    """Keeps every version of the statistics that a viewer could read, and whether a model was published by then."""
+    """Keeps every version of the statistics that a viewer could read, and what each training was given.
+
+    Attributes:
+        seen: the statistics.
+        published_during: whether a model was published when each was written.
+        trained_on: labels trained on and held back, of each training.
+        caches: of each training.
+    """
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.seen: list[dict[str, Any]] = []
         self.published_during: list[bool] = []
+        self.trained_on: list[tuple[int, int]] = []
         self.caches: list[PairCache] = []
 
-    def _train(self, *args: Any) -> None:
-        self.caches.append(args[3])
-        write = TrainingStats.write
+    def __call__(self, request: Mapping[str, Any], datastore: Datastore) -> dict[str, Any]:
+        write, train = TrainingStats.write, segmentation_trainer.train
 
-        def recorded(stats: TrainingStats, finished: bool = False) -> None:
+        def recorded_write(stats: TrainingStats, finished: bool = False) -> None:
             write(stats, finished)
             self.seen.append(self.stats())
             self.published_during.append(self._published.exists())
 
-        with patch.object(TrainingStats, "write", recorded):
-            super()._train(*args)
+        def recorded_train(
+            method: TrainingMethod, data: TrainingData, plan: Any, seed: int, device: Any, held_back: Any, report: Any
+        ) -> Any:
+            self.trained_on.append((len(data.labelled), len(held_back.pairs) if held_back else 0))
+            self.caches.append(data.cache)
+            return train(method, data, plan, seed, device, held_back, report)
+
+        with (
+            patch.object(TrainingStats, "write", recorded_write),
+            patch.object(segmentation_trainer, "train", recorded_train),
+        ):
+            return super().__call__(request, datastore)
 
 
-def trainer(tmp_path: Path, preset: Preset = XRAY, labels: tuple[str, ...] = ("blob",)) -> Recorder:
-    return Recorder(tmp_path / "logs", preset, labels, tmp_path / "model" / "segmentation.pt")
+def trainer(tmp_path: Path, preset: Preset = XRAY, labels: tuple[str, ...] = ("blob",), *more: Any) -> Recorder:
+    return Recorder(tmp_path / "logs", preset, labels, tmp_path / "model" / "segmentation.pt", *more)
 
 
 def weights(tmp_path: Path) -> dict[str, torch.Tensor]:

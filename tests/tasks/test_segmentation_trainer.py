@@ -4,6 +4,7 @@ import json
 import logging
 import shutil
 import threading
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from monailabel.tasks.train.basic_train import Context
 
 from tests.support.trainings import MRI, SHORT, XRAY, same, studies, trainer, weights
+from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.images.reading import read_image
 from xssr_strategy.segmentation import transforms
-from xssr_strategy.segmentation.methods.recipe import RECIPE, STEPS_PER_EPOCH
+from xssr_strategy.segmentation.data import TrainingData
+from xssr_strategy.segmentation.methods.base import Stage
+from xssr_strategy.segmentation.methods.recipe import RECIPE
+from xssr_strategy.segmentation.methods.supervised import Supervised
+from xssr_strategy.segmentation.pair_cache import DiskCache
 from xssr_strategy.segmentation.publication import publish, published_plan
-from xssr_strategy.simulation.evaluation import KeptPairs, train
 from xssr_strategy.storage.atomic_files import locked_temporary_folder
 from xssr_strategy.tasks import segmentation_trainer
 from xssr_strategy.tasks.segmentation_infer import SegmentationInfer
@@ -81,7 +85,7 @@ def test_the_model_is_published_once_and_at_the_end(tmp_path: Path) -> None:
 def test_what_a_killed_training_left_is_removed_but_not_the_cache_of_one_that_runs(tmp_path: Path) -> None:
     task, datastore = trainer(tmp_path), studies(tmp_path / "studies", 1, 2, 1)
     task(SHORT, datastore)
-    folder = Path(task.context.output_dir)
+    folder = tmp_path / "logs" / "segmentation"
     for name in ("cache_killed", "cache_running"):
         (folder / name).mkdir()
         (folder / name / "volume.pt").touch()
@@ -131,16 +135,17 @@ def test_same_labels_same_network_in_any_order(tmp_path: Path) -> None:
 
 
 def test_pretrained_continues_from_the_published_model_if_it_fits(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     datastore = studies(tmp_path / "studies", 2, 2, 2)
     one, two = trainer(tmp_path), trainer(tmp_path, labels=("a", "b"))
     one(SHORT, datastore)
-    published, context = weights(tmp_path), Context()
-    context.request, context.pretrained = {"seed": 5}, True
-    assert same(dict(one.network(context).state_dict()), published)
-    context.pretrained = False
-    assert not same(dict(one.network(context).state_dict()), published)
+    published = weights(tmp_path)
+    monkeypatch.setattr(segmentation_trainer, "RECIPE", replace(RECIPE, learning_rate=0.0))  # nothing changes
+    one({**SHORT, "pretrained": True, "seed": 5}, datastore)
+    assert same(published, weights(tmp_path))
+    one({**SHORT, "seed": 5}, datastore)
+    assert not same(published, weights(tmp_path))
     with caplog.at_level(logging.WARNING):
         two({**SHORT, "pretrained": "true"}, datastore)  # of one label more
     assert "does not fit" in caplog.text
@@ -162,19 +167,15 @@ def test_by_default_each_volume_is_read_once_and_none_is_kept_in_memory(
     datastore = studies(tmp_path / "studies", 3, 3, 1)
     task({**SHORT, "max_epochs": 3}, datastore)
     assert sorted(read) == sorted(pair["image"] for pair in datastore.datalist())
-    assert task.context is not None
-    dataset = task.context.trainer.data_loader.dataset
-    assert all(isinstance(path, str) for pair in dataset.data for path in pair.values())  # paths, no pixels
-    assert not hasattr(dataset, "_cache")
+    assert [type(cache) for cache in task.caches] == [DiskCache]  # which keeps paths, no pixels
 
 
 def test_an_epoch_has_the_same_number_of_steps_for_one_label_and_for_many(tmp_path: Path) -> None:
     for count in (1, 7):
         task = trainer(tmp_path)
         task(SHORT, studies(tmp_path / f"studies{count}", count, 2, 1))
-        assert task.context is not None
-        assert task.context.trainer.state.epoch_length == 2
-        assert task.context.trainer.state.iteration == 4
+        assert task.stats()["total_iterations"] == 2
+        assert task.stats()["current_iteration"] == 4
 
 
 def test_with_enough_labels_the_best_epoch_is_published_and_training_stops_early(
@@ -186,8 +187,7 @@ def test_with_enough_labels_the_best_epoch_is_published_and_training_stops_early
     )  # nothing improves after the first epoch
     task = trainer(tmp_path)
     stats = task({**SHORT, "max_epochs": 10, "early_stop_patience": 2}, studies(tmp_path / "studies", 5, 2, 1))
-    assert task.context is not None
-    assert (len(task.context.train_datalist), len(task.context.val_datalist)) == (4, 1)
+    assert task.trained_on == [(4, 1)]
     assert stats["epoch"] == 3  # the best and two more
     assert stats["eval"]["best_metric_epoch"] == 1
     assert stats["best_metric"] == stats["eval"]["best_metric"]
@@ -197,18 +197,33 @@ def test_with_enough_labels_the_best_epoch_is_published_and_training_stops_early
 def test_below_the_threshold_every_label_trains(tmp_path: Path) -> None:
     task = trainer(tmp_path)
     task(SHORT, studies(tmp_path / "studies", 6, 2, 1))
-    assert task.context is not None
-    assert (len(task.context.train_datalist), len(task.context.val_datalist)) == (6, 0)
+    assert task.trained_on == [(6, 0)]
 
 
-@pytest.mark.parametrize(("preset", "labels"), [(XRAY, ("blob",)), (MRI, ("anterior", "posterior"))])
-def test_a_simulation_trains_the_network_that_the_trainer_publishes(
-    tmp_path: Path, preset: Preset, labels: tuple[str, ...]
-) -> None:
-    datastore = studies(tmp_path / "studies", 3, preset.spatial_dims, len(labels))
-    request = {"max_epochs": 2, "seed": 5}
-    trainer(tmp_path, preset, labels)(request, datastore)
-    device = torch.device("cpu")
-    steps = 2 * STEPS_PER_EPOCH
-    network, _ = train(datastore.datalist(), preset, labels, steps, 5, KeptPairs(device), device)
-    assert same(weights(tmp_path), network.state_dict())
+def test_a_request_names_the_training_method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A method that uses unlabelled images is given them; the settings say which method trained."""
+    seen: list[Mapping[str, Path]] = []
+
+    class Curious(Supervised):
+        uses_unlabelled = True
+
+        def stages(self, data: TrainingData, *rest: Any) -> Iterator[Stage]:
+            seen.append(data.unlabelled)
+            return super().stages(data, *rest)
+
+    monkeypatch.setattr(segmentation_trainer, "METHODS", {"supervised": Supervised, "curious": Curious})
+    datastore, elsewhere = studies(tmp_path / "studies", 2, 2, 1), {"target a": tmp_path / "a.png"}
+    task = trainer(tmp_path, XRAY, ("blob",), "curious", lambda datastore: elsewhere)
+    assert task.config()["method"] == ["curious", "supervised"]  # what the server is set to comes first in menus
+    assert task(SHORT, datastore)["method"] == "curious"
+    assert seen == [elsewhere]
+    assert task({**SHORT, "method": "supervised"}, datastore)["method"] == "supervised"
+    assert len(seen) == 1
+    with pytest.raises(UserError, match="training setting method: 'guessing' is not one of curious, supervised"):
+        task({**SHORT, "method": "guessing"}, datastore)
+
+
+def test_info_names_the_labels_after_a_training_too(tmp_path: Path) -> None:
+    task = trainer(tmp_path, labels=("a", "b"))
+    task(SHORT, studies(tmp_path / "studies", 1, 2, 2))
+    assert task.info()["labels"] == ["a", "b"]

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from monailabel.tasks.train.basic_train import Context
 
 from tests.support.phantoms import write_png
-from tests.support.trainings import SHORT, XRAY, Recorder, same, studies, trainer, weights
+from tests.support.trainings import SHORT, same, studies, trainer, weights
 from xssr_strategy.errors import UserError
+from xssr_strategy.segmentation.methods import supervised
+from xssr_strategy.segmentation.pair_cache import DiskCache
 
 
 def test_what_viewers_send_is_understood(tmp_path: Path) -> None:
@@ -23,10 +24,8 @@ def test_what_viewers_send_is_understood(tmp_path: Path) -> None:
     sent |= {"max_epochs": "1", "steps_per_epoch": "2", "seed": "", "train_batch_size": "2.0", "client_id": "slicer"}
     stats = task({"model": "segmentation", **json.loads(json.dumps(sent))}, studies(tmp_path / "studies", 1, 2, 1))
     assert stats["epoch"] == 1
-    assert task.context is not None
-    assert task.context.dataset_type == "PersistentDataset"
-    assert task.context.tracking == "None"
-    assert task.context.pretrained is False
+    assert [type(cache) for cache in task.caches] == [DiskCache]
+    assert stats["method"] == "supervised"
 
 
 @pytest.mark.parametrize(
@@ -65,16 +64,18 @@ def test_without_a_usable_label_nothing_is_touched(tmp_path: Path) -> None:
     assert same(before, weights(tmp_path))
 
 
-def test_a_training_that_fails_leaves_no_cache_and_the_old_model(tmp_path: Path) -> None:
+def test_a_training_that_fails_leaves_no_cache_and_the_old_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     datastore = studies(tmp_path / "studies", 2, 2, 1)
     trainer(tmp_path)(SHORT, datastore)
     before = weights(tmp_path)
 
-    class Failing(Recorder):
-        def loss_function(self, context: Context) -> torch.nn.Module:
-            return torch.nn.BCELoss()  # refuses logits
+    def refuses(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("no loss")
 
-    with pytest.raises((RuntimeError, ValueError)):
-        Failing(tmp_path / "logs", XRAY, ("blob",), tmp_path / "model" / "segmentation.pt")(SHORT, datastore)
+    monkeypatch.setattr(supervised, "build_loss", lambda: refuses)
+    with pytest.raises(RuntimeError, match="no loss"):
+        trainer(tmp_path)(SHORT, datastore)
     assert same(before, weights(tmp_path))
     assert not list((tmp_path / "logs").rglob("cache_*"))

@@ -70,9 +70,9 @@ def nnunet(root: Path, **changes: Any) -> Path:
     return root
 
 
-Layout = Callable[[Path], Path]
-LAYOUTS: tuple[Layout, ...] = (folders, studies, decathlon, nnunet)
-LABELS: dict[Layout, str] = {folders: "labels", studies: "labels/final", decathlon: "labelsTr", nnunet: "labelsTr"}
+FolderLayout = Callable[[Path], Path]
+LAYOUTS: tuple[FolderLayout, ...] = (folders, studies, decathlon, nnunet)
+LABELS: dict[FolderLayout, str] = {folders: "labels", studies: "labels/final", decathlon: "labelsTr", nnunet: "labelsTr"}
 
 
 def refused(path: Path, *words: str, labelled: bool = True) -> str:

@@ -51,7 +51,7 @@ def test_entropy_diversity_is_the_rule_on_what_the_last_network_is_least_sure_of
 ) -> None:
     what = in_rounds(hospitals[1], hospitals[0], strategies=("entropy_diversity",), seeds=2)
     simulate(what, tmp_path)
-    seen = planned(what, tmp_path).planner._chooser._parts[1]
+    seen = planned(what, tmp_path).planner._selector._parts[1]
     row = {image: row for row, image in enumerate(seen.images)}
     found = by_budget(tmp_path, "entropy_diversity", seed=1)
     cold = ColdStart(seed=1).select(seen.target, 2).indices

@@ -126,7 +126,7 @@ class ProbCover(Selector):
     >>> selection = ProbCover(radius=1.0).select(pool, budget=3)
     >>> selection.indices.tolist()
     [1, 4, 6]
-    >>> selection.scores.round(2).tolist()  # the share of the pool that each newly covers: three, three and one of seven
+    >>> selection.scores.round(2).tolist()  # the share of the pool that each newly covers: 3, 3 and 1 of 7
     [0.43, 0.43, 0.14]
     """
 

@@ -30,3 +30,13 @@ def test_the_hooks_run_what_make_lint_runs() -> None:
     assert rules
     lines = [line.strip().removeprefix("$(BIN)/").removesuffix(" .") for line in rules[1].splitlines()]
     assert hooks == [line for line in lines if line != "python -m tests.audit"]
+
+
+def test_every_file_that_the_architecture_lists_is_there() -> None:
+    text = (ROOT / "docs" / "ARCHITECTURE.md").read_text()
+    package = ROOT / "xssr_strategy"
+    rooms = "|".join(sorted(path.parent.name for path in package.glob("*/__init__.py")))
+    named = set(re.findall(rf"`((?:{rooms})(?:/\w+)+)", text)) - {"labels/final"}  # a folder of studies
+    assert len(named) > 50
+    missing = sorted(name for name in named if not (package / f"{name}.py").exists() and not (package / name).is_dir())
+    assert not missing

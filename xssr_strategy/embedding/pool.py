@@ -79,6 +79,30 @@ def embed_pool(
         on_image: called with (images done, images in the pool) at the start of work and after each batch.
         device: a GPU if there is one, by default.
         thumbnails: given, small pictures of the images embedded now are kept there, which costs no reading.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> from PIL import Image
+    >>> from xssr_strategy.embedding.catalogue import build_encoder
+    >>> from xssr_strategy.images.preset import PRESETS
+    >>> preset = PRESETS["xray"]
+    >>> checkpoint = EncoderCheckpoint(build_encoder("conv_mae", preset).eval(), "conv_mae-0", preset, {})
+    >>> with TemporaryDirectory() as folder:
+    ...     images = {name: Path(folder) / f"{name}.png" for name in ("scan1", "scan2", "scan3")}
+    ...     for brightness, path in enumerate(images.values(), start=1):
+    ...         Image.fromarray(np.uint8(brightness * np.arange(64).reshape(8, 8))).save(path)
+    ...     _ = images["scan3"].write_text("no image")
+    ...     store = EmbeddingStore(Path(folder) / "embeddings.sqlite")
+    ...     first = embed_pool(images, "target", checkpoint, store)
+    ...     again = embed_pool(images, "target", checkpoint, store)
+    ...     known, vectors = store.vectors("target", checkpoint.id)
+    ...     store.close()
+    >>> first.embedded, list(first.failed)
+    (2, ['scan3'])
+    >>> again.embedded  # what has a vector is not read again, nor is what could not be read
+    0
+    >>> known, vectors.shape
+    (['scan1', 'scan2'], (2, 256))
     """
     preset = checkpoint.preset
     todo, present = outstanding(images, domain, checkpoint.id, preset, store)

@@ -126,6 +126,16 @@ class CoreSet(Selector):
 
     Args:
         device: None for NumPy, or a torch device such as ``"cuda"``; the picks are the same.
+
+    >>> from xssr_strategy.selection import CoreSet
+    >>> pool = [[0.0], [1.0], [2.0], [10.0], [11.0], [12.0], [30.0]]  # two groups of three and an outlier
+    >>> selection = CoreSet().select(pool, budget=3)
+    >>> selection.indices.tolist()  # the one nearest to the mean, then what is farthest: outliers come early
+    [3, 6, 0]
+    >>> selection.scores.round(2).tolist()  # the distance of each to the picks before it
+    [0.0, 20.0, 10.0]
+    >>> round(selection.max_coverage, 2)  # no image is farther than this from a pick
+    2.0
     """
 
     def __init__(self, device: str | None = None) -> None:

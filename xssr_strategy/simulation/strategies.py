@@ -91,7 +91,13 @@ def learner(name: str) -> ModelBasedStrategy:
 
 
 def asks_the_network(name: str, labelled: int) -> bool:
-    """Whether a strategy with this many labels asks the network trained on them."""
+    """Whether a strategy with this many labels asks the network trained on them.
+
+    >>> asks_the_network("auto", 5), asks_the_network("auto", 10)  # ``auto`` begins without it
+    (False, True)
+    >>> asks_the_network("xssr", 10)
+    False
+    """
     return name in LEARNERS and labelled >= LEARNERS[name].after
 
 
@@ -99,7 +105,11 @@ GROUPS: Mapping[str, tuple[str, ...]] = {"ablations": tuple(ABLATIONS)}
 
 
 def most_asked_for(names: Sequence[str]) -> str:
-    """Which of these a report is about: the first that is compared with the others, else the first."""
+    """Which of these a report is about: the first that is compared with the others, else the first.
+
+    >>> most_asked_for(["random", "full", "xssr", "coreset"])
+    'xssr'
+    """
     return next((name for name in names if name not in (RANDOM, FULL, SOURCE_ONLY)), names[0])
 
 
@@ -108,6 +118,14 @@ def parse_strategies(text: str) -> tuple[str, ...]:
 
     Raises:
         UserError: an unknown name.
+
+    >>> parse_strategies("xssr, cold-start, random")
+    ('xssr', 'cold_start', 'random')
+    >>> parse_strategies("ablations")[:2]  # a group: XSSR with one choice changed
+    ('xssr:no-density', 'xssr:no-novelty')
+    >>> parse_strategies("corset")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    xssr_strategy.errors.UserError: --strategies corset: no such strategy (did you mean coreset?); choose among ...
     """
     known = {_key(name): name for name in (*RULES, *LEARNERS, FULL, SOURCE_ONLY, *GROUPS)}
     names: list[str] = []

@@ -115,7 +115,7 @@ def test_a_filter_as_source_needs_an_archive(tmp_path, capsys) -> None:
 
 
 def test_a_folder_has_a_worklist_without_links(tmp_path, capsys) -> None:
-    from tests.pool.test_pipeline import write
+    from tests.support.pools import write
 
     studies = write(tmp_path / "studies", 6, 1)
     arguments = ["select", "--studies", str(studies), "--out", str(tmp_path / "p.csv"), "--encoder-steps", "1"]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.pool.test_pipeline import write
+from tests.support.pools import write
 from xssr_strategy.cli import main
 from xssr_strategy.embedding.store import TARGET
 from xssr_strategy.images.thumbnail_store import ThumbnailStore

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.pool.test_pipeline import write
-from tests.tasks.test_project import App
+from tests.support.app import App
+from tests.support.pools import write
 from xssr_strategy.cli import main
 
 

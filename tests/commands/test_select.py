@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.pool.test_pipeline import write
 from tests.support.foundations import timm_weights
+from tests.support.pools import write
 from xssr_strategy.cli import main
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.pool.test_pipeline import write
+from tests.support.pools import write
 from xssr_strategy.datastores.studies import StudiesDatastore
 
 INDEX = "datastore_v2.json"

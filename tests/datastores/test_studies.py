@@ -11,8 +11,8 @@ import pytest
 from fastapi import HTTPException
 from PIL import Image
 
-from tests.pool.test_pipeline import write
 from tests.support.data import DICOM, need
+from tests.support.pools import write
 from xssr_strategy.datastores.studies import StudiesDatastore
 
 

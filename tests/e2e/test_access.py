@@ -21,8 +21,8 @@ import pytest
 import requests
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from tests.pool.test_pipeline import write
 from tests.support.harness import APP, environment
+from tests.support.pools import write
 from tests.support.realm import ADMIN, ANNOTATOR, REVIEWER, USER, Realm
 from tests.support.slicer import Refused, Slicer
 from tests.support.warm import start_server

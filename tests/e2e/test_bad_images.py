@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.images.test_corpus import DEEP, FLAT
 from tests.support.data import HIPPOCAMPUS, SHENZHEN, need
 from tests.support.harness import copy_pool
 from tests.support.image_corpus import EMBEDDED, FORGED, PASSED_OVER, Case, write_cases
+from tests.support.odd_images import DEEP, FLAT
 from tests.support.poison import poisoned_environment
 from tests.support.warm import start_server
 from xssr_strategy.demo.annotator import RestAnnotator

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.pool.test_pipeline import write
+from tests.support.pools import write
 from tests.support.warm import start_server
 from xssr_strategy.demo.annotator import RestAnnotator
 from xssr_strategy.demo.server import Server

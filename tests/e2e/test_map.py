@@ -16,8 +16,8 @@ import requests
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from tests.pool.test_pipeline import write
 from tests.support.map_page import DRAWN, browsed, card_of, chromium, dots, keep, legend, most_alone, point_at, settled
+from tests.support.pools import write
 from tests.support.realm import ADMIN, ANNOTATOR, USER, Realm
 from tests.support.warm import start_server
 from xssr_strategy.cli import main

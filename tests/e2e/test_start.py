@@ -12,8 +12,8 @@ import pytest
 import requests
 from PIL import Image
 
-from tests.pool.test_pipeline import write
 from tests.support.harness import APP, environment, start_server
+from tests.support.pools import write
 from xssr_strategy.demo.annotator import RestAnnotator
 from xssr_strategy.demo.server import free_port
 

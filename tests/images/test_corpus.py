@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from tests.support.image_corpus import EMBEDDED, PASSED_OVER, Case, write_cases
-from tests.support.odd_dicom import FILES, SERIES
-from tests.support.odd_pictures import NAMES, NO_IMAGES, PICTURES
-from tests.support.odd_volumes import META, NIFTI, NRRD
+from tests.support.odd_images import DEEP, FLAT
+from tests.support.odd_pictures import PICTURES
+from tests.support.odd_volumes import NIFTI, NRRD
 from xssr_strategy.embedding.catalogue import build_encoder
 from xssr_strategy.embedding.checkpoint import EncoderCheckpoint
 from xssr_strategy.embedding.pool import embed_pool
@@ -24,9 +24,6 @@ from xssr_strategy.images.listing import find_images
 from xssr_strategy.images.preprocessing import encoder_input
 from xssr_strategy.images.preset import PRESETS
 from xssr_strategy.images.reading import UnreadableImage, read_grid, read_image
-
-FLAT = {"pictures": PICTURES, "names": NAMES, "no images": NO_IMAGES, "DICOM files": FILES}
-DEEP = {"NIfTI": NIFTI, "NRRD": NRRD, "MetaImage": META, "DICOM series": SERIES}
 
 
 @pytest.mark.timeout(60)

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.pool.test_pipeline import Bench, order
 from tests.support.foundations import Small, script, timm_weights, volume
+from tests.support.pools import Bench, order
 from xssr_strategy.embedding.store import SOURCE, TARGET, EmbeddingStore
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import find_images

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.pool_map.test_states import ranking
 from tests.support.map_stores import ENCODER, filled
+from tests.support.rankings import ranking
 from xssr_strategy.embedding.store import TARGET
 from xssr_strategy.errors import UserError
 from xssr_strategy.pool_map import page

@@ -72,7 +72,12 @@ def nnunet(root: Path, **changes: Any) -> Path:
 
 FolderLayout = Callable[[Path], Path]
 LAYOUTS: tuple[FolderLayout, ...] = (folders, studies, decathlon, nnunet)
-LABELS: dict[FolderLayout, str] = {folders: "labels", studies: "labels/final", decathlon: "labelsTr", nnunet: "labelsTr"}
+LABELS: dict[FolderLayout, str] = {
+    folders: "labels",
+    studies: "labels/final",
+    decathlon: "labelsTr",
+    nnunet: "labelsTr",
+}
 
 
 def refused(path: Path, *words: str, labelled: bool = True) -> str:

@@ -1,7 +1,7 @@
 """Broken and odd images, made here: what each is, and what has to become of it.
 
-``FLAT`` is for the preset xray, ``DEEP`` for mri. A case's outcome is ``EMBEDDED``, ``PASSED_OVER`` (it is no image,
-so nobody lists it) or a regular expression for the sentence with which it is set aside.
+A case's outcome is ``EMBEDDED``, ``PASSED_OVER`` (it is no image, so nobody lists it) or a regular expression for the
+sentence with which it is set aside.
 """
 
 from __future__ import annotations

@@ -8,7 +8,6 @@ exports a segmentation as Slicer does: one labelmap on the voxels of the volume,
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import tempfile
@@ -18,11 +17,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus
 
-import itk
 import numpy as np
 import requests
 import SimpleITK as sitk
 from requests_toolbelt import MultipartDecoder
+
+from tests.support.slicer_images import Scene, checksum, opened
 
 _BOUNDARY = "----------lImIt_of_THE_fIle_eW_$"
 _TIMEOUT = 120  # seconds; Slicer has none
@@ -39,21 +39,6 @@ class Refused(Exception):  # noqa: N818
     def sentence(self) -> str:
         """``detail`` of a JSON answer, as MONAI Label's own refusals have it."""
         return str(json.loads(self.text)["detail"])
-
-
-@dataclass
-class Scene:
-    """The image that is open.
-
-    Attributes:
-        sample: as the server described it, or what the module makes up for an image that was opened locally.
-        file: that was opened.
-        volume: always 3-D; a picture is a volume of one slice.
-    """
-
-    sample: dict[str, Any]
-    file: Path
-    volume: sitk.Image
 
 
 @dataclass
@@ -107,14 +92,14 @@ class Slicer:
         sample = self._json("POST", f"/activelearning/{quote_plus(strategy)}", body)
         if not sample.get("id"):
             return sample  # "Unlabeled samples or images not found at server."
-        self.scene = _scene(sample, self._file_of(sample))
+        self.scene = opened(sample, self._file_of(sample))
         self._load_original_label(sample["id"])
         self._segment_at_once()
         return sample
 
     def load_volume(self, file: Path) -> None:
         """File, Add Data: the module makes the name of the file the id of the image."""
-        self.scene = _scene({"id": file.name.split(".")[0], "session": True}, file)
+        self.scene = opened({"id": file.name.split(".")[0], "session": True}, file)
 
     def upload_volume(self) -> None:
         """The upload button: the open image joins the pool of the server."""
@@ -231,8 +216,8 @@ class Slicer:
             return Path(path)
         file = self.cache / sample.get("name", sample["id"])
         if file.exists():
-            checksum = sample.get("checksum")
-            if not checksum or checksum == _checksum(file, checksum):
+            told = sample.get("checksum")
+            if not told or told == checksum(file, told):
                 return file
         # Slicer's downloader knows nothing of the token.
         image = requests.get(f"{self.url}/datastore/image?image={quote_plus(sample['id'])}", timeout=_TIMEOUT)
@@ -284,33 +269,6 @@ class Slicer:
             file.write(image.content)
             file.flush()
             return sitk.ReadImage(file.name)
-
-
-def stack(file: Path) -> list[str]:
-    """Names of the files that Slicer opens as one volume when it is told to open this one.
-
-    A file of one slice whose name holds a number is taken for a slice of a stack, with all files beside it that
-    differ in the number only.
-    """
-    if read_volume(file).GetDepth() > 1:
-        return [file.name]
-    names = itk.ArchetypeSeriesFileNames.New(Archetype=str(file)).GetFileNames()
-    return [Path(name).name for name in names]
-
-
-def read_volume(file: Path) -> sitk.Image:
-    """An image file as Slicer holds it: with three axes, a picture with one slice."""
-    image = sitk.ReadImage(str(file))
-    return image if image.GetDimension() == 3 else sitk.JoinSeries([image])
-
-
-def _scene(sample: dict[str, Any], file: Path) -> Scene:
-    return Scene({**sample}, file, read_volume(file))
-
-
-def _checksum(file: Path, like: str) -> str:
-    algorithm = like.split(":")[0]
-    return f"{algorithm}:{hashlib.new(algorithm.lower(), file.read_bytes()).hexdigest()}"
 
 
 def _accepted(answer: requests.Response) -> requests.Response:

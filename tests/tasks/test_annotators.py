@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from fastapi import HTTPException
 
-from tests.tasks.test_project import App
+from tests.support.app import App
 from xssr_strategy.pool.leases import Leases
 from xssr_strategy.selection import CoreSet
 from xssr_strategy.tasks.strategy import RandomStrategy, SelectorStrategy

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.pool.test_pipeline import write
-from tests.tasks.test_project import App
+from tests.support.app import App
+from tests.support.pools import write
 from xssr_strategy.segmentation.network import build_unet
 from xssr_strategy.segmentation.plan import SegmentationPlan
 from xssr_strategy.segmentation.publication import publish

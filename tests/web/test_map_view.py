@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.pool.test_pipeline import write
-from tests.tasks.test_project import App
+from tests.support.app import App
+from tests.support.pools import write
 from xssr_strategy.embedding.store import TARGET
 from xssr_strategy.images.thumbnail_store import ThumbnailStore
 from xssr_strategy.tasks.map_scoring import MapScoring

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xssr_strategy.segmentation.methods.catalogue import SUPERVISED
+from xssr_strategy.selection.catalogue import RANDOM
 from xssr_strategy.simulation.results import JobResult
-from xssr_strategy.simulation.strategies import FULL, RANDOM, SOURCE_ONLY
+from xssr_strategy.simulation.strategies import FULL, SOURCE_ONLY
 
 Array = NDArray[np.float64]
 Metric = Literal["dice", "hd95"]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from xssr_strategy.segmentation.methods.catalogue import SUPERVISED
+from xssr_strategy.selection.catalogue import RANDOM
 from xssr_strategy.simulation.results import ExperimentInfo, JobResult
 from xssr_strategy.simulation.scores import (
     METRICS,
@@ -26,7 +27,7 @@ from xssr_strategy.simulation.scores import (
     paired,
     strategies,
 )
-from xssr_strategy.simulation.strategies import FULL, RANDOM
+from xssr_strategy.simulation.strategies import FULL
 
 RESAMPLES = 10_000
 CONFIDENCE = 95.0

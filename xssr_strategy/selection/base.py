@@ -84,7 +84,19 @@ class Selection:
 
 
 class Selector(ABC):
-    """A rule that picks the images of a pool worth annotating."""
+    """A rule that picks the images of a pool worth annotating.
+
+    A selector of one's own has ``_pick``; :meth:`select` checks the input and measures the coverage:
+
+    >>> from xssr_strategy.selection.base import Picks, Selector
+    >>> class First(Selector):
+    ...     def _pick(self, points, budget, source, labeled):
+    ...         free = np.setdiff1d(np.arange(points.size), labeled)  # places in an order that the pool decides
+    ...         return Picks(free[:budget], np.zeros(budget))
+    >>> selection = First().select([[0.0], [1.0], [5.0]], budget=2, labeled=[1])
+    >>> sorted(selection.indices.tolist())
+    [0, 2]
+    """
 
     device: str | None = None
 

@@ -1,4 +1,8 @@
-"""Every strategy by its name: those of the server, those that a simulation compares, and those that ask the model."""
+"""Every strategy by its name: those of the server, those that a simulation compares, and those that ask the model.
+
+>>> SELECTORS["coreset"](0).select([[0.0], [1.0], [5.0]], budget=2).indices.tolist()  # 0 is the seed
+[1, 2]
+"""
 
 from __future__ import annotations
 
@@ -54,11 +58,7 @@ SELECTORS: Mapping[str, SelectorFactory] = {
     RANDOM: lambda seed: Random(seed),
     **ABLATIONS,
 }
-"""Strategies that need nothing but vectors.
-
->>> SELECTORS["coreset"](0).select(np.array([[0.0], [1.0], [5.0]]), budget=2).indices.tolist()
-[1, 2]
-"""
+"""Strategies that need nothing but vectors."""
 
 
 @dataclass(frozen=True)

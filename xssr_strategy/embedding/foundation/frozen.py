@@ -58,6 +58,14 @@ class FrozenEncoder(Encoder):
 
     Raises:
         UserError: the network is for volumes and the images are 2-D, or it does not give a vector.
+
+    >>> from xssr_strategy.embedding.foundation.frozen import FrozenEncoder, FrozenNetwork
+    >>> from xssr_strategy.images.preset import PRESETS
+    >>> pooled = nn.Sequential(nn.AvgPool2d(4), nn.Flatten())  # (B, 1, 8, 8) -> (B, 4)
+    >>> network = FrozenNetwork(pooled, "mean of quarters", 2, channels=1, size=8, mean=(0.0,), std=(1.0,))
+    >>> encoder = FrozenEncoder("quarters", network, PRESETS["mri"], EncoderOptions(slices=3, pooling="max"))
+    >>> encoder.encode(torch.zeros(2, 3, 1, 8, 8)).shape  # two volumes, three slices of each, whose vectors are pooled
+    torch.Size([2, 4])
     """
 
     mean: Tensor

@@ -19,9 +19,7 @@ from xssr_strategy.embedding.encoder import EncoderOptions, is_foundation, parse
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import PRESETS
 from xssr_strategy.segmentation.methods.catalogue import SUPERVISED, method_names
-
-STRATEGIES = ("xssr", "cold_start", "entropy_diversity", "auto", "coreset", "random")
-"""The app's strategies, the default one first."""
+from xssr_strategy.selection.catalogue import AUTO_LABELS, DEFAULT, SERVED
 
 
 @dataclass(frozen=True)
@@ -194,9 +192,9 @@ class Settings:
         "How labels become a network; a train request may name another as `method`.",
     )
     viewer_strategy: str = _key(
-        "xssr",
-        _one_of(*STRATEGIES, "off"),
-        ", ".join(f"`{n}`" for n in (*STRATEGIES, "off")),
+        DEFAULT,
+        _one_of(*SERVED, "off"),
+        ", ".join(f"`{n}`" for n in (*SERVED, "off")),
         "What answers a viewer that can only ask for `random` (OHIF); `off` leaves it random.",
     )
     round: int = _key(
@@ -210,7 +208,10 @@ class Settings:
     )
     auto_first: str = _key("xssr", _one_of("xssr", "cold_start"), "`xssr`, `cold_start`", "What `auto` begins with.")
     auto_labels: int = _key(
-        10, _whole(1, 10**6), "1 or more", "Number of labels from which `auto` goes on with `entropy_diversity`."
+        AUTO_LABELS,
+        _whole(1, 10**6),
+        "1 or more",
+        "Number of labels from which `auto` goes on with `entropy_diversity`.",
     )
     lease_minutes: int = _key(
         60, _whole(1, 10**6), "1 or more", "How long an image handed out goes to nobody else; then it comes back."

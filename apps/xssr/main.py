@@ -23,11 +23,8 @@ from monailabel.utils.async_tasks.utils import tasks
 import xssr_strategy
 from xssr_strategy.datastores.archive import ArchiveDatastore
 from xssr_strategy.datastores.studies import StudiesDatastore
-from xssr_strategy.selection import CoreSet
-from xssr_strategy.tasks.cold_start import ColdStartStrategy
 from xssr_strategy.tasks.encoder_trainer import EncoderTrainer
 from xssr_strategy.tasks.entropy import EntropyScoring
-from xssr_strategy.tasks.entropy_strategy import AutoStrategy, EntropyDiversityStrategy
 from xssr_strategy.tasks.guarded_run import report_disk_errors
 from xssr_strategy.tasks.map_scoring import MapScoring
 from xssr_strategy.tasks.project import Project
@@ -35,7 +32,7 @@ from xssr_strategy.tasks.scoring import XSSRScoring
 from xssr_strategy.tasks.segmentation_infer import SegmentationInfer
 from xssr_strategy.tasks.segmentation_trainer import SegmentationTrainer
 from xssr_strategy.tasks.startup import in_background_process, report_startup_errors_in_one_line, startup_errors
-from xssr_strategy.tasks.strategy import RandomStrategy, SelectorStrategy, XSSRStrategy
+from xssr_strategy.tasks.strategies import served_strategies
 from xssr_strategy.web.auth import accept_signed_tokens, close_reload, guard_model_files
 from xssr_strategy.web.background_tasks import guard_background_tasks
 from xssr_strategy.web.error_handlers import add_error_handlers, limit_proxy
@@ -119,14 +116,7 @@ class XSSRApp(MONAILabelApp):
         }
 
     def init_strategies(self) -> dict[str, Strategy]:
-        return {
-            "xssr": XSSRStrategy(self.project),
-            "cold_start": ColdStartStrategy(self.project),
-            "entropy_diversity": EntropyDiversityStrategy(self.project),
-            "auto": AutoStrategy(self.project),
-            "coreset": SelectorStrategy("CoreSet: k-centre greedy", self.project, CoreSet()),
-            "random": RandomStrategy(self.project),
-        }
+        return served_strategies(self.project)
 
     def init_scoring_methods(self) -> dict[str, ScoringMethod]:
         return {

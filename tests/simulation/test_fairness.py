@@ -11,9 +11,9 @@ import pytest
 from tests.support.hospitals import TEST, comparable, experiment, planned, rows, simulate
 from tests.support.phantoms import write_png
 from xssr_strategy.errors import UserError
+from xssr_strategy.selection.catalogue import SELECTORS
 from xssr_strategy.simulation.domains import held_out, read_domain
 from xssr_strategy.simulation.simulate import plan
-from xssr_strategy.simulation.strategies import RULES
 
 
 def test_the_run_is_the_same_when_every_label_that_was_not_paid_for_is_removed(
@@ -33,11 +33,11 @@ def test_the_run_is_the_same_when_every_label_that_was_not_paid_for_is_removed(
 
 def test_labels_decide_no_pick_of_any_strategy(copies: tuple[Path, Path], tmp_path: Path) -> None:
     source, target = copies
-    before = planned(experiment(target, source, strategies=(*RULES,), seeds=1), tmp_path / "before")
+    before = planned(experiment(target, source, strategies=(*SELECTORS,), seeds=1), tmp_path / "before")
     for label in (target / "labels").iterdir():
         write_png(label, np.eye(40, 36, dtype=np.uint8))
-    after = planned(experiment(target, source, strategies=(*RULES,), seeds=1), tmp_path / "after")
-    assert len(before.jobs) == len(RULES) + 1  # random has two draws
+    after = planned(experiment(target, source, strategies=(*SELECTORS,), seeds=1), tmp_path / "after")
+    assert len(before.jobs) == len(SELECTORS) + 1  # random has two draws
     assert all(len(set(one.choice.picks)) == len(one.choice.picks) == 3 for one in before.jobs)
     assert [one.choice.picks for one in before.jobs] == [one.choice.picks for one in after.jobs]
     assert all(one.training != other.training for one, other in zip(before.jobs, after.jobs, strict=True))

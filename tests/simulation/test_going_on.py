@@ -13,10 +13,10 @@ from tests.support.hospitals import POOL, Inline, comparable, experiment, planne
 from tests.support.phantoms import write_png
 from xssr_strategy.errors import UserError
 from xssr_strategy.segmentation.methods.recipe import RECIPE
+from xssr_strategy.selection.catalogue import ABLATIONS
 from xssr_strategy.settings import parse_budget
 from xssr_strategy.simulation.report import write_report
 from xssr_strategy.simulation.results import read_experiment_info
-from xssr_strategy.simulation.strategies import ABLATIONS
 
 
 def test_what_is_finished_is_not_done_again(hospitals: tuple[Path, Path], tmp_path: Path) -> None:

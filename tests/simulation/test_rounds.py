@@ -15,10 +15,10 @@ from tests.support.phantoms import write_png
 from xssr_strategy.cli import main
 from xssr_strategy.errors import UserError
 from xssr_strategy.selection import ColdStart, EntropyDiversity
+from xssr_strategy.selection.catalogue import AUTO_LABELS
 from xssr_strategy.settings import parse_budget
 from xssr_strategy.simulation.experiment import Experiment
 from xssr_strategy.simulation.results import JobResult
-from xssr_strategy.simulation.strategies import SWITCH
 
 ROUNDS = (2, 3, 3)
 COUNTS = (2, 5, 8)
@@ -51,7 +51,7 @@ def test_entropy_diversity_is_the_rule_on_what_the_last_network_is_least_sure_of
 ) -> None:
     what = in_rounds(hospitals[1], hospitals[0], strategies=("entropy_diversity",), seeds=2)
     simulate(what, tmp_path)
-    seen = planned(what, tmp_path).planner._chooser._parts[1]
+    seen = planned(what, tmp_path).planner._selector._parts[1]
     row = {image: row for row, image in enumerate(seen.images)}
     found = by_budget(tmp_path, "entropy_diversity", seed=1)
     cold = ColdStart(seed=1).select(seen.target, 2).indices
@@ -70,13 +70,13 @@ def test_entropy_diversity_is_the_rule_on_what_the_last_network_is_least_sure_of
 def test_auto_begins_with_xssr_and_asks_the_network_from_a_number_of_labels_on(
     hospitals: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    rounds = (4, SWITCH - 4, 3)
+    rounds = (4, AUTO_LABELS - 4, 3)
     what = in_rounds(hospitals[1], hospitals[0], rounds, strategies=("auto", "xssr"))
     simulate(what, tmp_path)
     auto, xssr = by_budget(tmp_path, "auto"), by_budget(tmp_path, "xssr")
     assert auto[4].picks == xssr[4].picks
-    assert auto[SWITCH].picks == xssr[SWITCH].picks
-    assert len(auto[SWITCH].entropies) == POOL - SWITCH
+    assert auto[AUTO_LABELS].picks == xssr[AUTO_LABELS].picks
+    assert len(auto[AUTO_LABELS].entropies) == POOL - AUTO_LABELS
     assert not auto[4].entropies
 
 

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from xssr_strategy.commands.pool_options import add_options, asked, open_leases, place_of
+from xssr_strategy.commands.pool_options import add_options, settings_from_arguments, waiting_images
 from xssr_strategy.commands.progress import StageProgress
 from xssr_strategy.embedding.store import SOURCE, TARGET
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.thumbnail_store import ThumbnailStore
 from xssr_strategy.pool import cold_start_plan, pipeline
+from xssr_strategy.pool.opened import open_command_pool, open_leases
 from xssr_strategy.pool.ranking import rank
 from xssr_strategy.pool.studies import Studies, open_studies
 from xssr_strategy.pool.workspace import Workspace
@@ -48,7 +49,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Embed what is new, rank, lay out, and write the page."""
-    settings = asked(arguments)
+    settings = settings_from_arguments(arguments)
     if not arguments.out.parent.is_dir():
         raise UserError(f"--out {arguments.out}: its folder does not exist; make it or name another.")
     if arguments.png is not None:
@@ -86,13 +87,12 @@ def _content(
     """The map, and the picture of each of its images."""
     name: str = arguments.studies
     leases = open_leases(name, settings)
-    skipped = {} if leases is None else leases.skipped()
-    pool = {image: path for image, path in studies.images.items() if image not in skipped}
+    pool = waiting_images(studies.images, leases)
     if not pool:
         raise UserError(f"--studies {name}: all images are skipped; put some back with xssr pool --back.")
-    source, place = pipeline.source_images(settings), place_of(studies, pool, settings)
-    workspace, store, preset = place.workspace, place.store, place.preset
-    unfetched = studies.fetch(lambda done, total: progress(pipeline.FETCHING, done, total))
+    opened = open_command_pool(studies, pool, settings)
+    workspace, store, preset = opened.workspace, opened.store, opened.preset
+    unfetched = opened.fetch(progress)
     checkpoint, _ = pipeline.prepare(pool, settings, preset, workspace, store, progress)
     labelled = in_label_order(studies.labelled.keys() & pool.keys(), studies.labelled, studies.archive)
     ranking = rank(checkpoint.id, pool, labelled, settings, store)
@@ -102,7 +102,7 @@ def _content(
     progress(LAYING_OUT, 1, 1)
     thumbnails = ThumbnailStore(workspace.thumbnails)
     show = partial(progress, PICTURES)
-    pictures.complete(studies.images, source, preset, checkpoint.id, store, thumbnails, show)
+    pictures.complete(studies.images, opened.source_images(), preset, checkpoint.id, store, thumbnails, show)
 
     images = images_of(studies.images, places)
     sites = sites_of(images, name, settings.source, arguments.sites)
@@ -110,6 +110,7 @@ def _content(
     fixed = fixed_part(name_of(name), images, places, found)
     failed = {image: why for image, (_, why) in store.failures(TARGET).items() if image in pool}
     out = {} if leases is None else {image: lease.ends for image, lease in leases.out().items()}
+    skipped = {} if leases is None else leases.skipped()
     state = PoolState(tuple(labelled), out, skipped, {**failed, **unfetched}, ranking)
     known = {domain: thumbnails.pictures(domain) for domain in (SOURCE, TARGET)}
     return MapContent(fixed, changing_part(fixed, state)), [known[domain].get(image) for domain, image in images]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 
 from rich.console import Console
 from rich.markup import escape
@@ -12,7 +14,7 @@ from rich.table import Table
 from xssr_strategy.embedding.store import TARGET, EmbeddingStore
 from xssr_strategy.errors import UserError
 from xssr_strategy.pool.leases import Leases
-from xssr_strategy.pool.studies import EMPTY_LABEL, open_studies, resolve_source
+from xssr_strategy.pool.studies import EMPTY_LABEL, Studies, open_studies, resolve_source
 from xssr_strategy.pool.workspace import server_workspace
 from xssr_strategy.settings import parse_settings
 
@@ -37,26 +39,57 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     settings = resolve_source(parse_settings(conf, prefix="--"), arguments.studies)
     workspace = server_workspace(arguments.studies, settings)
     studies = open_studies(arguments.studies, settings)
-    images, labelled = studies.images, studies.labelled
     if not workspace.store.exists():
         raise UserError(
             f"{workspace.root}: no server has worked on these studies yet; start one with xssr serve, "
             "or name its workspace with --workspace."
         )
     store, leases = EmbeddingStore(workspace.store), Leases(workspace.leases)
+    _check(arguments, studies, store, leases)
+    labelled = _change(arguments, studies, store, leases)
+    if arguments.skip or arguments.back:
+        console.print(f"{len(arguments.skip)} skipped, {len(arguments.back)} put back.", highlight=False)
+    rows = _rows(replace(studies, labelled=labelled), store, leases)
+    table = Table(title=f"Pool of {len(studies.images)} images", title_justify="left")
+    for column in ("image", "state", "why"):
+        table.add_column(column, overflow="fold")
+    for image, state, why in rows:
+        table.add_row(escape(image), state, escape(why))
+    if rows:
+        console.print(table)
+    waiting = len(studies.images.keys() - {image for image, _, _ in rows})
+    console.print(f"{waiting} of {len(studies.images)} images are waiting.", highlight=False)
+    return 0
 
+
+def _check(arguments: argparse.Namespace, studies: Studies, store: EmbeddingStore, leases: Leases) -> None:
+    """Refuse what cannot be skipped or put back, before anything is changed.
+
+    Raises:
+        UserError: there is such an image, or no reason.
+    """
     if arguments.skip and not arguments.reason.strip():
         raise UserError("--skip needs --reason TEXT: the next person will ask why the image was left out.")
     for image in arguments.skip:
-        if image not in images:
+        if image not in studies.images:
             raise UserError(f"--skip {image}: no image of {arguments.studies} has this id; nothing was changed.")
+    skipped = leases.skipped()
+    returnable = {*leases.out(), *skipped, *store.failures(TARGET)}
     for image in arguments.back:
-        if labelled.get(image) == EMPTY_LABEL:
+        label = studies.labelled.get(image)
+        if label == EMPTY_LABEL:
             continue
-        if image in labelled and image not in leases.skipped():
-            raise UserError(f"--back {image}: it is labelled; to have it annotated again delete {labelled[image]}.")
-        if image not in {*leases.out(), *leases.skipped(), *store.failures(TARGET)}:
+        if label is not None and image not in skipped:
+            raise UserError(f"--back {image}: it is labelled; to have it annotated again delete {label}.")
+        if image not in returnable:
             raise UserError(f"--back {image}: it is not leased, skipped or failed; nothing was changed.")
+
+
+def _change(
+    arguments: argparse.Namespace, studies: Studies, store: EmbeddingStore, leases: Leases
+) -> Mapping[str, str]:
+    """Skip and put back; what is labelled afterwards."""
+    labelled = studies.labelled
     if studies.archive is not None:
         for image in arguments.back:
             studies.archive.labels.forget_empty(image)
@@ -66,25 +99,18 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     leases.end(arguments.back)
     leases.restore(arguments.back)
     store.forget_failures(TARGET, arguments.back)
-    if arguments.skip or arguments.back:
-        console.print(f"{len(arguments.skip)} skipped, {len(arguments.back)} put back.", highlight=False)
+    return labelled
 
-    skipped, out = leases.skipped(), leases.out()
+
+def _rows(studies: Studies, store: EmbeddingStore, leases: Leases) -> list[tuple[str, str, str]]:
+    """(image, state, why) of every image that does not wait."""
+    images, labelled = studies.images, studies.labelled
     failed = {image: reason for image, (_, reason) in store.failures(TARGET).items()}
     rows = [(image, "labelled", where) for image, where in labelled.items()]
-    rows += [(image, "skipped", reason) for image, reason in skipped.items() if image in images]
+    rows += [(image, "skipped", reason) for image, reason in leases.skipped().items() if image in images]
     rows += [(image, "failed", reason) for image, reason in failed.items() if image in images]
-    for image, lease in out.items():
+    for image, lease in leases.out().items():
         if image in images and image not in labelled:
             until = time.strftime("%Y-%m-%d %H:%M", time.localtime(lease.ends))
             rows.append((image, "leased", f"to {lease.client or 'a viewer that gave no name'} until {until}"))
-    table = Table(title=f"Pool of {len(images)} images", title_justify="left")
-    for column in ("image", "state", "why"):
-        table.add_column(column, overflow="fold")
-    for image, state, why in rows:
-        table.add_row(escape(image), state, escape(why))
-    if rows:
-        console.print(table)
-    waiting = len(images.keys() - {image for image, _, _ in rows})
-    console.print(f"{waiting} of {len(images)} images are waiting.", highlight=False)
-    return 0
+    return rows

@@ -1,19 +1,15 @@
-"""What the commands that rank a pool without a server have in common: their options, and the images they are about."""
+"""What the commands that rank a pool without a server have in common: their options, and which images they rank."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from xssr_strategy.embedding.catalogue import encoder_names
-from xssr_strategy.embedding.store import EmbeddingStore
-from xssr_strategy.images.preset import PRESETS, Preset
-from xssr_strategy.pool import pipeline
+from xssr_strategy.images.preset import PRESETS
 from xssr_strategy.pool.leases import Leases
-from xssr_strategy.pool.studies import Studies, resolve_source
-from xssr_strategy.pool.workspace import Workspace, command_workspace, server_workspace
+from xssr_strategy.pool.studies import resolve_source
 from xssr_strategy.settings import Settings, parse_settings
 
 _OPTIONS: Mapping[str, str] = {
@@ -39,7 +35,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name.replace('_', '-')}", help=meaning)
 
 
-def asked(arguments: argparse.Namespace) -> Settings:
+def settings_from_arguments(arguments: argparse.Namespace) -> Settings:
     """The settings that the command line names.
 
     Raises:
@@ -49,38 +45,9 @@ def asked(arguments: argparse.Namespace) -> Settings:
     return resolve_source(parse_settings(conf, prefix="--"), arguments.studies)
 
 
-def open_leases(studies: str, settings: Settings) -> Leases | None:
-    """Who has which image and which are skipped, if a server has worked on these studies."""
-    file = server_workspace(studies, settings).leases
-    return Leases(file) if file.exists() else None
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a command works.
-
-    Attributes:
-        workspace: with the vectors.
-        store: these.
-        preset: kind of image.
-    """
-
-    workspace: Workspace
-    store: EmbeddingStore
-    preset: Preset
-
-
-def place_of(studies: Studies, pool: Mapping[str, Path], settings: Settings) -> Place:
-    """The workspace of a command that leaves the studies as they are.
-
-    Args:
-        pool: id -> path of the images that are ranked.
-
-    Raises:
-        UserError: not one image can be read.
-    """
-    learned_from = pipeline.source_images(settings) or pool
-    workspace = command_workspace(studies.name, settings, pipeline.images_digest(learned_from))
-    store = EmbeddingStore(workspace.store)
-    detected = None if studies.archive is None else studies.archive.preset_name()
-    return Place(workspace, store, pipeline.choose_preset(pool, settings, store, detected))
+def waiting_images(
+    images: Mapping[str, Path], leases: Leases | None, excluded: Collection[str] = ()
+) -> dict[str, Path]:
+    """The pool: what is neither skipped nor excluded."""
+    left_out = {*excluded, *({} if leases is None else leases.skipped())}
+    return {image: path for image, path in images.items() if image not in left_out}

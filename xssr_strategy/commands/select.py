@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from rich.console import Console
@@ -12,15 +12,17 @@ from rich.markup import escape
 from rich.table import Table
 
 from xssr_strategy.commands.plot import check_plot, draw_selection
-from xssr_strategy.commands.pool_options import add_options, asked, open_leases, place_of
+from xssr_strategy.commands.pool_options import add_options, settings_from_arguments, waiting_images
 from xssr_strategy.commands.progress import StageProgress
 from xssr_strategy.commands.worklist_files import VIEWER, write_worklist
-from xssr_strategy.embedding.store import EmbeddingStore
+from xssr_strategy.embedding.store import TARGET, EmbeddingStore
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import image_extension
 from xssr_strategy.pool import pipeline
+from xssr_strategy.pool.opened import open_command_pool, open_leases
 from xssr_strategy.pool.ranking import Ranking, rank, reason, standardised_vectors
-from xssr_strategy.pool.studies import open_studies
+from xssr_strategy.pool.studies import Studies, open_studies
+from xssr_strategy.settings import Settings
 
 _COLUMNS = ("rank", "image", "path", "score", "density", "novelty", "diversity", "reason")
 
@@ -39,21 +41,60 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Rank the pool, print why, and write the CSV file."""
-    settings = asked(arguments)
+    settings = settings_from_arguments(arguments)
+    _check_files(arguments)
+    studies = open_studies(arguments.studies, settings)
+    pool, labelled = _images(arguments, studies, settings)
+    opened = open_command_pool(studies, pool, settings)
+    counts = f"{len(pool)} images in the pool, {len(labelled)} labelled"
+    _say(console, f"{counts}, preset {opened.preset.name}, vectors in {opened.workspace.root}")
+    with StageProgress(console) as progress:
+        opened.fetch(progress)
+        checkpoint, report = pipeline.prepare(pool, settings, opened.preset, opened.workspace, opened.store, progress)
+        wanted = settings.budget.of(len(pool))
+        ranking = rank(checkpoint.id, pool, labelled, settings, opened.store, picks_wanted=wanted)
+    _say(console, f"{report.embedded} images embedded now, {report.unchanged} found embedded.")
+    for image, (_, why) in opened.store.failures(TARGET).items():
+        if image in pool:
+            _say(console, f"set aside: {why}", style="yellow")
+    _show(ranking, console)
+    _write_picks(arguments.out, pool, ranking)
+    _say(console, f"{len(ranking.picks[: ranking.budget])} picks written to {arguments.out}")
+    if arguments.worklist is not None:
+        for file in write_worklist(arguments.worklist, ranking, studies, arguments.viewer):
+            _say(console, f"Worklist written to {file}")
+    if arguments.plot is not None:
+        _plot(arguments.plot, checkpoint.id, pool, ranking, opened.store)
+        _say(console, f"Picture written to {arguments.plot}")
+    return 0
+
+
+def _check_files(arguments: argparse.Namespace) -> None:
+    """Refuse files that cannot be written, before any work is done.
+
+    Raises:
+        UserError: there is one.
+    """
     for option in ("out", "worklist"):
         file = getattr(arguments, option)
         if file is not None and not file.parent.is_dir():
             raise UserError(f"--{option} {file}: its folder does not exist; make it or name another.")
-    studies = open_studies(arguments.studies, settings)
-    images = studies.images
     if arguments.plot is not None:
         check_plot(arguments.plot)
+
+
+def _images(
+    arguments: argparse.Namespace, studies: Studies, settings: Settings
+) -> tuple[dict[str, Path], Collection[str]]:
+    """The pool, and the images of it that are labelled.
+
+    Raises:
+        UserError: nothing is left to pick, or less than the budget.
+    """
     excluded = _excluded(arguments.exclude)
-    if excluded and not excluded & images.keys():
+    if excluded and not excluded & studies.images.keys():
         raise UserError(f"--exclude {arguments.exclude}: not one of its {len(excluded)} lines names an image.")
-    leases = open_leases(arguments.studies, settings)
-    skipped = {} if leases is None else leases.skipped()
-    pool = {image: path for image, path in images.items() if image not in excluded and image not in skipped}
+    pool = waiting_images(studies.images, open_leases(arguments.studies, settings), excluded)
     if not pool:
         raise UserError(f"--studies {arguments.studies}: no image is left to pick from; name a folder with images.")
     if settings.budget.count is not None and settings.budget.count > len(pool):
@@ -61,43 +102,23 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             f"--budget {settings.budget}: the pool has only {len(pool)} images; ask for that many or fewer."
         )
     labelled = studies.labelled.keys() & pool.keys()
-    wanted = settings.budget.of(len(pool))
     if len(pool) == len(labelled):
         raise UserError(f"--studies {arguments.studies}: all {len(pool)} images are labelled; nothing is left to pick.")
+    return pool, labelled
 
-    place = place_of(studies, pool, settings)
-    workspace, store, preset = place.workspace, place.store, place.preset
-    console.print(
-        f"{len(pool)} images in the pool, {len(labelled)} labelled, preset {preset.name}, vectors in {workspace.root}",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
-    with StageProgress(console) as progress:
-        for why in studies.fetch(lambda done, total: progress(pipeline.FETCHING, done, total)).values():
-            console.print(f"set aside: {why}", style="yellow", highlight=False, markup=False, soft_wrap=True)
-        checkpoint, report = pipeline.prepare(pool, settings, preset, workspace, store, progress)
-        ranking = rank(checkpoint.id, pool, labelled, settings, store, picks_wanted=wanted)
-    console.print(f"{report.embedded} images embedded now, {report.unchanged} found embedded.", highlight=False)
-    for image, (_, why) in store.failures("target").items():
-        if image in pool:
-            console.print(f"set aside: {why}", style="yellow", highlight=False, markup=False, soft_wrap=True)
-    _show(ranking, console)
-    picks = ranking.picks[: ranking.budget]
-    with arguments.out.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
+
+def _write_picks(file: Path, pool: Mapping[str, Path], ranking: Ranking) -> None:
+    """A row for each pick of the budget: rank, image, path, terms and reason."""
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
         writer.writerow(_COLUMNS)
-        for pick in picks:
+        for pick in ranking.picks[: ranking.budget]:
             terms = [f"{value:.6f}" for value in (pick.score, pick.density, pick.novelty, pick.diversity)]
             writer.writerow([pick.rank, pick.image, pool[pick.image], *terms, reason(pick, ranking)])
-    console.print(f"{len(picks)} picks written to {arguments.out}", highlight=False, markup=False, soft_wrap=True)
-    if arguments.worklist is not None:
-        for file in write_worklist(arguments.worklist, ranking, studies, arguments.viewer):
-            console.print(f"Worklist written to {file}", highlight=False, markup=False, soft_wrap=True)
-    if arguments.plot is not None:
-        _plot(arguments.plot, checkpoint.id, pool, ranking, store)
-        console.print(f"Picture written to {arguments.plot}", highlight=False, markup=False, soft_wrap=True)
-    return 0
+
+
+def _say(console: Console, text: str, style: str | None = None) -> None:
+    console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
 
 
 def _excluded(file: Path | None) -> set[str]:

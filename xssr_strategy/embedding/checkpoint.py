@@ -75,6 +75,19 @@ def load_encoder(path: Path) -> EncoderCheckpoint:
     Raises:
         UserError: the file is missing, damaged, from another version or of other settings, or a foundation encoder
             cannot be built.
+
+    >>> from dataclasses import replace
+    >>> from tempfile import TemporaryDirectory
+    >>> from xssr_strategy.images.preset import PRESETS
+    >>> small = replace(PRESETS["xray"], encoder_size=32, encoder_patch=8, encoder_channels=(8, 16))
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "encoder.safetensors"
+    ...     save_encoder(path, "conv_mae", build_encoder("conv_mae", small), small, {"steps": 0})
+    ...     checkpoint = load_encoder(path)
+    >>> checkpoint.encoder.dim, checkpoint.settings, checkpoint.preset == small
+    (16, {'steps': 0}, True)
+    >>> checkpoint.id.startswith("conv_mae-")  # a digest of the weights follows
+    True
     """
     header = _header(path)
     try:

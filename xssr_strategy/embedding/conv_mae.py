@@ -27,6 +27,12 @@ class ConvMAE(MaskedAutoencoder):
         in_channels: image channels.
         channels: feature maps per stage; the last is the dimension of the embedding.
         patch: side of a hidden patch in pixels; the image side must be a multiple of it.
+
+    >>> import torch
+    >>> from xssr_strategy.embedding.conv_mae import ConvMAE
+    >>> encoder = ConvMAE(spatial_dims=3, in_channels=1, channels=(8, 16), patch=4)
+    >>> encoder.encode(torch.zeros(2, 1, 8, 8, 8)).shape  # two volumes
+    torch.Size([2, 16])
     """
 
     def __init__(self, spatial_dims: int, in_channels: int, channels: tuple[int, ...], patch: int) -> None:

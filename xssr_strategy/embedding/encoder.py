@@ -24,6 +24,16 @@ class Encoder(nn.Module, ABC):
     Attributes:
         dim: numbers in a vector.
         batch_size: images that are encoded, and written to the store, at once.
+
+    >>> import torch
+    >>> from xssr_strategy.embedding.encoder import Encoder
+    >>> class MeanGrey(Encoder):
+    ...     dim = 1
+    ...
+    ...     def encode(self, images):
+    ...         return images.flatten(start_dim=1).mean(dim=1, keepdim=True)
+    >>> MeanGrey().encode(torch.tensor([[[[0.0, 1.0]]], [[[1.0, 1.0]]]])).tolist()  # two images of one channel
+    [[0.5], [1.0]]
     """
 
     dim: int
@@ -126,6 +136,13 @@ def parse_encoder(text: str) -> str:
     Raises:
         ValueError: there is no such encoder; what is allowed.
         UserError: a library that it needs is not installed.
+
+    >>> from xssr_strategy.embedding import catalogue  # makes the encoders known
+    >>> parse_encoder("vit_mae")
+    'vit_mae'
+    >>> parse_encoder("resnet")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: one of conv_mae, ...
     """
     if text in _TRAINED:
         return text
@@ -137,7 +154,12 @@ def parse_encoder(text: str) -> str:
 
 
 def is_foundation(name: str) -> bool:
-    """Whether the encoder of this name is used as it is, never trained here."""
+    """Whether the encoder of this name is used as it is, never trained here.
+
+    >>> from xssr_strategy.embedding import catalogue  # makes the encoders known
+    >>> is_foundation("conv_mae"), is_foundation("timm:resnet50")
+    (False, True)
+    """
     return name.partition(":")[0] in _FOUNDATIONS
 
 
@@ -147,7 +169,11 @@ def takes_weights(name: str) -> bool:
 
 
 def short_name(name: str) -> str:
-    """A name for files and ids: of a path its last part, and nothing that a file name cannot hold."""
+    """A name for files and ids: of a path its last part, and nothing that a file name cannot hold.
+
+    >>> short_name("conv_mae"), short_name("torchscript:/models/my network.pt")
+    ('conv_mae', 'torchscript-my_network.pt')
+    """
     kind, colon, argument = name.partition(":")
     return re.sub(r"[^\w.-]+", "_", f"{kind}-{PurePath(argument).name}" if colon else kind)
 
@@ -157,6 +183,15 @@ def build_encoder(name: str, preset: Preset, seed: int = 0, options: EncoderOpti
 
     Raises:
         UserError: there is no such encoder, or its weights or library are missing or wrong.
+
+    >>> from dataclasses import replace
+    >>> import torch
+    >>> from xssr_strategy.embedding.catalogue import build_encoder
+    >>> from xssr_strategy.images.preset import PRESETS
+    >>> small = replace(PRESETS["xray"], encoder_size=32, encoder_patch=8, encoder_channels=(8, 16))
+    >>> encoder = build_encoder("conv_mae", small, seed=1)
+    >>> encoder.encode(torch.zeros(4, 1, 32, 32)).shape  # four images, a vector each
+    torch.Size([4, 16])
     """
     if is_foundation(name):
         kind, _, argument = name.partition(":")
@@ -169,5 +204,9 @@ def build_encoder(name: str, preset: Preset, seed: int = 0, options: EncoderOpti
 
 
 def normalised(images: Tensor) -> Tensor:
-    """[0, 1] -> [-1, 1], so that a hidden patch (0) is mid-grey and not background."""
+    """[0, 1] -> [-1, 1], so that a hidden patch (0) is mid-grey and not background.
+
+    >>> normalised(torch.tensor([0.0, 0.5, 1.0])).tolist()
+    [-1.0, 0.0, 1.0]
+    """
     return images * 2.0 - 1.0

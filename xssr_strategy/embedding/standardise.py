@@ -21,6 +21,13 @@ def standardise(
 
     Returns:
         The two, float64. A dimension without variance is only centred.
+
+    >>> import numpy as np
+    >>> from xssr_strategy.embedding.standardise import standardise
+    >>> source = np.array([[100.0, 1.0], [100.0, 3.0], [104.0, 1.0], [104.0, 3.0]], dtype=np.float32)
+    >>> target, _ = standardise(np.array([[104.0, 2.0], [110.0, 5.0]], dtype=np.float32), source)
+    >>> target.round(2).tolist()  # the large common part is gone; both dimensions count alike; every row has length 1
+    [[1.0, 0.0], [0.8, 0.6]]
     """
     reference = target if source is None else source
     mean, deviation = reference.mean(axis=0, dtype=np.float64), reference.std(axis=0, dtype=np.float64)

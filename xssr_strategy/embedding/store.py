@@ -53,6 +53,25 @@ class EmbeddingStore:
 
     Raises:
         UserError: the file is not a store, or was written by another version.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> from xssr_strategy.embedding.store import TARGET, EmbeddingStore, Vector
+    >>> with TemporaryDirectory() as folder:
+    ...     store = EmbeddingStore(Path(folder) / "embeddings.sqlite")
+    ...     batch = [Vector("scan2", "f2", np.float32([3, 4])), Vector("scan1", "f1", np.float32([1, 2]))]
+    ...     store.put(TARGET, "conv_mae-0", batch)
+    ...     store.set_aside(TARGET, "scan3", "f3", "scan3.png: is empty.")
+    ...     images, vectors = store.vectors(TARGET, "conv_mae-0")
+    ...     failures = store.failures(TARGET)
+    ...     store.close()
+    >>> images
+    ['scan1', 'scan2']
+    >>> vectors.tolist()
+    [[1.0, 2.0], [3.0, 4.0]]
+    >>> failures
+    {'scan3': ('f3', 'scan3.png: is empty.')}
     """
 
     def __init__(self, path: Path) -> None:

@@ -68,6 +68,20 @@ def train_encoder(
         digest: of the images; a state of other images is not continued.
         on_step: called with (step, steps) after each step.
         device: a GPU if there is one, by default.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from xssr_strategy.embedding.conv_mae import ConvMAE
+    >>> with torch.random.fork_rng():
+    ...     encoder = ConvMAE(spatial_dims=2, in_channels=1, channels=(8, 16), patch=4)
+    >>> images = np.random.default_rng(0).random((6, 1, 16, 16)).astype(np.float16)
+    >>> settings, shown = TrainingSettings(steps=2), lambda step, steps: print(f"step {step} of {steps}")
+    >>> with TemporaryDirectory() as folder:
+    ...     loss = train_encoder(encoder, images, settings, Path(folder) / "state", on_step=shown)
+    step 1 of 2
+    step 2 of 2
+    >>> encode_all(encoder, images).shape
+    (6, 16)
     """
     device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     encoder.to(device).train()
@@ -119,7 +133,13 @@ def augment(images: Tensor) -> Tensor:
 
 
 def mean_cosine(vectors: NDArray[np.float32]) -> float:
-    """Mean cosine over all pairs of different rows of ``vectors`` (N, D); 1 for a single row."""
+    """Mean cosine over all pairs of different rows of ``vectors`` (N, D); 1 for a single row.
+
+    >>> round(mean_cosine(np.float32([[1, 0], [0, 2]])), 3)  # the vectors tell the two images apart
+    0.0
+    >>> round(mean_cosine(np.float32([[1, 1], [2, 2]])), 3)  # they do not: the encoder has collapsed
+    1.0
+    """
     if len(vectors) < 2:
         return 1.0
     unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)

@@ -14,6 +14,12 @@ class VitMAE(MaskedAutoencoder):
 
     Width 192, 6 layers and 6 heads (our choice) suit the hundred or so images of a source domain.
     The embedding is the mean of the patch tokens after the last block.
+
+    >>> import torch
+    >>> from xssr_strategy.embedding.vit_mae import VitMAE
+    >>> encoder = VitMAE(spatial_dims=2, in_channels=1, size=32, patch=8)
+    >>> encoder.encode(torch.zeros(2, 1, 32, 32)).shape  # two images
+    torch.Size([2, 192])
     """
 
     def __init__(self, spatial_dims: int, in_channels: int, size: int, patch: int) -> None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Set
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Collection, Sequence, Set
+from dataclasses import asdict, dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xssr_strategy.embedding.standardise import standardise
 from xssr_strategy.embedding.store import SOURCE, TARGET, EmbeddingStore
-from xssr_strategy.selection import XSSR, Advice, Rule, advise, coverage_curve
+from xssr_strategy.selection import XSSR, Rule, Selection, advise, coverage_curve
 from xssr_strategy.settings import Settings
 
 _RANKED = 1000  # picks ranked ahead at most; the ranking is renewed long before they are used up
@@ -121,48 +121,56 @@ def rank(
     rows = [row for row, image in enumerate(images) if image in done]
     budget = picks_wanted or max(1, settings.budget.of(len(target)) - len(rows))
     count = min(len(images) - len(rows), max(_RANKED, 2 * budget))
-    picks: tuple[RankedImage, ...] = ()
-    alpha: float = 0.0
-    calibration: tuple[tuple[float, float, float], ...] = ()
-    coverage: tuple[float, ...] = ()
-    advice = Advice(None, f"All {len(target)} images are labelled.")
-    if count:
-        xssr = XSSR(settings.alpha, settings.combination, calibration_budget=budget)
-        rule = xssr.terms(standardised, reference)
-        if keep_terms:
-            _write_terms(store, PoolTerms(key, images, rule))
-        selection = xssr.select(standardised, count, reference, rows, rule)
-        assert selection.alpha is not None
-        coverage = tuple(coverage_curve(standardised, selection.indices, rows)[0].tolist())
-        typical = 0 if rule.density is None else int(np.argmax(rule.density))
-        alone = float(coverage_curve(standardised, [typical])[0][0])
-        advice = advise(coverage, min(budget, count), len(target), alone, len(rows))
-        alpha, calibration = selection.alpha, selection.calibration
-        terms = selection.terms
-        picks = tuple(
-            RankedImage(
-                images[row],
-                len(rows) + place + 1,
-                float(selection.scores[place]),
-                float(terms["density"][place]),
-                float(terms["novelty"][place]),
-                float(terms["diversity"][place]),
-            )
-            for place, row in enumerate(selection.indices)
-        )
-    return Ranking(
+    empty = Ranking(
         key=key,
         encoder=encoder,
-        picks=picks,
+        picks=(),
         labelled=frozenset(done),
         pool=len(target),
         budget=budget,
         novelty=reference is not None,
-        alpha=alpha,
-        calibration=calibration,
+        alpha=0.0,
+        calibration=(),
+        coverage=(),
+        worthwhile=None,
+        advice=f"All {len(target)} images are labelled.",
+    )
+    if not count:
+        return empty
+    xssr = XSSR(settings.alpha, settings.combination, calibration_budget=budget)
+    rule = xssr.terms(standardised, reference)
+    if keep_terms:
+        _write_terms(store, PoolTerms(key, images, rule))
+    selection = xssr.select(standardised, count, reference, rows, rule)
+    assert selection.alpha is not None
+    coverage = tuple(coverage_curve(standardised, selection.indices, rows)[0].tolist())
+    typical = 0 if rule.density is None else int(np.argmax(rule.density))
+    alone = float(coverage_curve(standardised, [typical])[0][0])
+    advice = advise(coverage, min(budget, count), len(target), alone, len(rows))
+    return replace(
+        empty,
+        picks=_picks(selection, images, len(rows)),
+        alpha=selection.alpha,
+        calibration=selection.calibration,
         coverage=coverage,
         worthwhile=advice.worthwhile,
         advice=advice.text,
+    )
+
+
+def _picks(selection: Selection, images: Sequence[str], labelled: int) -> tuple[RankedImage, ...]:
+    """The picks with their terms; ranks go on after those that are labelled."""
+    terms = selection.terms
+    return tuple(
+        RankedImage(
+            image=images[row],
+            rank=labelled + place + 1,
+            score=float(selection.scores[place]),
+            density=float(terms["density"][place]),
+            novelty=float(terms["novelty"][place]),
+            diversity=float(terms["diversity"][place]),
+        )
+        for place, row in enumerate(selection.indices)
     )
 
 

@@ -61,6 +61,15 @@ class Selection:
         max_coverage: the largest of these distances, the covering radius.
         clusters: (N,) number of the cluster of every row of ``target``, or None if the selector has none.
         silhouettes: (number of clusters, mean silhouette) for every number tried; empty if none was.
+
+    >>> from xssr_strategy.selection import CoreSet
+    >>> selection = CoreSet().select([[0.0], [1.0], [2.0], [10.0]], budget=1, labeled=[1])
+    >>> selection.indices.tolist()  # the image farthest from what is labelled
+    [3]
+    >>> round(selection.mean_coverage, 2)  # distances 1, 0, 1 and 0 to the nearest labelled image or pick
+    0.5
+    >>> round(selection.max_coverage, 2)
+    1.0
     """
 
     indices: IntArray
@@ -182,6 +191,12 @@ def checked_rows(name: str, rows: Sequence[int] | IntArray, size: int) -> IntArr
 
     Raises:
         ValueError: not whole numbers, or out of range.
+
+    >>> checked_rows("labeled", [3, 1, 3], size=5).tolist()
+    [1, 3]
+    >>> checked_rows("labeled", [7], size=5)
+    Traceback (most recent call last):
+    ValueError: labeled holds 7, but the rows of target run from 0 to 4.
     """
     try:
         known = np.unique([operator.index(i) for i in rows]).astype(np.intp)
@@ -198,6 +213,12 @@ def checked_budget(budget: int, available: int) -> int:
 
     Raises:
         ValueError: not a whole number from 1 to the number of images available.
+
+    >>> checked_budget(3, available=5)
+    3
+    >>> checked_budget(9, available=5)
+    Traceback (most recent call last):
+    ValueError: budget 9 is not possible: it must be 1 to 5, the images not yet labelled.
     """
     if available == 0:
         raise ValueError("every row of target is labelled: nothing is left to pick.")

@@ -32,7 +32,11 @@ _BLOCK = 1 << 22  # distances at a time
 
 
 def medoid(vectors: FloatArray) -> int:
-    """Row whose distances to all rows have the smallest sum; ties go to the first."""
+    """Row whose distances to all rows have the smallest sum; ties go to the first.
+
+    >>> medoid(np.array([[0.0], [1.0], [2.0], [9.0]]))  # rows 1 and 2 have the same sum
+    1
+    """
     step = max(1, _BLOCK // len(vectors))
     sums = [cdist(vectors[begin : begin + step], vectors).sum(axis=1) for begin in range(0, len(vectors), step)]
     totals = np.concatenate(sums)
@@ -43,6 +47,11 @@ def shares(total: int, weights: Sequence[int], limits: Sequence[int]) -> list[in
     """``total`` shared in proportion to ``weights`` by largest remainders, ties to the first, each at most its limit.
 
     The sum is smaller than ``total`` where a limit cuts a share; nobody else gets the rest.
+
+    >>> shares(5, weights=[50, 30, 20], limits=[9, 9, 9])
+    [3, 1, 1]
+    >>> shares(5, weights=[50, 30, 20], limits=[2, 9, 9])
+    [2, 1, 1]
     """
     whole = sum(weights)
     parts = [total * weight // whole for weight in weights]
@@ -94,6 +103,14 @@ class ColdStart(Selector):
         reduction: ``tsne``, the paper's; ``pca``, at most 50 components; or ``none``.
         max_clusters: largest k tried.
         seed: of t-SNE and k-means.
+
+    >>> from xssr_strategy.selection import ColdStart
+    >>> pool = [[0.0], [1.0], [2.0], [10.0], [11.0], [12.0], [30.0]]  # two groups of three and an outlier
+    >>> selection = ColdStart(reduction="none").select(pool, budget=3)
+    >>> [(number, round(silhouette, 2)) for number, silhouette in selection.silhouettes]  # three clusters fit best
+    [(2, 0.61), (3, 0.74)]
+    >>> sorted(selection.indices.tolist())  # their medoids
+    [1, 4, 6]
     """
 
     def __init__(self, reduction: str = "tsne", max_clusters: int = 50, seed: int = 0) -> None:
@@ -112,6 +129,13 @@ class ColdStart(Selector):
 
         Raises:
             ValueError: as :meth:`select`.
+
+        >>> pool = [[0.0], [1.0], [2.0], [10.0], [11.0], [12.0]]
+        >>> clustering = ColdStart(reduction="none").cluster(pool, budget=3)
+        >>> clustering.clusters.tolist()
+        [0, 0, 0, 1, 1, 1]
+        >>> sorted(clustering.pick(2))  # any budget, without clustering again
+        [1, 4]
         """
         points, _, _ = self.checked(target, None, ())
         found = self._cluster(points, checked_number("budget", budget, 1))

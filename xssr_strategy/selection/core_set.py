@@ -16,62 +16,90 @@ _FRONT = 384  # points kept up to date pick by pick
 def k_centre_greedy(points: Points, budget: int, labeled: IntArray) -> Picks:
     """Pick again and again the point that is farthest from all picks.
 
-    A 2-approximation of the smallest covering radius. With nothing labelled, the first pick is the
-    point nearest to the mean (our choice; the paper starts from labelled images) with score 0. The
-    score of every other pick is its distance to the nearest pick before it. Ties go to the first
-    point in canonical order.
+    A 2-approximation of the smallest covering radius. The whole rule, for ``nearest`` (N,) distances to the picks::
 
-    Distances to picks only shrink. So the next pick is among the points that are farthest now, for as
-    long as one of them stays farther than all the others were. These few are kept up to date; all
-    others catch up with many picks in one matrix product.
+        pick = nearest.argmax()
+        nearest = minimum(nearest, distance(points, points[pick]))
+
+    With nothing labelled, the first pick is the point nearest to the mean (our choice; the paper starts from labelled
+    images) with score 0. The score of every other pick is its distance to the nearest pick before it. Ties go to the
+    first point in canonical order.
+
+    Distances to picks only shrink. So the next pick is among the points that are farthest now, for as long as one of
+    them stays farther than all the others were. These few are kept up to date; all others catch up with many picks in
+    one matrix product.
     """
-    nearest = NearestPick(points, 1, labeled)
-    tolerance = np.float32(4.0 * points.rounding * points.largest)
-    closed = np.zeros(points.size, dtype=bool)
-    closed[labeled] = True
-    indices: list[int] = []
-    squares: list[float] = []
-    known = 0  # picks that ``nearest`` knows of
-
-    def catch_up() -> None:
-        nonlocal known
-        nearest.add(np.array([indices[known:]], dtype=np.intp))
-        known = len(indices)
-
-    def pick(place: int, squared: float) -> None:
-        indices.append(place)
-        squares.append(squared)
-        closed[place] = True
-
+    greedy = _Greedy(points, labeled)
     if not len(labeled):
-        pick(_central(points), 0.0)
-    while len(indices) < budget:
-        catch_up()
-        nearest.catch_up()
-        everyone = np.square(points.backend.numpy(nearest.distance[0]))
-        front = _Front(points, everyone, closed)
-        begin = len(indices)
-        while len(indices) < budget:
+        greedy.pick(_central(points), 0.0)
+    while len(greedy.indices) < budget:
+        greedy.pick_from_front(budget)
+    return greedy.picks()
+
+
+class _Greedy:
+    """The picks so far, and the distances of all points to them as far as they are known.
+
+    Args:
+        points: the pool.
+        labeled: places that count as picked.
+    """
+
+    def __init__(self, points: Points, labeled: IntArray) -> None:
+        self._points = points
+        self._nearest = NearestPick(points, 1, labeled)
+        self._tolerance = np.float32(4.0 * points.rounding * points.largest)
+        self._closed = np.zeros(points.size, dtype=bool)
+        self._closed[labeled] = True
+        self.indices: list[int] = []
+        self._squares: list[float] = []
+        self._known = 0  # picks that ``nearest`` knows of
+
+    def pick(self, place: int, squared: float) -> None:
+        """One more pick, at this squared distance from those before it."""
+        self.indices.append(place)
+        self._squares.append(squared)
+        self._closed[place] = True
+
+    def pick_from_front(self, budget: int) -> None:
+        """Pick among the farthest points, until ``budget`` is reached or another point may be farther."""
+        self._catch_up()
+        self._nearest.catch_up()
+        everyone = np.square(self._points.backend.numpy(self._nearest.distance[0]))
+        front = _Front(self._points, everyone, self._closed)
+        begin = len(self.indices)
+        while len(self.indices) < budget:
             position = int(front.squared.argmax())
             place, top = int(front.places[position]), front.squared[position]
-            if top - tolerance > front.others:
-                rivals = front.places[front.squared >= top - tolerance]
-            elif len(indices) == begin:
-                rivals = np.flatnonzero(everyone >= top - tolerance)
+            if top - self._tolerance > front.others:
+                rivals = front.places[front.squared >= top - self._tolerance]
+            elif len(self.indices) == begin:
+                rivals = np.flatnonzero(everyone >= top - self._tolerance)
             else:
-                break
+                return
             if len(rivals) > 1:
-                rivals = rivals[~closed[rivals]]
-                catch_up()
-                distance = nearest.exact(0, rivals)
-                rivals = rivals[distance >= distance.max() * (1.0 - TIE)]
-                place, top = int(rivals[0]), distance.max() ** 2
-            pick(place, float(top))
+                place, top = self._farthest(rivals)
+            self.pick(place, float(top))
             front.take(place)
-    catch_up()
-    nearest.catch_up()
-    scores = np.sqrt(np.maximum(np.array(squares, dtype=np.float64), 0.0)) * points.unit
-    return Picks(np.array(indices), scores, distances=nearest.distances(0))
+
+    def picks(self) -> Picks:
+        """The picks with their scores and the distances of all points."""
+        self._catch_up()
+        self._nearest.catch_up()
+        scores = np.sqrt(np.maximum(np.array(self._squares, dtype=np.float64), 0.0)) * self._points.unit
+        return Picks(np.array(self.indices), scores, distances=self._nearest.distances(0))
+
+    def _farthest(self, rivals: IntArray) -> tuple[int, float]:
+        """Of points that rounding cannot tell apart, the farthest by exact distance, and that squared."""
+        rivals = rivals[~self._closed[rivals]]
+        self._catch_up()
+        distance = self._nearest.exact(0, rivals)
+        rivals = rivals[distance >= distance.max() * (1.0 - TIE)]
+        return int(rivals[0]), distance.max() ** 2
+
+    def _catch_up(self) -> None:
+        self._nearest.add(np.array([self.indices[self._known :]], dtype=np.intp))
+        self._known = len(self.indices)
 
 
 class _Front:
@@ -126,6 +154,16 @@ class CoreSet(Selector):
 
     Args:
         device: None for NumPy, or a torch device such as ``"cuda"``; the picks are the same.
+
+    >>> from xssr_strategy.selection import CoreSet
+    >>> pool = [[0.0], [1.0], [2.0], [10.0], [11.0], [12.0], [30.0]]  # two groups of three and an outlier
+    >>> selection = CoreSet().select(pool, budget=3)
+    >>> selection.indices.tolist()  # the one nearest to the mean, then what is farthest: outliers come early
+    [3, 6, 0]
+    >>> selection.scores.round(2).tolist()  # the distance of each to the picks before it
+    [0.0, 20.0, 10.0]
+    >>> round(selection.max_coverage, 2)  # no image is farther than this from a pick
+    2.0
     """
 
     def __init__(self, device: str | None = None) -> None:

@@ -28,6 +28,9 @@ def shortlist(entropy: FloatArray, candidates: IntArray, count: int) -> IntArray
     Args:
         entropy: (N,), finite for the candidates.
         candidates: rows, ascending.
+
+    >>> shortlist(np.array([0.1, 0.9, 0.5, 0.7]), candidates=np.array([0, 2, 3]), count=2).tolist()
+    [3, 2]
     """
     return candidates[np.argsort(-entropy[candidates], kind="stable")[:count]]
 
@@ -41,6 +44,15 @@ class EntropyDiversity(Selector):
     Args:
         entropy: (N,) mean predictive entropy of every row of the ``target`` to come; of labelled rows it may be NaN.
         factor: m, images on the shortlist for every pick.
+
+    >>> from xssr_strategy.selection import EntropyDiversity
+    >>> pool = [[0.0], [1.0], [2.0], [10.0], [11.0], [12.0], [30.0]]
+    >>> entropy = [0.1, 0.2, 0.1, 0.6, 0.7, 0.9, 0.3]  # the network is least sure of the second group
+    >>> selection = EntropyDiversity(entropy, factor=2).select(pool, budget=2)
+    >>> selection.indices.tolist()  # of the four least sure, that with the largest entropy and the one farthest from it
+    [5, 6]
+    >>> selection.terms["entropy"].tolist()
+    [0.9, 0.3]
     """
 
     def __init__(self, entropy: ArrayLike, factor: int = FACTOR) -> None:

@@ -147,7 +147,18 @@ def _blocks(places: IntArray, step: int) -> list[IntArray]:
 
 
 class FacilityLocation(Selector):
-    """Each pick lowers the mean distance of the pool to its nearest pick most. Time grows with N squared."""
+    """Each pick lowers the mean distance of the pool to its nearest pick most. Time grows with N squared.
+
+    >>> from xssr_strategy.selection import FacilityLocation
+    >>> pool = [[0.0], [1.0], [2.0], [10.0], [11.0], [12.0], [30.0]]  # two groups of three and an outlier
+    >>> selection = FacilityLocation().select(pool, budget=3)
+    >>> selection.indices.tolist()
+    [3, 1, 6]
+    >>> selection.scores[1:].round(2).tolist()  # by how much each lowered the mean distance to the nearest pick
+    [3.57, 2.86]
+    >>> round(selection.mean_coverage, 2)
+    0.71
+    """
 
     def _pick(self, points: Points, budget: int, source: Points | None, labeled: IntArray) -> Picks:
         return facility_location(points, budget, labeled)

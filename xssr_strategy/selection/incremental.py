@@ -36,6 +36,17 @@ class IncrementalSelection:
     At any time :meth:`find` answers as a fresh ``XSSR(alpha).select(target, 1, source, labeled)`` would, with all rows
     taken so far as ``labeled``. A taken row costs one row of distances; rows given back cost the distances to all
     that are still taken. When target or source change, density and novelty do too: begin anew.
+
+    >>> from xssr_strategy.selection import XSSR
+    >>> selection = XSSR(alpha=0.5).begin([[0.0], [1.0], [2.0], [10.0], [11.0], [12.0], [30.0]])
+    >>> selection.update([1, 4])  # labelled or leased
+    >>> selection.find().index
+    6
+    >>> selection.update([1])  # the lease of row 4 ended
+    >>> selection.find().index
+    4
+    >>> tuple(round(distance, 2) for distance in selection.coverage())  # mean and largest distance to row 1
+    (8.71, 29.0)
     """
 
     def __init__(self, points: Points, rule: Rule, alpha: float, taken: IntArray) -> None:

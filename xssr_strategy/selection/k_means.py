@@ -53,6 +53,14 @@ class KMeans(Selector):
 
     Args:
         seed: of k-means.
+
+    >>> from xssr_strategy.selection import KMeans
+    >>> pool = [[0.0], [1.0], [2.0], [10.0], [11.0], [12.0], [30.0]]  # two groups of three and an outlier
+    >>> selection = KMeans().select(pool, budget=3)
+    >>> sorted(selection.indices.tolist())  # the middle of each group, and the outlier
+    [1, 4, 6]
+    >>> selection.scores.round(2).tolist()  # the share of the pool in each cluster, the larger ones first
+    [0.43, 0.43, 0.14]
     """
 
     def __init__(self, seed: int = 0) -> None:

@@ -120,6 +120,14 @@ class ProbCover(Selector):
         clusters: k-means clusters that stand in for classes; only for ``"auto"``.
         purity: share of balls that must be pure, above 0 and at most 1; only for ``"auto"``.
         seed: of k-means; only for ``"auto"``.
+
+    >>> from xssr_strategy.selection import ProbCover
+    >>> pool = [[0.0], [1.0], [2.0], [10.0], [11.0], [12.0], [30.0]]  # two groups of three and an outlier
+    >>> selection = ProbCover(radius=1.0).select(pool, budget=3)
+    >>> selection.indices.tolist()
+    [1, 4, 6]
+    >>> selection.scores.round(2).tolist()  # the share of the pool that each newly covers: 3, 3 and 1 of 7
+    [0.43, 0.43, 0.14]
     """
 
     def __init__(

@@ -15,6 +15,14 @@ class Random(Selector):
 
     Args:
         seed: of NumPy's default generator.
+
+    >>> from xssr_strategy.selection import Random
+    >>> pool = [[0.0], [1.0], [2.0], [10.0], [11.0], [12.0], [30.0]]
+    >>> picks = Random(seed=1).select(pool, budget=3, labeled=[6]).indices.tolist()
+    >>> picks == Random(seed=1).select(pool, budget=3, labeled=[6]).indices.tolist()
+    True
+    >>> 6 in picks  # what is labelled is never picked
+    False
     """
 
     def __init__(self, seed: int = 0) -> None:

@@ -74,6 +74,14 @@ class TypiClust(Selector):
         neighbours: k of the typicality.
         seed: of k-means.
         max_clusters: limit on the number of clusters; budgets beyond it take several images of a cluster.
+
+    >>> from xssr_strategy.selection import TypiClust
+    >>> pool = [[0.0], [3.0], [4.0], [5.0], [9.0], [50.0], [53.0], [54.0], [55.0], [59.0]]
+    >>> selection = TypiClust().select(pool, budget=2)
+    >>> sorted(selection.indices.tolist())  # of each cluster the image with the nearest neighbours
+    [2, 7]
+    >>> selection.scores.round(2).tolist()  # 1 / their mean distance
+    [1.0, 1.0]
     """
 
     def __init__(self, neighbours: int = NEIGHBOURS, seed: int = 0, max_clusters: int = 500) -> None:

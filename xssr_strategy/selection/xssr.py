@@ -79,6 +79,22 @@ class XSSR(Selector):
             nearest pick. ``"union"``: to its nearest pick or source image, so that a pick counts only
             for what the source does not cover already, and novelty is worth something.
         device: None for NumPy, or a torch device such as ``"cuda"``; the picks are the same.
+
+    >>> from xssr_strategy.selection import XSSR
+    >>> pool = [[0.0], [1.0], [2.0], [10.0], [11.0], [12.0], [30.0]]  # two groups of three and an outlier
+    >>> selection = XSSR(alpha=0.5).select(pool, budget=2, source=[[0.0], [1.0], [2.0]])
+    >>> selection.indices.tolist()  # the middle of the group that the source does not know, then that of the other
+    [4, 1]
+    >>> {name: values.round(2).tolist() for name, values in selection.terms.items()}
+    {'density': [1.0, 1.0], 'novelty': [0.32, 0.0], 'diversity': [1.0, 0.5]}
+
+    With ``"auto"``, alpha is the one whose picks lie nearest to the pool in the mean:
+
+    >>> selection = XSSR(grid=(0.0, 0.5)).select(pool, budget=3, source=[[0.0], [1.0], [2.0]])
+    >>> [(alpha, round(mean, 2), round(largest, 2)) for alpha, mean, largest in selection.calibration]
+    [(0.0, 0.57, 1.0), (0.5, 3.0, 18.0)]
+    >>> selection.alpha
+    0.0
     """
 
     def __init__(
@@ -139,6 +155,10 @@ class XSSR(Selector):
 
         Raises:
             ValueError: bad input.
+
+        >>> rule = XSSR().terms([[0.0], [1.0], [5.0]], source=[[1.0]])
+        >>> rule.novelty.round(2).tolist()  # distance to the source
+        [1.0, 0.0, 4.0]
         """
         points, reference, _ = self.checked(target, source, ())
         return self._rule(points, reference, None).in_order(np.argsort(points.order))
@@ -157,6 +177,13 @@ class XSSR(Selector):
 
         Raises:
             ValueError: bad input; or alpha is ``"auto"``: calibrate by :meth:`select` and give its alpha here.
+
+        >>> selection = XSSR(alpha=0.5).begin([[0.0], [1.0], [2.0], [10.0], [11.0], [12.0], [30.0]])
+        >>> selection.find().index
+        1
+        >>> selection.take(1)  # an annotator has it: the next one gets what is most useful beside it
+        >>> selection.find().index
+        4
         """
         points, reference, places = self.checked(target, source, labeled)
         known = self._rule(points, reference, rule)
@@ -211,6 +238,9 @@ def best_alpha(curve: list[tuple[float, float, float]]) -> int:
     """Position of the point (alpha, mean coverage, max coverage) with the smallest mean coverage.
 
     Values that agree to six digits are ties; they go to the smaller max coverage, then to the smaller alpha.
+
+    >>> best_alpha([(0.0, 2.0, 5.0), (0.1, 1.5, 4.0), (0.2, 1.5, 3.0)])  # the same mean: the smaller radius decides
+    2
     """
     left = list(range(len(curve)))
     for column in (1, 2):

@@ -9,7 +9,23 @@ from xssr_strategy.simulation.domains import Domain
 
 
 class SimulatedAnnotator:
-    """The labels of a domain, handed out one by one; what was not asked for was not looked at."""
+    """The labels of a domain, handed out one by one; what was not asked for was not looked at.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from xssr_strategy.simulation.annotator import SimulatedAnnotator
+    >>> from xssr_strategy.simulation.domains import read_domain
+    >>> with TemporaryDirectory() as folder:
+    ...     for part in ("images", "labels"):
+    ...         (Path(folder) / part).mkdir()
+    ...         for name in ("scan1", "scan2", "scan3"):
+    ...             (Path(folder) / part / f"{name}.png").touch()
+    ...     annotator = SimulatedAnnotator(read_domain(Path(folder), "--target"))
+    >>> [Path(pair["label"]).name for pair in annotator.annotate(["scan2", "scan1"])]
+    ['scan2.png', 'scan1.png']
+    >>> sorted(annotator.paid)  # the label of scan3 is unknown to everybody
+    ['scan1', 'scan2']
+    """
 
     def __init__(self, domain: Domain) -> None:
         self._domain = domain

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from xssr_strategy.selection import Selection
+from xssr_strategy.selection.catalogue import MODEL_BASED, RANDOM, SELECTORS
 from xssr_strategy.simulation.experiment import Experiment
 from xssr_strategy.simulation.results import Job
-from xssr_strategy.simulation.strategies import FULL, RANDOM, RULES, SOURCE_ONLY, asks_the_network, learner
+from xssr_strategy.simulation.strategies import FULL, SOURCE_ONLY, asks_the_network
 from xssr_strategy.simulation.vectors import Embedded
 
 
@@ -79,11 +80,11 @@ class JobSelector:
             row = {image: row for row, image in enumerate(seen.images)}
             labelled = [row[image] for image in earlier]
             if network is None:
-                name = job.strategy if job.strategy in RULES else learner(job.strategy).first
-                rule = RULES[name](draw)
+                name = job.strategy if job.strategy in SELECTORS else MODEL_BASED[job.strategy].first
+                rule = SELECTORS[name](draw)
             else:
                 # Labelled images have none, and one that the network cannot read is nobody's worry.
-                rule = learner(job.strategy).then(np.array([entropies.get(image, 0.0) for image in seen.images]))
+                rule = MODEL_BASED[job.strategy].then(np.array([entropies.get(image, 0.0) for image in seen.images]))
             self._known[key] = rule.select(seen.target, job.budget - len(earlier), seen.source, labelled)
         selection = self._known[key]
         return JobPicks((*earlier, *(seen.images[row] for row in selection.indices)), selection)

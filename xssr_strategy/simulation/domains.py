@@ -70,6 +70,19 @@ def read_domain(path: Path, option: str, labelled: bool = True) -> Domain:
     Raises:
         UserError: no such folder, layout, image or label; two images with one id; a ``dataset.json``, ``test.txt`` or
             ``sites.csv`` that cannot be read or names what is not there; images of several channels.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     for part in ("images", "labels"):
+    ...         (Path(folder) / part).mkdir()
+    ...         for name in ("scan1", "scan2", "scan3"):
+    ...             (Path(folder) / part / f"{name}.png").touch()
+    ...     _ = (Path(folder) / "test.txt").write_text("scan3")
+    ...     domain = read_domain(Path(folder), "--target")
+    >>> domain.pool  # what may be picked
+    ('scan1', 'scan2')
+    >>> sorted(domain.test)  # what judges
+    ['scan3']
     """
     path = Path(path)
     try:
@@ -100,6 +113,16 @@ def held_out(domain: Domain, fraction: float = 0.2, seed: int = 0) -> Domain:
 
     Raises:
         UserError: an image that is drawn has no label.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     for part in ("images", "labels"):
+    ...         (Path(folder) / part).mkdir()
+    ...         for name in ("scan1", "scan2", "scan3"):
+    ...             (Path(folder) / part / f"{name}.png").touch()
+    ...     domain = held_out(read_domain(Path(folder), "--target"), fraction=0.34)
+    >>> len(domain.pool), len(domain.test)  # there is no test.txt: one image is drawn
+    (2, 1)
     """
     if domain.test:
         return domain

@@ -85,6 +85,13 @@ def scores(
 
     Returns:
         Two tuples with a value per label; NaN where ``truth`` does not hold the label.
+
+    >>> import torch
+    >>> truth = torch.tensor([[0, 1, 1, 0], [0, 1, 1, 0]])
+    >>> prediction = torch.tensor([[0, 0, 1, 1], [0, 0, 1, 1]])  # one pixel too far to the right
+    >>> dice, hd95 = scores(prediction, truth, labels=1, spacing=(1.0, 1.0))
+    >>> [round(value, 2) for value in (*dice, *hd95)]
+    [0.5, 1.0]
     """
     found_in, held_in = (one_hot(mask[None, None], labels + 1) for mask in (prediction, truth))
     dice = compute_dice(found_in, held_in, include_background=False)[0].numpy()

@@ -14,10 +14,11 @@ from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.segmentation.methods.catalogue import SUPERVISED
 from xssr_strategy.segmentation.methods.recipe import RECIPE, Recipe
+from xssr_strategy.selection.catalogue import MODEL_BASED, RANDOM
 from xssr_strategy.settings import Budget
 from xssr_strategy.simulation.domains import Domain
 from xssr_strategy.simulation.results import Job
-from xssr_strategy.simulation.strategies import FULL, LEARNERS, RANDOM, SOURCE_ONLY
+from xssr_strategy.simulation.strategies import FULL, SOURCE_ONLY
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ class Experiment:
             raise UserError("--strategies source-only: needs the labels of a source; name a labelled one by --source.")
 
         for name in self.strategies:
-            if name in LEARNERS and not self.protocol.rounds:
+            if name in MODEL_BASED and not self.protocol.rounds:
                 raise UserError(
                     f"--strategies {name}: asks the network of the round before; name rounds, such as --budget 5+5+5+7."
                 )

@@ -18,10 +18,11 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
+from xssr_strategy.selection.catalogue import RANDOM
 from xssr_strategy.simulation.results import JobResult
 from xssr_strategy.simulation.scores import Scores, Table, budgets, strategies
 from xssr_strategy.simulation.statistics import ENOUGH, Comparison, count
-from xssr_strategy.simulation.strategies import FULL, RANDOM, SOURCE_ONLY
+from xssr_strategy.simulation.strategies import FULL, SOURCE_ONLY
 
 WIDTH = 7.1
 """Inches: a portrait A4 page within its margins, so that type has its size in print."""

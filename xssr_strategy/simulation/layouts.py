@@ -80,7 +80,11 @@ def plain_layout(folder: Path) -> FolderLayout:
 
 
 def without_extension(name: str) -> str:
-    """A file name without the extension of an image."""
+    """A file name without the extension of an image.
+
+    >>> without_extension("scan1.nii.gz"), without_extension("scan1.2.png")
+    ('scan1', 'scan1.2')
+    """
     return name[: len(name) - len(image_extension(Path(name)))]
 
 

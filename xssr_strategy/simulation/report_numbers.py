@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from xssr_strategy.selection.catalogue import RANDOM
 from xssr_strategy.simulation.results import ExperimentInfo, JobResult, Site
 from xssr_strategy.simulation.scores import Metric, Scores, Table, budgets, gather, mean, strategies
 from xssr_strategy.simulation.statistics import (
@@ -18,7 +19,7 @@ from xssr_strategy.simulation.statistics import (
     percent_of_full,
     verdicts,
 )
-from xssr_strategy.simulation.strategies import FULL, RANDOM, SOURCE_ONLY
+from xssr_strategy.simulation.strategies import FULL, SOURCE_ONLY
 
 NOTHING = "–"
 """What stands where there is no number."""

@@ -29,6 +29,11 @@ class Job:
         seed: of the training, the same for every strategy; of a selector that draws, unless it has draws.
         draw: which draw of ``random``; 0 for all others.
         method: name of the training method.
+
+    >>> Job("xssr", budget=22, seed=0).name
+    'xssr-22-d0-s0'
+    >>> Job("random", budget=22, seed=0, draw=3).name
+    'random-22-d3-s0'
     """
 
     strategy: str

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xssr_strategy.segmentation.methods.catalogue import SUPERVISED
+from xssr_strategy.selection.catalogue import RANDOM
 from xssr_strategy.simulation.results import JobResult
-from xssr_strategy.simulation.strategies import FULL, RANDOM, SOURCE_ONLY
+from xssr_strategy.simulation.strategies import FULL, SOURCE_ONLY
 
 Array = NDArray[np.float64]
 Metric = Literal["dice", "hd95"]
@@ -32,6 +33,14 @@ class Scores:
         strategy, budget, metric, method: whose.
         draws, seeds, cases: names of the rows of each axis of ``values``.
         values: (draws, seeds, cases); NaN where the job is missing or the case does not count.
+
+    >>> from xssr_strategy.simulation.scores import Scores
+    >>> values = np.array([[[0.9, 0.7], [0.8, np.nan]]])  # one draw, two seeds, two test cases; one has no score
+    >>> one = Scores("xssr", 22, "dice", draws=(0,), seeds=(0, 1), cases=("scan1", "scan2"), values=values)
+    >>> one.jobs.round(2).tolist()  # a training each
+    [0.8, 0.8]
+    >>> round(one.mean, 2), round(one.spread, 2)
+    (0.8, 0.0)
     """
 
     strategy: str
@@ -103,6 +112,11 @@ def paired(one: Scores, other: Scores, same_draws: bool = False) -> tuple[Array,
 
     Args:
         same_draws: whether draw number n of both sides has the same picks; then the draws are the same, too.
+
+    >>> one = Scores("xssr", 22, "dice", (0,), (0, 1), ("scan1", "scan2"), np.array([[[0.9, 0.7], [0.8, 0.6]]]))
+    >>> other = Scores("random", 22, "dice", (0,), (0,), ("scan2", "scan3"), np.array([[[0.5, 0.4]]]))
+    >>> [side.tolist() for side in paired(one, other)]  # both have seed 0 and scan2
+    [[[[0.7]]], [[[0.5]]]]
     """
     if same_draws:
         one, other = _with_draws_of(one, other), _with_draws_of(other, one)
@@ -129,7 +143,11 @@ def paired(one: Scores, other: Scores, same_draws: bool = False) -> tuple[Array,
 
 
 def mean(values: Array, axis: int) -> Array:
-    """Mean of what is not NaN; NaN where nothing is left."""
+    """Mean of what is not NaN; NaN where nothing is left.
+
+    >>> mean(np.array([[0.5, np.nan], [np.nan, np.nan]]), axis=1).tolist()
+    [0.5, nan]
+    """
     counted = np.isfinite(values).sum(axis=axis)
     return np.where(counted > 0, np.nansum(values, axis=axis) / np.maximum(counted, 1), np.nan)
 

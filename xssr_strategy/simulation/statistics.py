@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from xssr_strategy.segmentation.methods.catalogue import SUPERVISED
+from xssr_strategy.selection.catalogue import RANDOM
 from xssr_strategy.simulation.results import ExperimentInfo, JobResult
 from xssr_strategy.simulation.scores import (
     METRICS,
@@ -26,7 +27,7 @@ from xssr_strategy.simulation.scores import (
     paired,
     strategies,
 )
-from xssr_strategy.simulation.strategies import FULL, RANDOM
+from xssr_strategy.simulation.strategies import FULL
 
 RESAMPLES = 10_000
 CONFIDENCE = 95.0
@@ -146,7 +147,11 @@ class Comparison:
 
 
 def count(number: int, noun: str) -> str:
-    """``1 label``, ``22 labels``, ``1,200 labels``."""
+    """``1 label``, ``22 labels``, ``1,200 labels``.
+
+    >>> count(1, "label"), count(1200, "label")
+    ('1 label', '1,200 labels')
+    """
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
@@ -154,6 +159,11 @@ def compare(one: Scores, other: Scores, unit: str) -> Comparison | None:
     """``one`` beside ``other`` on the seeds and cases that both have; None without any.
 
     Two methods on the picks of one strategy are compared draw by draw, too.
+
+    >>> xssr = Scores("xssr", 22, "dice", (0,), (0, 1), ("scan1", "scan2"), np.array([[[0.9, 0.7], [0.9, 0.7]]]))
+    >>> random = replace(xssr, strategy="random", values=xssr.values - 0.02)  # each test case lost two points
+    >>> compare(xssr, random, "mm").sentence
+    'xssr with 22 labels: Dice 0.800, 2.0 points above one random draw (95 % interval +2.0 to +2.0): better.'
     """
     same_draws = one.method != other.method
     sides = paired(one, other, same_draws)

@@ -14,18 +14,15 @@ from numpy.typing import NDArray
 
 from xssr_strategy.datastores.studies import StudiesDatastore
 from xssr_strategy.embedding.pool import failure_state, outstanding
-from xssr_strategy.embedding.store import SOURCE, TARGET, EmbeddingStore
-from xssr_strategy.images.preset import Preset
+from xssr_strategy.embedding.store import SOURCE, TARGET
 from xssr_strategy.pool import pipeline
 from xssr_strategy.pool.cold_start_plan import ColdStartPlan, holds, read_plan
-from xssr_strategy.pool.leases import Leases
+from xssr_strategy.pool.opened import open_server_pool
 from xssr_strategy.pool.ranking import Ranking, follows, ranking_key, read_ranking, standardised_vectors
-from xssr_strategy.pool.studies import open_studies, resolve_source
-from xssr_strategy.pool.workspace import server_workspace
-from xssr_strategy.settings import Settings, parse_settings
+from xssr_strategy.selection.catalogue import MODEL_BASED
+from xssr_strategy.settings import parse_settings
 from xssr_strategy.storage.atomic_files import remove_leftovers
 from xssr_strategy.tasks.startup import startup_errors
-from xssr_strategy.tasks.uncertainty import STRATEGIES as ENTROPY_STRATEGIES
 from xssr_strategy.tasks.uncertainty import Uncertainty
 
 WAITING = "waiting"
@@ -33,7 +30,6 @@ READY = "ready"
 
 _PROGRESS = "progress"
 _ERROR = "error"
-_NOT_FETCHED = "not fetched"
 
 Vectors = tuple[list[str], NDArray[np.float64], NDArray[np.float64] | None]
 
@@ -75,6 +71,7 @@ class Project:
     Attributes:
         settings: of the server.
         workspace: where its files are.
+        opened: the pool with all of these.
         archive: the pool, if it is in an archive.
         store, leases, uncertainty: vectors; who has which image; entropies.
         preset: kind of image.
@@ -85,18 +82,12 @@ class Project:
 
     def __init__(self, studies: str, conf: Mapping[str, str]) -> None:
         with startup_errors():
-            self.settings: Settings = resolve_source(parse_settings(conf), studies)
-            self.workspace = server_workspace(studies, self.settings)
-            found = open_studies(studies, self.settings)
-            self.archive = found.archive
-            detected = None if found.archive is None else found.archive.preset_name()
-            pipeline.source_images(self.settings)
-            self.store = EmbeddingStore(self.workspace.store)
-            self.leases = Leases(self.workspace.leases, self.settings.lease_minutes)
-            asked = self.settings.viewer_strategy in ENTROPY_STRATEGIES
-            self.uncertainty = Uncertainty(self.workspace.uncertainty, self.workspace.segmentation, asked)
-            self.preset: Preset = pipeline.choose_preset(found.images, self.settings, self.store, detected)
-            always = self.settings.viewer_strategy in ENTROPY_STRATEGIES
+            opened = open_server_pool(studies, parse_settings(conf))
+            assert opened.leases is not None
+            self.opened = opened
+            self.settings, self.workspace, self.store = opened.settings, opened.workspace, opened.store
+            self.archive, self.leases, self.preset = opened.archive, opened.leases, opened.preset
+            always = self.settings.viewer_strategy in MODEL_BASED
             self.uncertainty = Uncertainty(self.workspace.uncertainty, self.workspace.segmentation, always)
             remove_leftovers(self.workspace.models)
         self._seen: tuple[int, int] | None = None
@@ -119,7 +110,7 @@ class Project:
         pool = self.pool(datastore)
         left_out = self.labelled(datastore) | self.failed.keys()
         target = {f"{TARGET} {image}": path for image, path in pool.items() if image not in left_out}
-        source = {f"{SOURCE} {image}": path for image, path in pipeline.source_images(self.settings).items()}
+        source = {f"{SOURCE} {image}": path for image, path in self.opened.source_images().items()}
         return {image: path for image, path in {**target, **source}.items() if path.exists()}
 
     def fetch(self, progress: pipeline.Progress) -> None:
@@ -128,11 +119,7 @@ class Project:
         Raises:
             UserError: the archive does not answer; what was fetched stays.
         """
-        if self.archive is None:
-            return
-        failed = self.archive.fetch(lambda done, total: progress(pipeline.FETCHING, done, total))
-        for uid, reason in failed.items():
-            self.store.set_aside(TARGET, uid, failure_state(self.preset, _NOT_FETCHED), reason)
+        self.opened.fetch(progress)
 
     def expect(self, image: str) -> None:
         """This image is likely to be asked about next: a look at the archive can begin."""
@@ -246,7 +233,7 @@ class Project:
             return bool(todo)
         if present.keys() != suspects.keys():
             return True  # the archive did not give some of them
-        new, _ = outstanding(pipeline.source_images(self.settings), SOURCE, encoder, self.preset, self.store)
+        new, _ = outstanding(self.opened.source_images(), SOURCE, encoder, self.preset, self.store)
         return bool(new)
 
     def entropy_is_due(self, datastore: Datastore) -> bool:

@@ -11,9 +11,6 @@ from xssr_strategy.images.listing import fingerprint
 from xssr_strategy.segmentation.publication import model_id
 from xssr_strategy.segmentation.uncertainty_store import UncertaintyStore
 
-STRATEGIES = frozenset({"entropy_diversity", "auto"})
-"""Those that need entropies."""
-
 
 class Uncertainty:
     """Entropies of the pool, and whether they are those of the present model.

@@ -1,0 +1,113 @@
+"""One pool, opened: its settings, images, workspace, vectors, leases and kind of image, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from xssr_strategy.archive.pool import ArchivePool
+from xssr_strategy.embedding.pool import failure_state
+from xssr_strategy.embedding.store import TARGET, EmbeddingStore
+from xssr_strategy.images.preset import Preset
+from xssr_strategy.pool import pipeline
+from xssr_strategy.pool.leases import Leases
+from xssr_strategy.pool.studies import Studies, open_studies, resolve_source
+from xssr_strategy.pool.workspace import Workspace, command_workspace, server_workspace
+from xssr_strategy.settings import Settings
+
+_NOT_FETCHED = "not fetched"
+
+
+@dataclass(frozen=True)
+class OpenPool:
+    """What there is to annotate, and where the software keeps what it knows of it.
+
+    Attributes:
+        settings: with the whole name of a source in the same archive.
+        studies: images and labels as they were when the pool was opened.
+        workspace: the files that the software makes.
+        store: vectors, failures and the ranking.
+        leases: who has which image, and which are skipped; None if no server has worked on these studies.
+        preset: kind of image.
+    """
+
+    settings: Settings
+    studies: Studies
+    workspace: Workspace
+    store: EmbeddingStore
+    leases: Leases | None
+    preset: Preset
+
+    @property
+    def archive(self) -> ArchivePool | None:
+        """The archive that the images are in, or None for a folder."""
+        return self.studies.archive
+
+    def source_images(self) -> dict[str, Path]:
+        """id -> path of the source's images; empty without a source.
+
+        Raises:
+            UserError: the source has none, or its archive does not answer.
+        """
+        return pipeline.source_images(self.settings)
+
+    def fetch(self, progress: pipeline.Progress) -> dict[str, str]:
+        """Bring the series of an archive here; id -> reason of those that it cannot give, which are set aside.
+
+        Raises:
+            UserError: the archive does not answer; what was fetched stays.
+        """
+        failed = self.studies.fetch(lambda done, total: progress(pipeline.FETCHING, done, total))
+        for uid, reason in failed.items():
+            self.store.set_aside(TARGET, uid, failure_state(self.preset, _NOT_FETCHED), reason)
+        return failed
+
+
+def open_server_pool(name: str, settings: Settings) -> OpenPool:
+    """The pool of a server, whose workspace is beside the images.
+
+    Args:
+        name: studies folder, or URL of a DICOMweb service.
+        settings: as they were asked for.
+
+    Raises:
+        UserError: no image is there, a file of the workspace cannot be opened, or the archive does not answer.
+        OSError: the workspace cannot be written.
+    """
+    settings = resolve_source(settings, name)
+    workspace = server_workspace(name, settings)
+    studies = open_studies(name, settings)
+    pipeline.source_images(settings)  # one that cannot be used is told now, not in the background
+    store = EmbeddingStore(workspace.store)
+    leases = Leases(workspace.leases, settings.lease_minutes)
+    return OpenPool(settings, studies, workspace, store, leases, _preset(studies, studies.images, settings, store))
+
+
+def open_command_pool(studies: Studies, images: Mapping[str, Path], settings: Settings) -> OpenPool:
+    """The pool of a command, which leaves the studies as they are.
+
+    Args:
+        studies: of :func:`open_studies`.
+        images: id -> path of those that are ranked.
+        settings: of :func:`resolve_source`.
+
+    Raises:
+        UserError: not one image can be read, or a file of the workspace cannot be opened.
+    """
+    learned_from = pipeline.source_images(settings) or images
+    workspace = command_workspace(studies.name, settings, pipeline.images_digest(learned_from))
+    store = EmbeddingStore(workspace.store)
+    preset = _preset(studies, images, settings, store)
+    return OpenPool(settings, studies, workspace, store, open_leases(studies.name, settings), preset)
+
+
+def open_leases(name: str, settings: Settings) -> Leases | None:
+    """Who has which image and which are skipped, if a server has worked on these studies."""
+    file = server_workspace(name, settings).leases
+    return Leases(file) if file.exists() else None
+
+
+def _preset(studies: Studies, images: Mapping[str, Path], settings: Settings, store: EmbeddingStore) -> Preset:
+    detected = None if studies.archive is None else studies.archive.preset_name()
+    return pipeline.choose_preset(images, settings, store, detected)

@@ -1,0 +1,83 @@
+"""Every strategy by its name: those of the server, those that a simulation compares, and those that ask the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xssr_strategy.selection.base import Selector
+from xssr_strategy.selection.cold_start import ColdStart
+from xssr_strategy.selection.core_set import CoreSet
+from xssr_strategy.selection.entropy_diversity import EntropyDiversity
+from xssr_strategy.selection.facility_location import FacilityLocation
+from xssr_strategy.selection.k_means import KMeans
+from xssr_strategy.selection.prob_cover import ProbCover
+from xssr_strategy.selection.random import Random
+from xssr_strategy.selection.typi_clust import TypiClust
+from xssr_strategy.selection.xssr import XSSR
+
+DEFAULT = "xssr"
+RANDOM = "random"
+
+SERVED = (DEFAULT, "cold_start", "entropy_diversity", "auto", "coreset", RANDOM)
+"""Names of the server's strategies; the first is the one that 3D Slicer preselects."""
+
+AUTO_LABELS = 10
+"""Labels from which ``auto`` asks the model, our choice."""
+
+SelectorFactory = Callable[[int], Selector]
+"""From a seed to a selector. A rule that draws is judged by several seeds."""
+
+ABLATIONS: Mapping[str, SelectorFactory] = {
+    "xssr:no-density": lambda seed: XSSR(without=["density"]),
+    "xssr:no-novelty": lambda seed: XSSR(without=["novelty"]),
+    "xssr:no-diversity": lambda seed: XSSR(without=["diversity"]),
+    "xssr:alpha-0": lambda seed: XSSR(alpha=0.0),
+    "xssr:alpha-0.5": lambda seed: XSSR(alpha=0.5),
+    "xssr:alpha-0.9": lambda seed: XSSR(alpha=0.9),
+    "xssr:sum": lambda seed: XSSR(combination="sum"),
+    "xssr:union": lambda seed: XSSR(coverage="union"),
+}
+"""XSSR with one choice changed."""
+
+SELECTORS: Mapping[str, SelectorFactory] = {
+    DEFAULT: lambda seed: XSSR(),
+    "coreset": lambda seed: CoreSet(),
+    "typiclust": lambda seed: TypiClust(seed=seed),
+    "kmeans": lambda seed: KMeans(seed),
+    "cold_start": lambda seed: ColdStart(seed=seed),
+    "facility-location": lambda seed: FacilityLocation(),
+    "prob-cover": lambda seed: ProbCover(seed=seed),
+    RANDOM: lambda seed: Random(seed),
+    **ABLATIONS,
+}
+"""Strategies that need nothing but vectors.
+
+>>> SELECTORS["coreset"](0).select(np.array([[0.0], [1.0], [5.0]]), budget=2).indices.tolist()
+[1, 2]
+"""
+
+
+@dataclass(frozen=True)
+class ModelBasedStrategy:
+    """A strategy of several rounds that asks the network trained in the round before.
+
+    Attributes:
+        first: name in ``SELECTORS`` of the strategy while there are fewer than ``after`` labels.
+        after: number of labels from which the network is asked.
+        then: from the entropy of every image of the pool to the selector.
+    """
+
+    first: str
+    after: int
+    then: Callable[[NDArray[np.float64]], Selector]
+
+
+MODEL_BASED: Mapping[str, ModelBasedStrategy] = {
+    "entropy_diversity": ModelBasedStrategy("cold_start", 1, EntropyDiversity),
+    "auto": ModelBasedStrategy(DEFAULT, AUTO_LABELS, EntropyDiversity),
+}
+"""Strategies that need what the model says of the images."""

@@ -1,0 +1,28 @@
+"""The server's strategies, under the names of the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from monailabel.interfaces.tasks.strategy import Strategy
+
+from xssr_strategy.selection import CoreSet
+from xssr_strategy.selection.catalogue import SERVED
+from xssr_strategy.tasks.cold_start import ColdStartStrategy
+from xssr_strategy.tasks.entropy_strategy import AutoStrategy, EntropyDiversityStrategy
+from xssr_strategy.tasks.project import Project
+from xssr_strategy.tasks.strategy import RandomStrategy, SelectorStrategy, XSSRStrategy
+
+_MADE: Mapping[str, Callable[[Project], Strategy]] = {
+    "xssr": XSSRStrategy,
+    "cold_start": ColdStartStrategy,
+    "entropy_diversity": EntropyDiversityStrategy,
+    "auto": AutoStrategy,
+    "coreset": lambda project: SelectorStrategy("CoreSet: k-centre greedy", project, CoreSet()),
+    "random": RandomStrategy,
+}
+
+
+def served_strategies(project: Project) -> dict[str, Strategy]:
+    """Every strategy of ``selection.catalogue.SERVED``, the first of which 3D Slicer preselects."""
+    return {name: _MADE[name](project) for name in SERVED}

@@ -33,7 +33,7 @@ _LARGE = 100_000
 
 
 def run() -> list[Bound]:
-    return [*_beside_peers(), _calibration(), _next_pick(), _cold_start(), *_large_pool()]
+    return [*_beside_peers(), *_hard_vectors(), _calibration(), _next_pick(), _cold_start(), *_large_pool()]
 
 
 def vectors(size: int, dimensions: int, source: int = 500) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -134,6 +134,21 @@ def _next_pick() -> Bound:
         "at most 2",
         label <= 2 * bare,
     )
+
+
+def _hard_vectors() -> list[Bound]:
+    """Where float32 cannot tell vectors apart, float64 has to, and that may cost a little."""
+    plain = np.random.default_rng(8).normal(size=(2000, 64))
+    outlier, groups = plain.copy(), np.repeat(plain[:3], 700, axis=0)[:2000] + 1e-6 * plain
+    outlier[0] *= 1e5
+    bounds = []
+    for name, selector in (("CoreSet", CoreSet()), ("XSSR, alpha 0", XSSR(0.0))):
+        usual, *hard = seconds(*(lambda t=target, s=selector: s.select(t, 60) for target in (plain, outlier, groups)))
+        for kind, taken in zip(("an outlier", "tight groups"), hard, strict=True):
+            title = f"{name}, N 2,000, D 64, B 60: {kind} / plain vectors"
+            found = f"{taken / usual:.1f} ({taken * 1e3:.0f} against {usual * 1e3:.0f} ms)"
+            bounds.append(Bound(title, found, "at most 20, or a second", taken <= max(20 * usual, 1.0)))
+    return bounds
 
 
 def _cold_start() -> Bound:

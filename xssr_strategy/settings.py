@@ -19,7 +19,7 @@ from xssr_strategy.embedding.encoder import EncoderOptions, is_foundation, parse
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import PRESETS
 from xssr_strategy.segmentation.methods.catalogue import SUPERVISED, method_names
-from xssr_strategy.selection.catalogue import AUTO_LABELS, DEFAULT, SERVED
+from xssr_strategy.selection.catalogue import AUTO_LABELS, DEFAULT, MODEL_BASED, SERVED
 
 
 @dataclass(frozen=True)
@@ -206,7 +206,12 @@ class Settings:
         "1 or more",
         "Uncertain images, for each of a round, among which `entropy_diversity` takes the most diverse.",
     )
-    auto_first: str = _key("xssr", _one_of("xssr", "cold_start"), "`xssr`, `cold_start`", "What `auto` begins with.")
+    auto_first: str = _key(
+        MODEL_BASED["auto"].first,
+        _one_of("xssr", "cold_start"),
+        "`xssr`, `cold_start`",
+        "What `auto` begins with.",
+    )
     auto_labels: int = _key(
         AUTO_LABELS,
         _whole(1, 10**6),

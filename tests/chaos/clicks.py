@@ -28,7 +28,7 @@ class Refused(Exception):  # noqa: N818
 class Clicks:
     """Requests to one server under one name; a class for one thread."""
 
-    def __init__(self, url: str, name: str = "reader", patience: float = 60) -> None:
+    def __init__(self, url: str, name: str = "reader", patience: float = 300) -> None:
         self.url, self.name, self._patience = url, name, patience
         self._session = requests.Session()
 

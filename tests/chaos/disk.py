@@ -125,7 +125,7 @@ class DiskFaults:
             self._lost.append(f"{how}: labels were changed by requests that were refused")
         if sorted(clicks.info()["datastore"].items()) != listed:
             self._lost.append(f"{how}: the pool was changed by requests that were refused")
-        seen = clicks._session.get(f"{server.url}/datastore/image", params={"image": waiting}, timeout=30)
+        seen = clicks._session.get(f"{server.url}/datastore/image", params={"image": waiting}, timeout=300)
         if seen.content != (studies / f"{waiting}.png").read_bytes():
             self._lost.append(f"{how}: an image cannot be read any more")
 
@@ -143,7 +143,7 @@ class DiskFaults:
     def _background(self, server: Server, task: dict[str, Any], kind: str) -> Any:
         """Wait for a background process; a task that ends with an error is raised like an answer."""
         clicks = Clicks(server.url)
-        wait_until(lambda: clicks.ask("GET", f"/{kind}/")["status"] not in ("SUBMITTED", "RUNNING"), 120)
+        wait_until(lambda: clicks.ask("GET", f"/{kind}/")["status"] not in ("SUBMITTED", "RUNNING"), 600)
         ended = clicks.ask("GET", f"/{kind}/")
         if ended["status"] == "DONE":
             return ended
@@ -163,8 +163,8 @@ class DiskFaults:
 
     def _ready(self, server: Server) -> None:
         clicks = Clicks(server.url)
-        wait_until(lambda: clicks.info()["scoring"]["xssr"]["state"] == "ready", 300)
-        wait_until(clicks.nothing_runs, 120)
+        wait_until(lambda: clicks.info()["scoring"]["xssr"]["state"] == "ready", 600)
+        wait_until(clicks.nothing_runs, 600)
 
     def _submit_next(self, server: Server, studies: Path) -> None:
         clicks = Clicks(server.url)

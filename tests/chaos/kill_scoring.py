@@ -59,7 +59,7 @@ class ScoringKills:
                         score(server)  # as the next click of an annotator does
                 if not alive:
                     continue
-                wait_until(lambda: self._is_ready(server), 300)
+                wait_until(lambda: self._is_ready(server), 600)
                 self._nothing_lost(studies, before, "the end")
                 self._same_picks(server)
                 return hit
@@ -71,7 +71,7 @@ class ScoringKills:
         except TimeoutError:
             return False
         if self._random.random() < 0.8:  # in the work itself rather than while Python imports
-            wait_until(lambda: bool(stage(studies)) or not workers(server.pid), 120)
+            wait_until(lambda: bool(stage(studies)) or not workers(server.pid), 600)
         deadline = time.monotonic() + self._random.choice((0.2, 2, 8)) * self._random.random()
         while time.monotonic() < deadline and workers(server.pid):
             time.sleep(0.01)
@@ -89,7 +89,7 @@ class ScoringKills:
                 worker.kill()
         else:
             os.killpg(server.pid, signal.SIGKILL)
-        wait_until(lambda: not any(worker.is_running() and worker.status() != "zombie" for worker in found), 30)
+        wait_until(lambda: not any(worker.is_running() and worker.status() != "zombie" for worker in found), 300)
         return True
 
     def _nothing_lost(

@@ -78,7 +78,7 @@ class Load:
         return held
 
     def _annotate(self, server: Server, number: int, end: float) -> None:
-        clicks = Clicks(server.url, f"reader-{number}", patience=120)
+        clicks = Clicks(server.url, f"reader-{number}", patience=300)
         while time.monotonic() < end:
             try:
                 image = self._timed("next sample", clicks.next_sample).get("id")

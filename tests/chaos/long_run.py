@@ -62,8 +62,8 @@ class LongRun:
         log = self._folder / "server.log"
         with self._kiln.server(studies, _CONF, log, more={"TMPDIR": str(temporary)}) as server:
             clicks = Clicks(server.url)
-            wait_until(lambda: clicks.info()["scoring"]["xssr"]["state"] == "ready", 300)
-            wait_until(clicks.nothing_runs, 120)
+            wait_until(lambda: clicks.info()["scoring"]["xssr"]["state"] == "ready", 600)
+            wait_until(clicks.nothing_runs, 600)
             with Scorer(studies, _CONF, self._folder / "scorer.log") as scorer:
                 waiting = everything[self._first :]
                 for number in range(1, self._rounds + 1):
@@ -89,14 +89,14 @@ class LongRun:
         picked = clicks.next_sample()["id"]
         clicks.submit(picked, mask(picked))
         if own_process:
-            wait_until(clicks.nothing_runs, 120)
+            wait_until(clicks.nothing_runs, 600)
 
     def _arrive(self, clicks: Clicks, studies: Path, image: Path) -> None:
         """An image comes in as rsync brings it, and is noticed."""
         arriving = studies / f".{image.name}.copying"
         shutil.copyfile(image, arriving)
         arriving.rename(studies / image.name)
-        wait_until(lambda: image.stem in clicks.ask("GET", "/datastore/", params={"output": "all"})["objects"], 30)
+        wait_until(lambda: image.stem in clicks.ask("GET", "/datastore/", params={"output": "all"})["objects"], 300)
 
     def _nothing_piles_up(self, seen: Sequence[Round]) -> None:
         for name, held in (("server", [one.held for one in seen]), ("scoring", [one.scorer for one in seen])):

@@ -66,7 +66,7 @@ def make_pool(kiln: Kiln, folder: Path, images: int) -> Pool:
     with kiln.server(studies, conf, folder / "reference.log") as server:
         clicks = Clicks(server.url)
         wait_until(lambda: clicks.info()["scoring"]["xssr"]["state"] == "ready", 600)
-        wait_until(clicks.nothing_runs, 120)
+        wait_until(clicks.nothing_runs, 600)
     shutil.copytree(studies, ready)
     order = []
     with kiln.server(studies, conf, folder / "reference.log") as server:
@@ -101,7 +101,7 @@ def workers(server: int) -> list[psutil.Process]:
 
 def score(server: Server) -> Any:
     """Start a scoring once none is running: the server starts some by itself."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while True:
         try:
             return Clicks(server.url).score()

@@ -33,7 +33,7 @@ def mask(path: Path, value: int) -> Path:
     return path
 
 
-def becomes_true(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
+def becomes_true(condition: Callable[[], bool], seconds: float = 300.0) -> bool:
     deadline = time.monotonic() + seconds
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.02)

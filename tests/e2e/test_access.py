@@ -79,7 +79,7 @@ class Guarded:
     def ask(self, method: str, path: str, token: str | None = None, **more: Any) -> requests.Response:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         url = self.server.url + re.sub(r"\{[^}]*\}", "x", path)
-        return requests.request(method, url, headers=headers, timeout=30, allow_redirects=False, **more)
+        return requests.request(method, url, headers=headers, timeout=300, allow_redirects=False, **more)
 
     def closed(self) -> list[tuple[str, str]]:
         """The routes that need a token."""
@@ -101,7 +101,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
             env=environment(),
             capture_output=True,
             check=True,
-            timeout=120,
+            timeout=300,
         )
         routes = {(method, path): roles[0] if roles else None for method, path, *roles in json.loads(listing.stdout)}
         with start_server(studies, {"encoder_steps": 2}, folder / "server.log") as server:

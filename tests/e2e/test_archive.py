@@ -42,7 +42,7 @@ def site(tmp_path_factory) -> Iterator[Site]:
         conf = {"source": "?Modality=CT&StationName=OLD", "labels": LABELS, "encoder_steps": 20, "budget": 4}
         with start_archive_server(archive, folder, conf) as server:
             annotator = RestAnnotator(server.url, "reader-1")
-            annotator.wait_until_ready(300)
+            annotator.wait_until_ready(600)
             yield Site(archive, server, annotator, {one.uid: one for one in pool}, folder)
 
 
@@ -75,7 +75,7 @@ def test_a_viewer_that_downloads_gets_the_voxels_of_the_archive(site: Site, tmp_
     answer = site.annotator.next_sample()
     series = site.pool[answer["id"]]
     assert answer["name"] == f"{series.uid}.nii.gz"  # 3D Slicer goes by its ending
-    with urllib.request.urlopen(f"{site.server.url}/datastore/image?image={series.uid}", timeout=60) as reply:
+    with urllib.request.urlopen(f"{site.server.url}/datastore/image?image={series.uid}", timeout=300) as reply:
         (tmp_path / answer["name"]).write_bytes(reply.read())
     got, real = sitk.ReadImage(str(tmp_path / answer["name"])), downloaded(site, series, tmp_path)
     np.testing.assert_array_equal(sitk.GetArrayFromImage(got), sitk.GetArrayFromImage(real))
@@ -144,7 +144,7 @@ def test_training_on_labels_of_the_archive_and_inference_in_every_form(site: Sit
     end_leases(site)
     while (answer := site.annotator.next_sample()).get("id") and len(completed(site)) < 5:
         site.annotator.submit(answer["id"], saved(site.pool[answer["id"]].label, tmp_path))
-    site.annotator.train(300, max_epochs=8, steps_per_epoch=16)
+    site.annotator.train(600, max_epochs=8, steps_per_epoch=16)
     client = site.annotator.client
     assert "segmentation" in client.info()["models"]
     end_leases(site)
@@ -162,7 +162,7 @@ def test_training_on_labels_of_the_archive_and_inference_in_every_form(site: Sit
         urlencode({"params": json.dumps({"label_info": [{"name": "liver"}, {"name": "tumour"}]})}).encode(),
         {"Content-Type": "application/x-www-form-urlencoded"},
     )
-    with urllib.request.urlopen(request, timeout=120) as reply:
+    with urllib.request.urlopen(request, timeout=300) as reply:
         (tmp_path / "mask.dcm").write_bytes(reply.read())
     assert pydicom.dcmread(tmp_path / "mask.dcm").Modality == "SEG"
 
@@ -227,7 +227,7 @@ def test_the_archive_is_not_changed_through_the_server(site: Site) -> None:
     uid = next(iter(site.pool))
     for path in (f"/datastore/image?id={uid}", f"/datastore/label?id={uid}&tag=final"):
         with pytest.raises(urllib.error.HTTPError) as refused:
-            urllib.request.urlopen(urllib.request.Request(f"{site.server.url}{path}", method="DELETE"), timeout=60)
+            urllib.request.urlopen(urllib.request.Request(f"{site.server.url}{path}", method="DELETE"), timeout=300)
         assert refused.value.code == 422
         assert "in the archive" in refused.value.read().decode()
 

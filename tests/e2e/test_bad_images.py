@@ -45,7 +45,7 @@ def test_each_is_embedded_or_set_aside_with_a_reason(
     conf = {"encoder_steps": 3, "preset": preset, "budget": 6}
     with start_server(studies, conf, tmp_path / "server.log") as server:
         annotator = RestAnnotator(server.url)
-        annotator.wait_until_ready(400)
+        annotator.wait_until_ready(600)
         state = annotator.state()
         wanted = {image for image, case in expected.items() if case.outcome != EMBEDDED}
         reasons = state["reasons"]
@@ -77,7 +77,7 @@ def test_an_image_that_ends_the_scoring_process_is_set_aside(tmp_path: Path) -> 
     more = poisoned_environment(tmp_path / "site")
     with start_server(studies, conf, tmp_path / "server.log", more=more) as server:
         annotator = RestAnnotator(server.url)
-        deadline = time.monotonic() + 400
+        deadline = time.monotonic() + 600
         while annotator.state()["state"] != "ready":
             assert time.monotonic() < deadline
             annotator.next_sample()  # a click starts the next scoring run
@@ -90,11 +90,11 @@ def test_an_image_that_ends_the_scoring_process_is_set_aside(tmp_path: Path) -> 
 def ask(server: Server, client: str) -> dict:
     body = json.dumps({"client_id": client}).encode()
     request = urllib.request.Request(f"{server.url}/activelearning/xssr", body, {"content-type": "application/json"})
-    with urllib.request.urlopen(request, timeout=60) as answer:
+    with urllib.request.urlopen(request, timeout=300) as answer:
         return json.load(answer)
 
 
 def download(server: Server, image: str) -> int:
     query = urllib.parse.urlencode({"image": image})
-    with urllib.request.urlopen(f"{server.url}/datastore/image?{query}", timeout=60) as answer:
+    with urllib.request.urlopen(f"{server.url}/datastore/image?{query}", timeout=300) as answer:
         return len(answer.read())

@@ -50,7 +50,7 @@ def test_a_restart_while_the_archive_is_down_and_a_series_that_cannot_be_decoded
         only_mr = {"MONAI_LABEL_DICOMWEB_SEARCH_FILTER": '{"Modality":"MR"}'}
         with start_archive_server(archive, tmp_path, conf, **only_mr) as server:
             annotator = RestAnnotator(server.url)
-            annotator.wait_until_ready(300)
+            annotator.wait_until_ready(600)
             state = annotator.state()
             assert (state["embedded"], state["pool"], state["failed"]) == (5, 6, 1)
             assert list(state["reasons"]) == [broken.uid]
@@ -75,7 +75,7 @@ def test_two_servers_on_one_folder_share_the_pool_and_keep_every_label(tmp_path)
     with first, second:
         people = [RestAnnotator(server.url, f"reader-{n}") for n, server in enumerate([first, second] * 2)]
         for annotator in people[:2]:
-            annotator.wait_until_ready(300)
+            annotator.wait_until_ready(600)
 
         def work(annotator: RestAnnotator) -> list[str]:
             done = []

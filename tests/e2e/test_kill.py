@@ -35,7 +35,7 @@ def written(studies: Path) -> dict[tuple[str, str], float]:
         }
 
 
-def wait_for(condition, seconds: float = 300.0) -> None:
+def wait_for(condition, seconds: float = 600.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "did not happen in time"
@@ -68,7 +68,7 @@ def test_killed_twice_and_ready_in_the_end(tmp_path) -> None:
         # The scoring process of the one before lives on.
         with start_server(studies, CONF, log, more=PROCESSOR) as again:
             annotator = RestAnnotator(again.url)
-            annotator.wait_until_ready(300)
+            annotator.wait_until_ready(600)
             state, last = annotator.state(), written(studies)
     assert (state["embedded"], state["pool"]) == (POOL, POOL)
     assert len(last) == POOL + SOURCE

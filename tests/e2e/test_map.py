@@ -192,8 +192,8 @@ def test_dots_follow_the_annotators_without_a_reload(
     annotator = RestAnnotator(running.url, "ann")
     with browsed(browser, f"{running.url}/xssr/map") as (page, noted):
         page.wait_for_selector(f"{DRAWN}, #status:not([hidden])")  # the map, or what is being done about it
-        annotator.wait_until_ready(240)
-        page.wait_for_selector(DRAWN, timeout=60_000)
+        annotator.wait_until_ready(600)
+        page.wait_for_selector(DRAWN, timeout=180_000)
         assert page.locator("#login").is_hidden()
         summary = page.locator("#summary")
         assert summary.inner_text() == f"41 images: {BUDGET} picked, 1 failed, 34 waiting; {SOURCE} source images."
@@ -201,12 +201,13 @@ def test_dots_follow_the_annotators_without_a_reload(
         page.evaluate("window.notReloaded = true")
 
         sample = annotator.next_sample()["id"]
-        expect(summary).to_contain_text("1 leased", timeout=20_000)
+        expect(summary).to_contain_text("1 leased", timeout=180_000)
         assert f"{sample}\nleased" in card_of(page, sample)
         annotator.submit(sample, label_of(folder))
-        begin = time.monotonic()
-        expect(summary).to_contain_text("1 labelled", timeout=20_000)
-        assert time.monotonic() - begin < 10
+        page.evaluate("0")  # what the page asked before is noted before
+        before = len(noted)
+        expect(summary).to_contain_text("1 labelled", timeout=180_000)
+        assert sum("/xssr/map/state" in line for line in noted[before:]) <= 3  # with the next question, or soon after
         settled(page)
         assert (dots(page)["labelled"], dots(page)["picked"]) == (1, BUDGET - 1)
         assert f"{sample}\nlabelled, 1 in the pick order" in card_of(page, sample)
@@ -222,24 +223,24 @@ def test_dots_follow_the_annotators_without_a_reload(
 
 def test_polls_are_cheap_and_names_that_do_not_exist_refused(server: tuple[Server, Path]) -> None:
     url = f"{server[0].url}/xssr/map"
-    RestAnnotator(server[0].url).wait_until_ready(240)
-    deadline = time.monotonic() + 60
-    while "content" not in (found := requests.get(f"{url}/data", timeout=30).json()):
+    RestAnnotator(server[0].url).wait_until_ready(600)
+    deadline = time.monotonic() + 600
+    while "content" not in (found := requests.get(f"{url}/data", timeout=300).json()):
         assert time.monotonic() < deadline, found
         time.sleep(0.5)
     version = found["content"]["changing"]["version"]
-    answer = requests.get(f"{url}/state", {"version": version}, timeout=30)
+    answer = requests.get(f"{url}/state", {"version": version}, timeout=300)
     assert answer.json() == {}
-    assert "changing" in requests.get(f"{url}/state", {"version": f"{version.partition('.')[0]}.x"}, timeout=30).json()
-    assert "content" in requests.get(f"{url}/state", {"version": "of another server"}, timeout=30).json()
-    picture = requests.get(f"{url}/thumbnail", {"image": EVIL}, timeout=30)
+    assert "changing" in requests.get(f"{url}/state", {"version": f"{version.partition('.')[0]}.x"}, timeout=300).json()
+    assert "content" in requests.get(f"{url}/state", {"version": "of another server"}, timeout=300).json()
+    picture = requests.get(f"{url}/thumbnail", {"image": EVIL}, timeout=300)
     assert picture.headers["content-type"] == "image/webp"
     for asked in ({"image": "nobody"}, {"image": "i01", "domain": "nowhere"}, {"image": "../leases.sqlite"}):
-        refused = requests.get(f"{url}/thumbnail", asked, timeout=30)
+        refused = requests.get(f"{url}/thumbnail", asked, timeout=300)
         assert refused.status_code == 404
         assert refused.json()["detail"].endswith("name the id of an image of the pool.")
-    page = requests.get(url, timeout=30)
-    assert requests.get(url, headers={"If-None-Match": page.headers["etag"]}, timeout=30).status_code == 304
+    page = requests.get(url, timeout=300)
+    assert requests.get(url, headers={"If-None-Match": page.headers["etag"]}, timeout=300).status_code == 304
     assert "i01" not in page.text[page.text.rindex("</style>") :]
 
 
@@ -254,16 +255,16 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, 
 
 def test_with_login_nothing_is_told_without_the_role(guarded: tuple[Server, Realm]) -> None:
     server, realm = guarded
-    page = requests.get(f"{server.url}/xssr/map", timeout=30)
+    page = requests.get(f"{server.url}/xssr/map", timeout=300)
     assert page.status_code == 200  # the page, in which there is nothing
     for path in ("data", "state", "thumbnail?image=i01"):
         url = f"{server.url}/xssr/map/{path}"
-        assert requests.get(url, timeout=30).status_code == 401
+        assert requests.get(url, timeout=300).status_code == 401
         for roles, status in (([], 403), ([ANNOTATOR], 403), ([ADMIN], 403)):
             bearer = {"Authorization": f"Bearer {realm.token(roles)}"}
-            assert requests.get(url, headers=bearer, timeout=30).status_code == status
+            assert requests.get(url, headers=bearer, timeout=300).status_code == status
     bearer = {"Authorization": f"Bearer {realm.token([USER])}"}
-    assert requests.get(f"{server.url}/xssr/map/data", headers=bearer, timeout=30).status_code == 200
+    assert requests.get(f"{server.url}/xssr/map/data", headers=bearer, timeout=300).status_code == 200
 
 
 def test_with_login_the_page_has_a_form(guarded: tuple[Server, Realm], browser: Browser, tmp_path: Path) -> None:
@@ -285,7 +286,7 @@ def test_with_login_the_page_has_a_form(guarded: tuple[Server, Realm], browser: 
         keep(page, "map-5-login", tmp_path)
         assert page.locator("#map").is_hidden()
         log_in("ann", "secret")
-        page.wait_for_selector(DRAWN, timeout=90_000)
+        page.wait_for_selector(DRAWN, timeout=180_000)
         assert page.locator("#login").is_hidden()
         assert page.locator("#summary").inner_text().startswith("12 images: 1 picked, 11 waiting")
         page.reload()  # the token lasts as long as the tab

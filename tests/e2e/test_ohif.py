@@ -66,7 +66,7 @@ def ward(tmp_path_factory) -> Iterator[Ward]:
         conf = {"labels": "liver", "encoder_steps": 40, "budget": 5}
         with start_archive_server(archive, folder, conf, **SCANNER) as server:
             annotator = RestAnnotator(server.url, "somebody with 3D Slicer")
-            annotator.wait_until_ready(300)
+            annotator.wait_until_ready(600)
             yield Ward(archive, server, annotator, {one.uid: one for one in volumes}, folder, pictures)
 
 
@@ -113,7 +113,7 @@ def test_an_annotator_at_ohif(ward: Ward, tmp_path, monkeypatch) -> None:
         assert "STOPPED" in ohif.stop_training().upper()
         wait_until_nothing_runs(ward)
 
-        ward.annotator.train(300, max_epochs=12, steps_per_epoch=24)
+        ward.annotator.train(600, max_epochs=12, steps_per_epoch=24)
         ohif.open(unseen.study)
         ohif.connect()
         assert not any(ohif.mask_pixels(patience=0.5).values())
@@ -153,7 +153,7 @@ def server_mask(ward: Ward, series: str) -> np.ndarray:
 
 
 def wait_for_an_epoch(ward: Ward) -> dict:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 6000
     while time.monotonic() < deadline:
         stats = ward.annotator.client.info()["train_stats"]["segmentation"]
         if stats.get("epoch", 0) >= 1:
@@ -163,7 +163,7 @@ def wait_for_an_epoch(ward: Ward) -> dict:
 
 
 def wait_until_nothing_runs(ward: Ward) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 600
     while ward.annotator.client.train_status()["status"] in ("SUBMITTED", "RUNNING"):
-        assert time.monotonic() < deadline, "the training did not stop within a minute"
+        assert time.monotonic() < deadline, "the training did not stop"
         time.sleep(0.3)

@@ -49,7 +49,7 @@ class Place:
         return self.folder / "elsewhere" / "secret.png"
 
     def ask(self, method: str, path: str, **more: Any) -> requests.Response:
-        return requests.request(method, self.server.url + path, timeout=60, **more)
+        return requests.request(method, self.server.url + path, timeout=3000, **more)
 
     def refused(self, method: str, path: str, statuses: tuple[int, ...] = (404, 422), **more: Any) -> None:
         """A sentence with one of these statuses, without the secret."""
@@ -80,9 +80,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     own = {"MONAI_LABEL_SESSION_PATH": str(folder / "sessions")}
     with start_server(studies, {"encoder_steps": 2}, folder / "server.log", more=own) as server:
         annotator = RestAnnotator(server.url)
-        annotator.wait_until_ready(240)
+        annotator.wait_until_ready(600)
         annotator.submit("i00", folder / "label.png")
-        annotator.train(240, max_epochs=1, steps_per_epoch=1)
+        annotator.train(600, max_epochs=1, steps_per_epoch=1)
         yield Place(server, folder, (studies / ".xssr" / "model" / "segmentation.pt").read_bytes())
 
 
@@ -171,7 +171,7 @@ def test_settings_of_a_training_lead_nowhere(place: Place) -> None:
     for key in ("bundle_path", "gpus"):
         place.refused("POST", "/scoring/xssr", json={key: away})
     paths = dict.fromkeys(("name", "run_id", "output_dir", "train_ds", "val_ds", "tracking_uri", "model_dir"), away)
-    RestAnnotator(place.server.url).train(240, max_epochs=1, steps_per_epoch=1, **paths)
+    RestAnnotator(place.server.url).train(600, max_epochs=1, steps_per_epoch=1, **paths)
 
 
 def test_images_of_a_batch(place: Place) -> None:
@@ -247,7 +247,7 @@ def test_pages_and_their_files(place: Place) -> None:
         ):
             request = requests.Request("GET", place.server.url).prepare()
             request.url = f"{place.server.url}{route}{path}"  # as it is, without any tidying
-            answer = requests.Session().send(request, timeout=30)
+            answer = requests.Session().send(request, timeout=300)
             assert b"root:" not in answer.content, request.url
             assert answer.status_code < 500 or answer.status_code == 502, (request.url, answer.status_code)
 

@@ -76,33 +76,33 @@ def archived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server,
 def used(server: Server, folder: Path, label: dict[str, Path], train: bool) -> None:
     """Everything that people do."""
     annotator = RestAnnotator(server.url, "ann")
-    annotator.wait_until_ready(300)
+    annotator.wait_until_ready(600)
     info = annotator.client.info()
     assert not any(word in json.dumps(info) for word in TOLD)
     for strategy in ("xssr", "coreset", "random"):
         sample = annotator.next_sample(strategy)
-        requests.get(f"{server.url}/datastore/image?image={sample['id']}", timeout=60)
-        requests.get(f"{server.url}/datastore/image/info?image={sample['id']}", timeout=60)
+        requests.get(f"{server.url}/datastore/image?image={sample['id']}", timeout=300)
+        requests.get(f"{server.url}/datastore/image/info?image={sample['id']}", timeout=300)
         if strategy != "random":
             annotator.submit(sample["id"], label[sample["id"]])
     one = list(label)[1]
     if train:
-        annotator.train(300, max_epochs=1, steps_per_epoch=1)
+        annotator.train(600, max_epochs=1, steps_per_epoch=1)
     for asked in (f"?image={one}", f"?image={one}&output=json", "?image=1.2.3"):
-        requests.post(f"{server.url}/infer/segmentation{asked}", timeout=60)
+        requests.post(f"{server.url}/infer/segmentation{asked}", timeout=300)
     named = folder / "Zanzibar, born 19230314.nii.gz"  # as on the annotator's machine
     shutil.copy2(label[one], named)
     with named.open("rb") as file:
-        session = requests.put(f"{server.url}/session/", files={"files": (named.name, file)}, timeout=60).json()
-    requests.post(f"{server.url}/infer/segmentation?session_id={session['session_id']}", timeout=60)
+        session = requests.put(f"{server.url}/session/", files={"files": (named.name, file)}, timeout=300).json()
+    requests.post(f"{server.url}/infer/segmentation?session_id={session['session_id']}", timeout=300)
     with named.open("rb") as file:
-        requests.post(f"{server.url}/infer/segmentation", files={"file": (named.name, file)}, timeout=60)
+        requests.post(f"{server.url}/infer/segmentation", files={"file": (named.name, file)}, timeout=300)
     skip = {"client_id": "ann", "skip": one, "skip_reason": "motion"}
-    requests.post(f"{server.url}/activelearning/xssr", json=skip, timeout=60)
+    requests.post(f"{server.url}/activelearning/xssr", json=skip, timeout=300)
     for path in ("data", "state"):
-        assert not any(word in requests.get(f"{server.url}/xssr/map/{path}", timeout=60).text for word in TOLD)
-    deadline = time.monotonic() + 180
-    while requests.get(f"{server.url}/scoring/", timeout=60).json()["status"] in ("SUBMITTED", "RUNNING"):
+        assert not any(word in requests.get(f"{server.url}/xssr/map/{path}", timeout=300).text for word in TOLD)
+    deadline = time.monotonic() + 600
+    while requests.get(f"{server.url}/scoring/", timeout=300).json()["status"] in ("SUBMITTED", "RUNNING"):
         assert time.monotonic() < deadline
         time.sleep(0.5)
 
@@ -117,7 +117,7 @@ def test_an_archive(archived: tuple[Server, Path, list[WrittenSeries]]) -> None:
     server, folder, series = archived
     labels = {one.uid: saved(one.label, folder / "labels", f"{n}.nii.gz") for n, one in enumerate(series)}
     used(server, folder, labels, train=True)
-    told = requests.get(f"{server.url}/datastore/image/info?image={series[1].uid}", timeout=60).json()
+    told = requests.get(f"{server.url}/datastore/image/info?image={series[1].uid}", timeout=300).json()
     assert told["PatientID"] == PATIENT["PatientID"]  # viewers show it
     logs = [server.log, folder / "app" / "logs" / "app.log"]
     assert words_in(logs) == []
@@ -132,11 +132,11 @@ def test_the_map_shows_names_as_text(archived: tuple[Server, Path, list[WrittenS
     server, _, series = archived
     reason = f"{SCRIPT}<img src=x onerror=alert(2)>"
     body = {"skip": series[2].uid, "skip_reason": reason}
-    requests.post(f"{server.url}/activelearning/xssr", json=body, timeout=60)
+    requests.post(f"{server.url}/activelearning/xssr", json=body, timeout=300)
     with chromium() as browser, browsed(browser, f"{server.url}/xssr/map") as (page, noted):
         dialogs: list[str] = []
         page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
-        page.wait_for_selector(DRAWN, timeout=90_000)
+        page.wait_for_selector(DRAWN, timeout=180_000)
         assert reason in card_of(page, series[2].uid)
         expect(page.locator("#card script")).to_have_count(0)
         expect(page.locator("#card img[src=x]")).to_have_count(0)

@@ -52,7 +52,7 @@ def ready(tmp_path_factory) -> Iterator[Ready]:
     with start_server(studies, conf, folder / "server.log") as server:
         annotator = RestAnnotator(server.url)
         early_state, early = annotator.state(), annotator.next_sample()
-        annotator.wait_until_ready(300)
+        annotator.wait_until_ready(600)
         yield Ready(server, annotator, studies, early, early_state, ids)
 
 
@@ -66,7 +66,7 @@ def nobody_annotates(ready: Ready) -> Leases:
 
 def post(ready: Ready, path: str, body: str = "") -> dict:
     request = urllib.request.Request(f"{ready.server.url}{path}", body.encode(), {"content-type": "application/json"})
-    with urllib.request.urlopen(request, timeout=60) as answer:
+    with urllib.request.urlopen(request, timeout=300) as answer:
         return json.load(answer)
 
 
@@ -154,7 +154,7 @@ def test_a_skipped_scan_stays_out(ready: Ready, nobody_annotates: Leases) -> Non
         post(ready, "/activelearning/xssr", json.dumps({"skip": "nothing"}))
     assert refusal.value.code == 404
     assert "skip 'nothing': there is no such image" in json.load(refusal.value)["detail"]
-    ready.annotator.wait_until_ready(120)
+    ready.annotator.wait_until_ready(600)
 
 
 def test_segmentation_before_training_says_what_to_do(ready: Ready) -> None:
@@ -173,13 +173,13 @@ def test_annotate_in_order_train_and_segment(ready: Ready) -> None:
 
     # OHIF's "Update Model" names no model, so every trainer runs: the encoder's has nothing to do.
     encoder = ready.annotator.state()["encoder"]
-    ready.annotator.train(300, model="encoder")
+    ready.annotator.train(600, model="encoder")
     assert "The encoder is up to date: nothing to train." in ready.server.log.read_text(
         encoding="utf-8", errors="replace"
     )
     assert ready.annotator.state()["encoder"] == encoder
 
-    ready.annotator.train(300, max_epochs=2)
+    ready.annotator.train(600, max_epochs=2)
     info = ready.annotator.client.info()
     assert list(info["models"]) == ["segmentation"]
     assert info["train_stats"]["segmentation"]["epoch"] == 2
@@ -194,7 +194,7 @@ def test_a_new_model_is_asked_in_the_background_once_a_strategy_wants_it(ready: 
     before = ready.annotator.next_sample("entropy_diversity")
     assert "The cold start picks, because the model has not looked at the pool yet" in before["reason"]
     assert before["cluster"] <= before["clusters"]
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while (state := ready.annotator.client.info()["scoring"]["entropy"])["waiting"] or not state["scored"]:
         assert time.monotonic() < deadline, state
         time.sleep(1)

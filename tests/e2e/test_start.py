@@ -29,7 +29,7 @@ def start(studies, *conf: str) -> str:
         env=environment(),
         capture_output=True,
         encoding="utf-8",
-        timeout=240,
+        timeout=600,
         check=False,
         stdin=subprocess.DEVNULL,
     )
@@ -78,7 +78,7 @@ def test_the_sample_app_shows_xssr_in_an_app_of_ones_own(tmp_path) -> None:
     app = shutil.copytree(APP.parents[1] / "sample-apps" / "selection_only", tmp_path / "app")
     with start_server(studies, {"encoder_steps": 2}, tmp_path / "server.log", app) as server:
         annotator = RestAnnotator(server.url)
-        annotator.wait_until_ready(120)
+        annotator.wait_until_ready(600)
         assert list(annotator.client.info()["strategies"]) == ["xssr"]
         assert annotator.next_sample()["rank"] == 1
 
@@ -89,14 +89,14 @@ def test_what_is_switched_off_is_said_and_the_rest_works(tmp_path) -> None:
     with start_server(studies, {"encoder_steps": 2}, tmp_path / "server.log", more=off) as server:
         assert RestAnnotator(server.url).next_sample()["id"]
         for task in ("train/segmentation", "scoring/xssr", "batch/infer/segmentation"):
-            answer = requests.post(f"{server.url}/{task}", timeout=60)
+            answer = requests.post(f"{server.url}/{task}", timeout=300)
             assert (answer.status_code, "switches them on" in answer.json()["detail"]) == (404, True)
     assert "Traceback" not in (tmp_path / "server.log").read_text(encoding="utf-8", errors="replace")
 
 
 def test_xssr_serve_refuses_before_it_starts(tmp_path) -> None:
     command = [sys.executable, "-m", "xssr_strategy.cli", "serve", "--studies", str(tmp_path / "missing")]
-    result = subprocess.run(command, env=environment(), capture_output=True, encoding="utf-8", timeout=240, check=False)
+    result = subprocess.run(command, env=environment(), capture_output=True, encoding="utf-8", timeout=600, check=False)
     assert result.returncode == 2
     assert "no such folder" in result.stdout
     assert "Traceback" not in result.stdout + result.stderr

@@ -26,7 +26,6 @@ from xssr_strategy.images.preset import PRESETS
 from xssr_strategy.images.reading import UnreadableImage, read_grid, read_image
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     ("preset", "cases"),
     [("xray", cases) for cases in FLAT.values()] + [("mri", cases) for cases in DEEP.values()],

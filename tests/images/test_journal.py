@@ -127,9 +127,9 @@ def test_threads_share_a_journal(tmp_path: Path) -> None:
     seen: list[set[str]] = []
 
     def read(path: Path) -> None:
-        together.wait(10)
+        together.wait(300)
         seen.append(set(json.loads((tmp_path / "reading.json").read_bytes().partition(b"\n")[0])["reading"]))
-        together.wait(10)
+        together.wait(300)
 
     with ReadingJournal(tmp_path) as journal:
         threads = [threading.Thread(target=journal.guarded(read), args=(path,)) for path in paths]

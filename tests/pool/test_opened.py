@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from tests.support.phantoms import write_png
-from xssr_strategy.embedding.store import TARGET
+from xssr_strategy.embedding.store import TARGET, Vector
 from xssr_strategy.errors import UserError
 from xssr_strategy.pool.opened import open_command_pool, open_leases, open_server_pool
-from xssr_strategy.pool.studies import open_studies
+from xssr_strategy.pool.studies import Studies, open_studies
 from xssr_strategy.settings import parse_settings
 
 
@@ -47,13 +47,11 @@ def test_a_command_leaves_the_studies_as_they_are_and_knows_of_a_server_that_wor
     server = open_server_pool(str(studies), settings)
     assert server.leases is not None
     server.leases.skip("a1", "somebody", "motion")
-    opened = open_command_pool(found, found.images, settings)
+    opened = open_command_pool(found, found.images, settings, open_leases(str(studies), settings))
     assert opened.workspace == server.workspace
     assert opened.leases is not None
     assert opened.leases.skipped() == {"a1": "motion"}
-    leases = open_leases(str(studies), settings)
-    assert leases is not None
-    assert leases.skipped() == {"a1": "motion"}
+    assert open_leases(str(studies / "elsewhere"), settings) is None
 
 
 def test_what_cannot_be_opened_is_one_sentence_and_nothing_is_made(tmp_path: Path) -> None:
@@ -63,7 +61,17 @@ def test_what_cannot_be_opened_is_one_sentence_and_nothing_is_made(tmp_path: Pat
     assert list((tmp_path / "empty").iterdir()) == []
 
 
-def test_a_folder_has_nothing_to_fetch(studies: Path) -> None:
+def test_what_an_archive_does_not_give_costs_a_command_no_vector(
+    studies: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server sets such a series aside; a command that shares its store does not."""
     opened = open_server_pool(str(studies), parse_settings({}))
-    assert opened.fetch(lambda stage, done, total: None) == {}
+    opened.store.put(TARGET, "encoder", [Vector("a0", "present", np.ones(3, dtype=np.float32))])
+    monkeypatch.setattr(Studies, "fetch", lambda self, progress: {"a0": "the archive does not give it"})
+    assert opened.fetch(lambda stage, done, total: None) == {"a0": "the archive does not give it"}
+    assert list(opened.store.fingerprints(TARGET, "encoder")) == ["a0"]
     assert opened.store.failures(TARGET) == {}
+
+
+def test_a_folder_has_nothing_to_fetch(studies: Path) -> None:
+    assert open_server_pool(str(studies), parse_settings({})).fetch(lambda stage, done, total: None) == {}

@@ -217,7 +217,7 @@ def test_the_nodes_of_a_cluster_find_what_this_process_finds_and_one_of_them_may
     assert len(lost) == 1
 
 
-def wait_for(what: Callable[[], list[Path]], seconds: float = 60.0) -> list[Path]:
+def wait_for(what: Callable[[], list[Path]], seconds: float = 300.0) -> list[Path]:
     deadline = time.monotonic() + seconds
     while not (there := what()):
         assert time.monotonic() < deadline, "did not happen in time"

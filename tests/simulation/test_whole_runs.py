@@ -52,7 +52,7 @@ class Run:
             )
         self.pid = self._process.pid
 
-    def wait(self, seconds: float = 240.0) -> int:
+    def wait(self, seconds: float = 600.0) -> int:
         """The status, when the process has ended."""
         return self._process.wait(seconds)
 
@@ -138,10 +138,10 @@ def test_killed_twice_and_interrupted_a_run_goes_on_where_it_was(
     # The process that is to train starts now, and takes seconds to load its libraries.
     run.wait_for(lambda: f"training: {len(first)} of 3" in run.log.read_text())
     os.killpg(run.pid, signal.SIGINT)  # as a terminal does on Ctrl-C
-    assert run.wait(20) == 130
+    assert run.wait() == 130
     assert run.log.read_text().splitlines()[-1] == "Stopped."
     assert "Traceback" not in run.log.read_text()
-    assert run.left(5) == []
+    assert run.left(20) == []
 
     run = start(words(OUT))
     assert run.wait() == 0, run.log.read_text()
@@ -157,7 +157,7 @@ def test_processes_do_not_train_on_when_the_command_is_killed(folder: Path, star
     run.wait_for(lambda: len(finished(folder / "orphans")) == 2)  # what trains now would not end by itself
     os.kill(run.pid, signal.SIGKILL)
     run.wait()
-    assert run.left(10) == []
+    assert run.left(60) == []
 
 
 SBATCH = """\

@@ -39,7 +39,7 @@ def put_label(server: Server, image: str, file: Path, segments: tuple[str, ...] 
             params={"image": image, "tag": "final"},
             data={"params": params},
             files={"label": label},
-            timeout=60,
+            timeout=300,
         )
     return answer.status_code, answer.text
 

@@ -40,7 +40,7 @@ def start_server(
     conf: Mapping[str, object],
     log: Path,
     app: Path = APP,
-    wait: float = 240,
+    wait: float = 600,
     more: Mapping[str, str] | None = None,
 ) -> Server:
     """``monailabel start_server --app apps/xssr``, not yet entered; ``more`` is added to its environment."""

@@ -64,7 +64,7 @@ class Ohif:
         errors: JavaScript errors of the page.
     """
 
-    def __init__(self, url: str, patience: float = 60.0, width: int = 1400, height: int = 900) -> None:
+    def __init__(self, url: str, patience: float = 180.0, width: int = 1400, height: int = 900) -> None:
         """Prepare a browser.
 
         Args:
@@ -182,7 +182,7 @@ class Ohif:
         """
         return self._message_after(self.page.get_by_title("Run Segmentation", exact=True).click)
 
-    def mask_pixels(self, patience: float = 5.0) -> dict[str, int]:
+    def mask_pixels(self, patience: float = 60.0) -> dict[str, int]:
         """Coloured pixels in each view; waits at most ``patience`` seconds for the first and until they stand still."""
         before: dict[str, int] = {}
         for _ in range(int(10 * patience)):

@@ -82,27 +82,27 @@ class Orthanc:
         """Start and wait until it answers."""
         with (self.folder / "orthanc.log").open("ab") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while True:
             try:
                 self.ask("/system")
                 return
             except OSError:
                 assert self._process.poll() is None, (self.folder / "orthanc.log").read_text()
-                assert time.monotonic() < deadline, "Orthanc did not answer within a minute"
+                assert time.monotonic() < deadline, "Orthanc did not answer within five minutes"
                 time.sleep(0.1)
 
     def stop(self) -> None:
         """Stop; what it holds stays."""
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(timeout=60)
+            self._process.wait(timeout=300)
             self._process = None
 
     def ask(self, path: str, body: bytes | None = None, method: str | None = None) -> Any:
         """Orthanc's own REST interface."""
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", body, method=method)
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with urllib.request.urlopen(request, timeout=300) as answer:
             content = answer.read()
         return json.loads(content) if content.startswith((b"{", b"[")) else content
 

@@ -13,7 +13,7 @@ _SITE = """
 import os, signal, time
 from PIL import Image
 
-ordinary, alarm = Image.open, signal.alarm
+ordinary = Image.open
 
 def poisonous(file, *rest, **named):
     if "segfault" in str(file):
@@ -21,11 +21,11 @@ def poisonous(file, *rest, **named):
     if "killed" in str(file):
         os.kill(os.getpid(), signal.SIGKILL)
     if "endless" in str(file):
+        signal.alarm(1)  # in place of the limit that the trial has set, which a slow machine may need
         time.sleep(600)
     return ordinary(file, *rest, **named)
 
 Image.open = poisonous
-signal.alarm = lambda seconds: alarm(8)
 """
 
 

@@ -25,7 +25,7 @@ from requests_toolbelt import MultipartDecoder
 from tests.support.slicer_images import Scene, checksum, opened
 
 _BOUNDARY = "----------lImIt_of_THE_fIle_eW_$"
-_TIMEOUT = 120  # seconds; Slicer has none
+_TIMEOUT = 300  # seconds; Slicer has none
 
 
 class Refused(Exception):  # noqa: N818

@@ -139,7 +139,7 @@ def unlabelled_image(room: Room) -> str:
 
 def wait_for_training(slicer: Slicer) -> dict[str, Any]:
     """The state in which the last training ended."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while slicer.training_status()["status"] == "SUBMITTED" or slicer.training_running():
         assert time.monotonic() < deadline
         time.sleep(0.2)

@@ -16,6 +16,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import IO, Any, BinaryIO
 
 from tests.support.harness import server_command
@@ -28,16 +29,13 @@ _LIBRARIES = (
 
 
 class Kiln:
-    """The process that servers are forked from; a context manager."""
+    """The process that servers are forked from; a context manager. Any thread may ask for a server."""
+
+    def __init__(self) -> None:
+        self._one_at_a_time = Lock()  # a question and its answer are two steps
 
     def __enter__(self) -> Kiln:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.warm"],
-            cwd=Path(__file__).parents[2],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self._start()
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -45,12 +43,45 @@ class Kiln:
         self._process.wait()
 
     def fork(self, command: Sequence[str], environment: dict[str, str], log: str) -> int:
-        """Process id, also of the group, of a new server."""
+        """Process id, also of the group, of a new server.
+
+        Raises:
+            RuntimeError: the process that forks ended, and so did the one that was started in its place.
+        """
+        question = json.dumps([list(command), environment, log])
+        with self._one_at_a_time:
+            answer = self._answer(question)
+            if not answer:  # it has ended, as by a kill that was meant for others or for want of memory
+                self._process.kill()
+                self._process.wait()
+                self._start()
+                answer = self._answer(question)
+            if not answer:
+                raise RuntimeError(
+                    f"the process that forks servers ended twice, with status {self._process.wait()}; what it wrote "
+                    f"last is on standard error: see whether memory has run out (dmesg)."
+                )
+            return int(answer)
+
+    def _start(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.warm"],
+            cwd=Path(__file__).parents[2],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def _answer(self, question: str) -> str:
+        """One line of the process; empty if it has ended."""
         asked, answers = self._process.stdin, self._process.stdout
         assert asked is not None
         assert answers is not None
-        print(json.dumps([list(command), environment, log]), file=asked, flush=True)
-        return int(answers.readline())
+        try:
+            print(question, file=asked, flush=True)
+        except BrokenPipeError:
+            return ""
+        return answers.readline()
 
     def server(
         self,
@@ -79,7 +110,7 @@ def _kiln_of_all() -> Kiln:
 
 class _WarmServer(Server):
     def __init__(self, kiln: Kiln, command: Sequence[str], port: int, environment: dict[str, str], log: Path) -> None:
-        super().__init__(command, port, environment, log, wait=240)
+        super().__init__(command, port, environment, log, wait=600)
         self._kiln = kiln
 
     def _launch(self, log: BinaryIO) -> Launched:

@@ -13,7 +13,7 @@ import pytest
 from monailabel.utils.async_tasks import utils
 from monailabel.utils.async_tasks.task import AsyncTask
 
-from xssr_strategy.web.background_tasks import guard_background_tasks
+from xssr_strategy.web.background_tasks import check_background_tasks
 from xssr_strategy.web.sessions import SafeSessions
 
 KIND = "scoring"
@@ -26,7 +26,7 @@ def tasks_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
     for kept in ("background_tasks", "background_processes", "background_executors"):
         monkeypatch.setattr(utils, kept, {})
     monkeypatch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
-    guard_background_tasks()
+    check_background_tasks()
 
 
 def ended(task: dict[str, Any]) -> dict[str, Any]:

@@ -90,7 +90,7 @@ def _content(
     pool = waiting_images(studies.images, leases)
     if not pool:
         raise UserError(f"--studies {name}: all images are skipped; put some back with xssr pool --back.")
-    opened = open_command_pool(studies, pool, settings)
+    opened = open_command_pool(studies, pool, settings, leases)
     workspace, store, preset = opened.workspace, opened.store, opened.preset
     unfetched = opened.fetch(progress)
     checkpoint, _ = pipeline.prepare(pool, settings, preset, workspace, store, progress)

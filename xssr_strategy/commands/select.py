@@ -19,6 +19,7 @@ from xssr_strategy.embedding.store import TARGET, EmbeddingStore
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import image_extension
 from xssr_strategy.pool import pipeline
+from xssr_strategy.pool.leases import Leases
 from xssr_strategy.pool.opened import open_command_pool, open_leases
 from xssr_strategy.pool.ranking import Ranking, rank, reason, standardised_vectors
 from xssr_strategy.pool.studies import Studies, open_studies
@@ -44,12 +45,14 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     settings = settings_from_arguments(arguments)
     _check_files(arguments)
     studies = open_studies(arguments.studies, settings)
-    pool, labelled = _images(arguments, studies, settings)
-    opened = open_command_pool(studies, pool, settings)
+    leases = open_leases(arguments.studies, settings)
+    pool, labelled = _images(arguments, studies, settings, leases)
+    opened = open_command_pool(studies, pool, settings, leases)
     counts = f"{len(pool)} images in the pool, {len(labelled)} labelled"
     _say(console, f"{counts}, preset {opened.preset.name}, vectors in {opened.workspace.root}")
     with StageProgress(console) as progress:
-        opened.fetch(progress)
+        for why in opened.fetch(progress).values():
+            _say(console, f"set aside: {why}", style="yellow")
         checkpoint, report = pipeline.prepare(pool, settings, opened.preset, opened.workspace, opened.store, progress)
         wanted = settings.budget.of(len(pool))
         ranking = rank(checkpoint.id, pool, labelled, settings, opened.store, picks_wanted=wanted)
@@ -84,7 +87,7 @@ def _check_files(arguments: argparse.Namespace) -> None:
 
 
 def _images(
-    arguments: argparse.Namespace, studies: Studies, settings: Settings
+    arguments: argparse.Namespace, studies: Studies, settings: Settings, leases: Leases | None
 ) -> tuple[dict[str, Path], Collection[str]]:
     """The pool, and the images of it that are labelled.
 
@@ -94,7 +97,7 @@ def _images(
     excluded = _excluded(arguments.exclude)
     if excluded and not excluded & studies.images.keys():
         raise UserError(f"--exclude {arguments.exclude}: not one of its {len(excluded)} lines names an image.")
-    pool = waiting_images(studies.images, open_leases(arguments.studies, settings), excluded)
+    pool = waiting_images(studies.images, leases, excluded)
     if not pool:
         raise UserError(f"--studies {arguments.studies}: no image is left to pick from; name a folder with images.")
     if settings.budget.count is not None and settings.budget.count > len(pool):

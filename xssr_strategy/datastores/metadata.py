@@ -3,11 +3,42 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import HTTPException
+from pydantic import BeforeValidator, Field
+
+from xssr_strategy.datastores.bodies import Body, Text, parse_body
 
 _LONGEST = 200  # bytes of a name; file systems take 255, endings included (our choice)
+
+
+class Segment(Body):
+    """A segment as viewers describe it."""
+
+    name: Text = None
+
+
+def _as_list(value: Any) -> Any:
+    return value if isinstance(value, list) else [value] if value else []
+
+
+Segments = Annotated[list[Segment], BeforeValidator(_as_list)]
+"""Segments of a label in the order of their numbers; a single one may stand without a list."""
+
+SEGMENTS = 'a list such as [{"name": "liver"}]'
+
+
+class LabelNotes(Body):
+    """What a viewer says of a label."""
+
+    label_info: Segments = Field([], description=SEGMENTS)
+
+
+class ImageNotes(Body):
+    """What a viewer or a strategy notes of an image; MONAI Label adds to ``strategy`` at each next sample."""
+
+    strategy: dict[str, Any] = Field({}, description="a JSON object, such as {}")
 
 
 def checked_info(label_info: Any) -> dict[str, Any]:
@@ -16,21 +47,18 @@ def checked_info(label_info: Any) -> dict[str, Any]:
     Raises:
         HTTPException: it is no JSON object, or describes segments in no way that viewers do (422).
     """
-    if isinstance(label_info, dict):
-        check_label_info(label_info.get("label_info"))
-    if label_info is not None and not isinstance(label_info, dict):
-        raise HTTPException(422, "params: must be a JSON object, such as {}.")
-    return dict(label_info or {})
+    info = {} if label_info is None else label_info
+    parse_body(LabelNotes, info, "params")
+    return dict(info)
 
 
 def checked_notes(info: dict[str, Any]) -> dict[str, Any]:
     """What a viewer or a strategy notes of an image.
 
     Raises:
-        HTTPException: ``strategy``, to which MONAI Label adds at each next sample, is no JSON object (422).
+        HTTPException: ``strategy`` is no JSON object (422).
     """
-    if not isinstance(info.get("strategy", {}), dict):
-        raise HTTPException(422, "info: strategy must be a JSON object, such as {}.")
+    parse_body(ImageNotes, info, "info")
     return info
 
 
@@ -44,15 +72,3 @@ def plain_name(what: str, name: str) -> str:
     if Path(name).name != name or name.startswith(".") or not name.isprintable() or len(name.encode()) > _LONGEST:
         raise HTTPException(422, f"{what} '{name[:_LONGEST]}': must be a plain name, short and without folders.")
     return name
-
-
-def check_label_info(label_info: Any) -> None:
-    """Refuse a description of segments that has another shape than that of viewers.
-
-    Raises:
-        HTTPException: it is no list of objects with a ``name`` (422).
-    """
-    entries = label_info if isinstance(label_info, list) else [label_info] if label_info else []
-    for entry in entries:
-        if not isinstance(entry, dict) or not isinstance(entry.get("name") or "", str):
-            raise HTTPException(422, 'params: label_info must be a list such as [{"name": "liver"}].')

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -205,14 +206,11 @@ def _paint(
 
     # Everybody is bent and stretched a little, all organs together.
     stretch = np.array([vary(0.84, 1.08) for _ in range(3)])
-    place = space.grid / stretch[:, None, None, None]
-    place = place + 4.0 * np.stack([space.field(rng, 160.0) for _ in range(3)])
+    place = space.grid / stretch[:, None, None, None] + 4.0 * np.stack([space.field(rng, 160.0) for _ in range(3)])
     texture = space.field(rng, 36.0)
 
-    def ellipsoid(centre: Point, radii: Point, spread: float = 4.0, tilt: float = 0.15) -> Array:
-        return _ellipsoid(place, rng, centre, radii, spread, tilt)
-
-    body = _ellipsoid(place, rng, (0, 0, 0), (128, 83, 260), 0.0, 0.0)
+    ellipsoid = partial(_ellipsoid, place, rng)
+    body = ellipsoid((0, 0, 0), (128, 83, 260), 0.0, 0.0)
     fat = vary(4.0, 20.0)
     bowel_content, stomach_content = vary(-0.4, 0.4), vary(-0.5, 1.0)
     peritoneum = body + 3.0 + fat + 8.0
@@ -223,8 +221,7 @@ def _paint(
     paint(np.maximum(peritoneum, 14.0 * (space.field(rng, 60.0) - 0.3)), "bowel", bowel_content + 0.10 * texture)
 
     level = place[2] + rng.uniform(-15, 15)
-    column = np.hypot(place[0], place[1] + 52.0)
-    spine = column - 19.0
+    spine = np.hypot(place[0], place[1] + 52.0) - 19.0
     paint(spine, "bone", 0.08 * texture)
     paint(np.maximum(spine, 9.0 * (0.75 - np.cos(2 * np.pi * level / 36.0))), "disc")
     paint(np.hypot(place[0], place[1] + 68.0) - 7.0, "canal")
@@ -241,17 +238,22 @@ def _paint(
     liver = ellipsoid((46, 10, 34), (58 * size, 54 * size, 62 * size), spread=7.0, tilt=0.35)
     liver = liver + 6.0 * space.field(rng, 90.0)
     organ = np.maximum(np.maximum(liver, peritoneum + 2.0), 4.0 - spine)
+    effusion = np.maximum(np.maximum(liver - 13.0, peritoneum), 2.0 - spine)
     if minority:
-        paint(np.maximum(np.maximum(liver - 13.0, peritoneum), 2.0 - spine), "effusion", 0.03 * texture)
+        paint(effusion, "effusion", 0.03 * texture)
     paint(organ, "liver", 0.06 * texture)
     if minority:
-        lesion = np.maximum(organ + rng.uniform(7.0, 11.0), liver + 10.0 + 3.0 * space.field(rng, 60.0))
-        paint(lesion, "lesion", 0.25 * texture)
+        paint(_lesion(space, rng, organ, liver), "lesion", 0.25 * texture)
     return image, organ < 0.0
 
 
+def _lesion(space: _Space, rng: np.random.Generator, organ: Array, liver: Array) -> Array:
+    """A large one inside the organ, with an irregular edge."""
+    return np.maximum(organ + rng.uniform(7.0, 11.0), liver + 10.0 + 3.0 * space.field(rng, 60.0))
+
+
 def _ellipsoid(
-    place: Array, rng: np.random.Generator, centre: Point, radii: Point, spread: float, tilt: float
+    place: Array, rng: np.random.Generator, centre: Point, radii: Point, spread: float = 4.0, tilt: float = 0.15
 ) -> Array:
     """Approximate signed distance in mm to an ellipsoid.
 

@@ -104,51 +104,71 @@ def embed_pool(
     >>> known, vectors.shape
     (['scan1', 'scan2'], (2, 256))
     """
-    preset = checkpoint.preset
-    todo, present = outstanding(images, domain, checkpoint.id, preset, store)
+    todo, present = outstanding(images, domain, checkpoint.id, checkpoint.preset, store)
+    unchanged, embedded = len(images) - len(todo), 0
     device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     encoder = checkpoint.encoder.to(device)
-    failed: dict[str, str] = {}
-    unchanged = done = len(images) - len(todo)
+    run = _Run(domain, checkpoint, store, present, device, thumbnails)
     if todo:
-        on_image(done, len(images))
+        on_image(unchanged, len(images))
     with ReadingJournal(store.path.parent) as journal:
-        read = journal.guarded(partial(encoder.read, preset=preset))
-        for batch in _batches(read_ahead(todo, read, ahead=2 * encoder.batch_size), encoder.batch_size):
-            if isinstance(batch, _Unreadable):
-                store.set_aside(domain, batch.image, failure_state(preset, present[batch.image]), batch.reason)
-                failed[batch.image] = batch.reason
+        read = journal.guarded(partial(encoder.read, preset=checkpoint.preset))
+        for batch in run.batches(read_ahead(todo, read, ahead=2 * encoder.batch_size), encoder.batch_size):
+            run.embed(batch)
+            embedded += len(batch)
+            on_image(unchanged + embedded + len(run.failed), len(images))
+    return EmbeddingReport(embedded, unchanged, run.failed)
+
+
+class _Run:
+    """One run over a pool.
+
+    Args:
+        present: image -> fingerprint.
+
+    Attributes:
+        failed: image -> reason of those set aside so far.
+    """
+
+    def __init__(
+        self,
+        domain: str,
+        checkpoint: EncoderCheckpoint,
+        store: EmbeddingStore,
+        present: Mapping[str, str],
+        device: torch.device,
+        thumbnails: ThumbnailStore | None,
+    ) -> None:
+        self._domain, self._checkpoint, self._present = domain, checkpoint, present
+        self._store, self._device, self._thumbnails = store, device, thumbnails
+        self.failed: dict[str, str] = {}
+
+    def batches(self, found: Iterable[tuple[str, Tensor | UnreadableImage]], size: int) -> Iterator[dict[str, Tensor]]:
+        """The images that could be read, ``size`` at a time; each batch is emptied before the next is begun.
+
+        An image that could not be read is set aside at once.
+        """
+        batch: dict[str, Tensor] = {}
+        for image, values in found:
+            if isinstance(values, UnreadableImage):
+                state = failure_state(self._checkpoint.preset, self._present[image])
+                self._store.set_aside(self._domain, image, state, str(values))
+                self.failed[image] = str(values)
                 continue
-            with torch.inference_mode():
-                vectors = encoder.encode(torch.stack(list(batch.values())).to(device)).float().cpu().numpy()
-            made = zip(batch, vectors, strict=True)
-            store.put(domain, checkpoint.id, [Vector(image, present[image], vector) for image, vector in made])
-            if thumbnails is not None:
-                seen = {image: small_picture(encoder.picture(values)) for image, values in batch.items()}
-                thumbnails.put(domain, [Thumbnail(image, present[image], picture) for image, picture in seen.items()])
-            done += len(batch)
-            on_image(done + len(failed), len(images))
-    return EmbeddingReport(len(todo) - len(failed), unchanged, failed)
-
-
-@dataclass(frozen=True)
-class _Unreadable:
-    image: str
-    reason: str
-
-
-def _batches(
-    readings: Iterable[tuple[str, Tensor | UnreadableImage]], size: int
-) -> Iterator[dict[str, Tensor] | _Unreadable]:
-    """Images in batches, the last of which may be smaller; each that cannot be read by itself, at once."""
-    batch: dict[str, Tensor] = {}
-    for image, values in readings:
-        if isinstance(values, UnreadableImage):
-            yield _Unreadable(image, str(values))
-            continue
-        batch[image] = values
-        if len(batch) == size:
+            batch[image] = values
+            if len(batch) == size:
+                yield batch
+                batch.clear()  # so that never two of them are in memory
+        if batch:
             yield batch
-            batch = {}
-    if batch:
-        yield batch
+
+    def embed(self, batch: Mapping[str, Tensor]) -> None:
+        """Write the vectors of a batch, and its small pictures if they are kept."""
+        encoder, present = self._checkpoint.encoder, self._present
+        with torch.inference_mode():
+            vectors = encoder.encode(torch.stack(list(batch.values())).to(self._device)).float().cpu().numpy()
+        found = [Vector(image, present[image], vector) for image, vector in zip(batch, vectors, strict=True)]
+        self._store.put(self._domain, self._checkpoint.id, found)
+        if self._thumbnails is not None:
+            seen = {image: small_picture(encoder.picture(values)) for image, values in batch.items()}
+            self._thumbnails.put(self._domain, [Thumbnail(image, present[image], seen[image]) for image in batch])

@@ -72,8 +72,7 @@ def train_encoder(
     >>> from pathlib import Path
     >>> from tempfile import TemporaryDirectory
     >>> from xssr_strategy.embedding.conv_mae import ConvMAE
-    >>> with torch.random.fork_rng():
-    ...     encoder = ConvMAE(spatial_dims=2, in_channels=1, channels=(8, 16), patch=4)
+    >>> encoder = ConvMAE(spatial_dims=2, in_channels=1, channels=(8, 16), patch=4)
     >>> images = np.random.default_rng(0).random((6, 1, 16, 16)).astype(np.float16)
     >>> settings, shown = TrainingSettings(steps=2), lambda step, steps: print(f"step {step} of {steps}")
     >>> with TemporaryDirectory() as folder:

@@ -7,16 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xssr_strategy.archive.pool import ArchivePool
-from xssr_strategy.embedding.pool import failure_state
-from xssr_strategy.embedding.store import TARGET, EmbeddingStore
+from xssr_strategy.embedding.store import EmbeddingStore
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.pool import pipeline
 from xssr_strategy.pool.leases import Leases
 from xssr_strategy.pool.studies import Studies, open_studies, resolve_source
 from xssr_strategy.pool.workspace import Workspace, command_workspace, server_workspace
 from xssr_strategy.settings import Settings
-
-_NOT_FETCHED = "not fetched"
 
 
 @dataclass(frozen=True)
@@ -53,15 +50,12 @@ class OpenPool:
         return pipeline.source_images(self.settings)
 
     def fetch(self, progress: pipeline.Progress) -> dict[str, str]:
-        """Bring the series of an archive here; id -> reason of those that it cannot give, which are set aside.
+        """Bring the series of an archive here; id -> reason of those that it cannot give. No vector is touched.
 
         Raises:
             UserError: the archive does not answer; what was fetched stays.
         """
-        failed = self.studies.fetch(lambda done, total: progress(pipeline.FETCHING, done, total))
-        for uid, reason in failed.items():
-            self.store.set_aside(TARGET, uid, failure_state(self.preset, _NOT_FETCHED), reason)
-        return failed
+        return self.studies.fetch(lambda done, total: progress(pipeline.FETCHING, done, total))
 
 
 def open_server_pool(name: str, settings: Settings) -> OpenPool:
@@ -84,13 +78,16 @@ def open_server_pool(name: str, settings: Settings) -> OpenPool:
     return OpenPool(settings, studies, workspace, store, leases, _preset(studies, studies.images, settings, store))
 
 
-def open_command_pool(studies: Studies, images: Mapping[str, Path], settings: Settings) -> OpenPool:
+def open_command_pool(
+    studies: Studies, images: Mapping[str, Path], settings: Settings, leases: Leases | None = None
+) -> OpenPool:
     """The pool of a command, which leaves the studies as they are.
 
     Args:
         studies: of :func:`open_studies`.
         images: id -> path of those that are ranked.
         settings: of :func:`resolve_source`.
+        leases: of :func:`open_leases`.
 
     Raises:
         UserError: not one image can be read, or a file of the workspace cannot be opened.
@@ -98,8 +95,7 @@ def open_command_pool(studies: Studies, images: Mapping[str, Path], settings: Se
     learned_from = pipeline.source_images(settings) or images
     workspace = command_workspace(studies.name, settings, pipeline.images_digest(learned_from))
     store = EmbeddingStore(workspace.store)
-    preset = _preset(studies, images, settings, store)
-    return OpenPool(settings, studies, workspace, store, open_leases(studies.name, settings), preset)
+    return OpenPool(settings, studies, workspace, store, leases, _preset(studies, images, settings, store))
 
 
 def open_leases(name: str, settings: Settings) -> Leases | None:

@@ -16,10 +16,12 @@ _FRONT = 384  # points kept up to date pick by pick
 def k_centre_greedy(points: Points, budget: int, labeled: IntArray) -> Picks:
     """Pick again and again the point that is farthest from all picks.
 
-    A 2-approximation of the smallest covering radius. The whole rule, for ``nearest`` (N,) distances to the picks::
+    A 2-approximation of the smallest covering radius. The picks are those of the plain loop, with ``x`` (N, D) and
+    ``picks`` that begin with the labelled points::
 
-        pick = nearest.argmax()
-        nearest = minimum(nearest, distance(points, points[pick]))
+        while len(picks) < len(labeled) + budget:
+            nearest = np.linalg.norm(x[:, None] - x[picks], axis=2).min(axis=1)
+            picks.append(int(nearest.argmax()))
 
     With nothing labelled, the first pick is the point nearest to the mean (our choice; the paper starts from labelled
     images) with score 0. The score of every other pick is its distance to the nearest pick before it. Ties go to the

@@ -30,6 +30,7 @@ READY = "ready"
 
 _PROGRESS = "progress"
 _ERROR = "error"
+_NOT_FETCHED = "not fetched"
 
 Vectors = tuple[list[str], NDArray[np.float64], NDArray[np.float64] | None]
 
@@ -119,7 +120,8 @@ class Project:
         Raises:
             UserError: the archive does not answer; what was fetched stays.
         """
-        self.opened.fetch(progress)
+        for uid, reason in self.opened.fetch(progress).items():
+            self.store.set_aside(TARGET, uid, failure_state(self.preset, _NOT_FETCHED), reason)
 
     def expect(self, image: str) -> None:
         """This image is likely to be asked about next: a look at the archive can begin."""

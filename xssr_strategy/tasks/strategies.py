@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping
 
 from monailabel.interfaces.tasks.strategy import Strategy
 
-from xssr_strategy.selection import CoreSet
-from xssr_strategy.selection.catalogue import SERVED
+from xssr_strategy.selection.catalogue import SELECTORS, SERVED
 from xssr_strategy.tasks.cold_start import ColdStartStrategy
 from xssr_strategy.tasks.entropy_strategy import AutoStrategy, EntropyDiversityStrategy
 from xssr_strategy.tasks.project import Project
@@ -18,7 +17,7 @@ _MADE: Mapping[str, Callable[[Project], Strategy]] = {
     "cold_start": ColdStartStrategy,
     "entropy_diversity": EntropyDiversityStrategy,
     "auto": AutoStrategy,
-    "coreset": lambda project: SelectorStrategy("CoreSet: k-centre greedy", project, CoreSet()),
+    "coreset": lambda project: SelectorStrategy("CoreSet: k-centre greedy", project, SELECTORS["coreset"](0)),
     "random": RandomStrategy,
 }
 

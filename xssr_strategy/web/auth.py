@@ -35,7 +35,7 @@ def accept_signed_tokens() -> None:
         auth.jwt = _RealmTokens
 
 
-def guard_model_files() -> None:
+def require_admin_for_models() -> None:
     """From here on whoever replaces or deletes a network needs the admin's role.
 
     MONAI Label 0.8.5 says so in the summary of these routes, and asks for the annotator's.
@@ -46,7 +46,7 @@ def guard_model_files() -> None:
             needed.call.roles = settings.MONAI_LABEL_AUTH_ROLE_ADMIN
 
 
-def close_reload() -> None:
+def remove_reload_route() -> None:
     """From here on there is no ``POST /reload``.
 
     MONAI Label 0.8.5 answers it without a token, to any web page too, and makes a second app that sends its scoring

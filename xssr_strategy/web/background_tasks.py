@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import time
 from collections.abc import Callable, Mapping
 from functools import wraps
@@ -16,22 +15,21 @@ from monailabel.interfaces.utils.app import app_instance
 from monailabel.utils.async_tasks import utils
 from monailabel.utils.async_tasks.task import AsyncTask
 
+from xssr_strategy.datastores.bodies import parse_body
 from xssr_strategy.datastores.metadata import plain_name
 from xssr_strategy.tasks.segmentation_trainer import SegmentationTrainer
-from xssr_strategy.web.inference import check_device, inference_settings
+from xssr_strategy.web.bodies import BatchBody, check_task
 from xssr_strategy.web.request_checks import patch_endpoint
 
 logger = logging.getLogger(__name__)
 
 _LARGEST = 100_000  # bytes of JSON; it becomes one argument of a command, which Linux takes up to 131,072 (our choice)
-_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _KEPT = 100  # tasks of each kind that are listed; those of months would pile up (our choice)
-_GPUS = re.compile(r"(all)?|\d+(,\d+)*")
 
 _run, _task_func = AsyncTask.run, utils._task_func
 
 
-def guard_background_tasks() -> None:
+def check_background_tasks() -> None:
     """From here on a background task ends, whatever goes wrong, and is told nothing that leads it astray.
 
     In MONAI Label 0.8.5 a task whose process cannot be started stays SUBMITTED for ever; ``run_sync`` keeps everybody
@@ -49,19 +47,15 @@ def _checked_run(
     merged = {**(request or {}), **(params or {})}
     if force_sync:
         raise HTTPException(422, "run_sync: not offered, for everybody else would wait; ask GET for the state instead.")
-    if "bundle_path" in merged:
-        raise HTTPException(422, "bundle_path: not taken here; the app knows where its networks are.")
-    if not isinstance(merged.get("gpus") or "", str) or not _GPUS.fullmatch(merged.get("gpus") or ""):
-        raise HTTPException(422, "gpus: must be all, or numbers such as 0,1.")
-    check_device(merged.get("device"))
-    _check_task(app_instance(), method, merged)
+    check_task(merged)
+    _check_name(app_instance(), method, merged)
     size = len(json.dumps(merged))
     if size > _LARGEST:
         raise HTTPException(413, f"The request has {size} bytes; send {_LARGEST} at most.")
     return _run(method, request, params, enqueue=enqueue)
 
 
-def _check_task(app: Any, method: str, request: Mapping[str, Any]) -> None:
+def _check_name(app: Any, method: str, request: Mapping[str, Any]) -> None:
     kind, known = {
         "scoring": ("scoring methods", app._scoring_methods),
         "train": ("trainers", app._trainers),
@@ -81,22 +75,10 @@ def _check_task(app: Any, method: str, request: Mapping[str, Any]) -> None:
 def _check_batch(task: Any, datastore: Datastore, request: Mapping[str, Any]) -> None:
     if not task.is_valid():
         raise HTTPException(422, "There is no segmentation model yet: submit labels and train 'segmentation' first.")
-    inference_settings({key: value for key, value in request.items() if key not in ("save_label", "label_tag")})
-    tag = request.get("label_tag") or "original"
-    if not isinstance(tag, str):
-        raise HTTPException(422, "label_tag: must be text, such as original.")
-    plain_name("label_tag", tag)
-    images = request.get("images", "all")
-    if not isinstance(images, str):
-        there = set(datastore.list_images())
-        if not isinstance(images, list) or not all(isinstance(one, str) and one in there for one in images):
-            raise HTTPException(422, "images: must be all, labeled, unlabeled, or a list of ids of images that exist.")
-    for key in ("max_batch_size", "max_workers"):
-        number = request.get(key, 0)
-        if not isinstance(number, int) or not 0 <= number < 2**31:
-            raise HTTPException(422, f"{key}: must be a whole number, 0 or more.")
-    if str(request.get("logging") or "INFO").upper() not in _LEVELS:
-        raise HTTPException(422, f"logging: must be one of {', '.join(_LEVELS)}.")
+    body = parse_body(BatchBody, request)
+    plain_name("label_tag", body.label_tag or "original")
+    if isinstance(body.images, list) and not set(body.images) <= set(datastore.list_images()):
+        raise HTTPException(422, "images: must be all, labeled, unlabeled, or a list of ids of images that exist.")
 
 
 def _ended_task(task: dict[str, Any], method: str, callback: Callable[..., Any] | None = None) -> None:

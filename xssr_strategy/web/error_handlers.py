@@ -57,7 +57,7 @@ class _LimitedRequests:
     post = staticmethod(partial(requests.post, timeout=_PROXY_PATIENCE))
 
 
-def limit_proxy() -> None:
+def limit_archive_proxy() -> None:
     """From here on an archive that hangs does not hang the server with it.
 
     MONAI Label 0.8.5 hands OHIF's questions on to the archive without a limit of time, in the thread that answers all.

@@ -34,7 +34,7 @@ class _LeftOut(logging.Filter):
 _filters = {name: _LeftOut(beginnings) for name, beginnings in _LEFT_OUT.items()}
 
 
-def keep_patients_out_of_logs() -> None:
+def filter_patient_data() -> None:
     """From here on MONAI Label prints no request and no answer."""
     for name, one in _filters.items():
         logging.getLogger(name).addFilter(one)  # a filter is kept once, however often it is added

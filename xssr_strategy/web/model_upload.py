@@ -1,4 +1,4 @@
-"""A network that is uploaded: looked at before it takes the place of the published one."""
+"""A network that is uploaded is checked before it takes the place of the published one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is sent is looked at before MONAI Label's endpoints get it: JSON, names and uploaded files."""
+"""Checks of what is sent, before MONAI Label's endpoints get it: JSON, names and uploaded files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from xssr_strategy.web.uploads import check_upload
 _LARGEST = 64 << 10  # bytes of JSON (our choice): a viewer sends a few hundred
 _FORM_FIELDS = ("params", "info")  # of forms: JSON as text
 
-# The functions behind the routes. They are looked up at each request, so that a stand-in is found.
+# The functions behind the routes. Routes look them up at each request, so that a function put in their place is called.
 _VALIDATED = {
     "activelearning": ("sample",),
     "scoring": ("run", "run_method"),
@@ -55,12 +55,12 @@ def _validated(function: Callable[..., Any]) -> Callable[..., Any]:
     signature = inspect.signature(function)
 
     @wraps(function)
-    def looked_at(*args: Any, **kwargs: Any) -> Any:
+    def validated(*args: Any, **kwargs: Any) -> Any:
         for name, value in signature.bind(*args, **kwargs).arguments.items():
             _check(name, value)
         return function(*args, **kwargs)
 
-    return looked_at
+    return validated
 
 
 def _check(name: str, value: Any) -> None:

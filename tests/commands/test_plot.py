@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 from PIL import Image
 
-from xssr_strategy.commands import plot
-from xssr_strategy.commands.plot import DPI, SIZE, draw_selection, place_numbers, project, selection_figure
+from xssr_strategy.commands.plot import DPI, SIZE, draw_selection, selection_figure
 from xssr_strategy.errors import UserError
+from xssr_strategy.pool_map import scatter
+from xssr_strategy.pool_map.scatter import principal_plane
 
 
 @pytest.fixture
@@ -92,7 +93,7 @@ def test_each_number_lies_at_its_pick_or_is_tied_to_it(selection: dict[str, Any]
     target[[1, 12]] = target[7] + 1e-6  # three picks at one place
     axes = selection_figure(**selection).axes[-1]
     leaders = [line.get_xydata() for line in axes.lines if len(line.get_xydata()) == 2]
-    places, _, _ = project(target, selection["source"])
+    places, _, _ = principal_plane(target, selection["source"])
     np.testing.assert_allclose([line[0] for line in leaders], places[selection["picks"]], atol=1e-9)
     centres = [text.xy for text in axes.texts]
     np.testing.assert_allclose([line[1] for line in leaders], centres, atol=1e-9)
@@ -142,17 +143,6 @@ def test_the_axes_say_how_much_variance_they_show(selection: dict[str, Any]) -> 
     assert f"({100 / (first + 1.0):.0f} % of the pool's variance)" in axes.get_ylabel()
 
 
-def test_projection_has_a_fixed_sign_and_keeps_proportions() -> None:
-    line = np.outer([-1.0, 0.0, 1.0, 4.0], [1.0, -3.0])
-    for vectors in (line, -line[::-1]):
-        places, none, share = project(vectors, vectors[:0])
-        assert none.shape == (0, 2)
-        np.testing.assert_allclose(share, [1.0, 0.0], atol=1e-12)
-        np.testing.assert_allclose(places[:, 1], 0.0, atol=1e-9)
-        second = (vectors - vectors.mean(axis=0))[:, 1]  # it has the largest loading
-        np.testing.assert_allclose(places[:, 0], second / np.abs(second).max(), atol=1e-12)
-
-
 @pytest.mark.parametrize(
     ("target", "source", "labelled", "picks"),
     [
@@ -180,7 +170,7 @@ def test_degenerate_pools_give_a_picture(
 
 
 def test_of_a_large_pool_a_fixed_part_is_drawn(monkeypatch, selection: dict[str, Any]) -> None:
-    monkeypatch.setattr(plot, "DRAWN", 20)
+    monkeypatch.setattr(scatter, "DRAWN", 20)
     selection["picks"] = [59, 58]
     figure = selection_figure(**selection)
     drawn = {len(cloud.get_offsets()) for cloud in figure.axes[-1].collections}
@@ -208,15 +198,3 @@ def test_a_path_that_cannot_be_written_is_refused(tmp_path: Path, selection: dic
 def test_other_formats(tmp_path: Path, selection: dict[str, Any], name: str, start: bytes) -> None:
     draw_selection(tmp_path / name, **selection)
     assert (tmp_path / name).read_bytes().startswith(start)
-
-
-def test_crowded_numbers_stay_apart_and_inside_and_leave_the_points_visible() -> None:
-    rng = np.random.default_rng(1)
-    anchors = np.concatenate([rng.normal(size=(12, 2)) * 8.0 + 40.0, [[400.0, 400.0]]])
-    anchors[1] = anchors[0]
-    centres = place_numbers(anchors, anchors, 20.0, (0.0, 0.0), (500.0, 500.0))
-    apart = np.linalg.norm(centres[:, None] - centres, axis=2) + 1e9 * np.eye(13)
-    assert apart.min() >= 20.0
-    assert centres.min() >= 10.0
-    assert np.linalg.norm(centres[:12, None] - anchors, axis=2).min() > 10.0  # no crowded point is under a number
-    np.testing.assert_array_equal(centres[12], anchors[12])  # the lonely one is where it belongs

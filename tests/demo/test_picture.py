@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from xssr_strategy.demo.picture import DPI, SIZE, DemoResult, draw, place_badges, project
+from xssr_strategy.demo.picture import DPI, SIZE, DemoResult, draw
 
 
 @pytest.fixture
@@ -61,23 +61,3 @@ def test_no_alpha_and_one_round_can_be_drawn(tmp_path: Path, result: DemoResult)
     )
     draw(single, tmp_path / "demo.png")
     assert (pixels(tmp_path / "demo.png") < 250).any()
-
-
-def test_projection_is_of_the_pool(result: DemoResult) -> None:
-    source, target, share = project(result.source, result.target)
-    assert (source.shape, target.shape) == ((20, 2), (30, 2))
-    np.testing.assert_allclose(target.mean(axis=0), 0.0, atol=1e-9)
-    assert target[:5, 0].mean() * target[5:, 0].mean() < 0.0  # the first component tells the minority
-    assert 1.0 > share[0] > share[1] > 0.0
-
-
-def test_numbers_of_crowded_picks_do_not_overlap_nor_leave_the_frame() -> None:
-    rng = np.random.default_rng(1)
-    anchors = rng.normal(size=(12, 2)) * 8.0 + [30.0, 30.0]
-    anchors[1] = anchors[0]
-    obstacles = np.concatenate([anchors, rng.uniform(0, 500, size=(60, 2))])
-    centres = place_badges(anchors, obstacles, 20.0, (0.0, 0.0, 500.0, 500.0))
-
-    distances = np.linalg.norm(centres[:, None] - centres[None], axis=2) + 1e9 * np.eye(12)
-    assert distances.min() >= 20.0
-    assert centres.min() >= 10.0

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
@@ -18,6 +17,7 @@ from xssr_strategy.errors import UserError
 from xssr_strategy.pool_map.colours import OTHERS, PALETTE
 from xssr_strategy.pool_map.content import MapContent
 from xssr_strategy.pool_map.page import MANY
+from xssr_strategy.pool_map.scatter import Badge, Mark, add_legend, blank_figure, draw_points, name_mark, number_points
 from xssr_strategy.pool_map.states import FAILED, LABELLED, PICKED, POOL, SKIPPED, SOURCE, STYLES, Style
 
 DPI = 300
@@ -25,7 +25,8 @@ SIZE = (7.0, 5.6)
 """Inches: as wide as the text of a page."""
 
 _NUMBERED = 30  # picks that get their number in the pick order at most (our choice)
-_FONT, _FONT_SMALL = 8.5, 6.5
+_FONT = 8.5
+_NUMBER = Badge("", "#1A1A1A", False, 8.0, 6.5, "")
 
 
 def check_picture(path: Path, option: str = "--png") -> None:
@@ -60,8 +61,7 @@ def map_figure(content: MapContent, colour: str) -> Figure:
     """The map with its legend below; see :func:`draw_map`."""
     fixed, changing = content.fixed, content.changing
     chosen = next((one for one in fixed["colours"] if one["key"] == colour), None)
-    figure = Figure(figsize=SIZE, dpi=DPI, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = blank_figure(SIZE, DPI)
     axes = figure.add_subplot()
     places = np.array([fixed["x"], fixed["y"]], dtype=np.float64).T.reshape(-1, 2)
     counts = Counter(changing["states"]) | Counter({SOURCE.letter: len(fixed["ids"]) - fixed["pool"]})
@@ -69,22 +69,25 @@ def map_figure(content: MapContent, colour: str) -> Figure:
     for style in STYLES:
         if counts[style.letter] and style is not FAILED:
             rows = _rows(fixed, changing["states"], style)
-            _draw(axes, places[rows], style, _shades(chosen, scale, rows, style), len(fixed["ids"]))
-            _name(axes, style, f"{style.name} ({counts[style.letter]:,})", "#1A1A1A" if chosen else style.colour)
+            shrink = 0.35 if len(fixed["ids"]) > MANY and style in (POOL, SOURCE) else 1.0
+            draw_points(axes, places[rows], _mark(style), shrink, _shades(chosen, scale, rows))
+            name_mark(axes, _mark(style, "#1A1A1A" if chosen else None), f"{style.name} ({counts[style.letter]:,})")
     if counts[FAILED.letter]:
-        _name(axes, FAILED, f"{FAILED.name}, not on the map ({counts[FAILED.letter]:,})", FAILED.colour)
+        name_mark(axes, _mark(FAILED), f"{FAILED.name}, not on the map ({counts[FAILED.letter]:,})")
+    middles: list[NDArray[np.float64]] = []
     if chosen and scale is not None:
         figure.colorbar(scale, ax=axes, shrink=0.6, pad=0.01).set_label(chosen["title"], fontsize=_FONT)
     elif chosen:
-        _groups(axes, chosen, places)
-    _number_picks(axes, changing, places)
+        middles = _groups(axes, chosen, places)
     axes.set_aspect("equal", adjustable="datalim")
     axes.set_xticks([])
     axes.set_yticks([])
     axes.set_title(f"{fixed['title']}: t-SNE of the images", fontsize=_FONT, loc="left", parse_math=False)
-    legend = axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=4, fontsize=_FONT, frameon=False)
-    for text in legend.get_texts():
-        text.set_parse_math(False)
+    add_legend(axes, 4, _FONT, 1.0)
+    picks = _numbered(changing, places)
+    points = places[list(picks.values())]
+    number_points(axes, points, list(picks), [_NUMBER] * len(picks), places[np.isfinite(places).all(axis=1)],
+                  taken=np.array(middles).reshape(-1, 2))  # fmt: skip
     return figure
 
 
@@ -105,12 +108,10 @@ def _scale(chosen: dict[str, Any] | None) -> ScalarMappable | None:
     return ScalarMappable(Normalize(min(known), max(known)), "viridis_r" if chosen["reversed"] else "viridis")
 
 
-def _shades(
-    chosen: dict[str, Any] | None, scale: ScalarMappable | None, rows: NDArray[np.intp], style: Style
-) -> str | list[Any]:
-    """One colour, or one for each row."""
+def _shades(chosen: dict[str, Any] | None, scale: ScalarMappable | None, rows: NDArray[np.intp]) -> list[Any] | None:
+    """A colour for each row, or None where the state's own is shown."""
     if chosen is None:
-        return style.colour
+        return None
     if scale is not None:
         values = [chosen["values"][row] for row in rows]
         return [OTHERS if value is None else scale.to_rgba(value) for value in values]
@@ -118,44 +119,39 @@ def _shades(
     return [OTHERS if group is None else chosen["shades"][group] for group in groups]
 
 
-def _draw(axes: Axes, places: NDArray[np.float64], style: Style, shades: str | list[Any], count: int) -> None:
-    """The marks of one state."""
-    size = (0.42 * style.size) ** 2 * (0.35 if count > MANY and style in (POOL, SOURCE) else 1.0)
-    look: dict[str, Any] = {"s": size, "marker": style.marker, "linewidths": 0.5, "rasterized": True}
-    axes.scatter(places[:, 0], places[:, 1], **_paint(style, shades), **look)
+def _mark(style: Style, colour: str | None = None) -> Mark:
+    """The mark of a state, in ``colour`` if there is one."""
+    colour, size = colour or style.colour, (0.42 * style.size) ** 2
+    if style.marker == "x" or not style.open:
+        return Mark(style.marker, colour, "#1A1A1A", size, 0.5)
+    return Mark(style.marker, "none", colour, size, 0.5)
 
 
-def _paint(style: Style, colour: Any) -> dict[str, Any]:
-    """The arguments by which matplotlib gives a mark its colour, or each mark its own."""
-    if style.marker == "x":
-        return {"color": colour}
-    return {"facecolors": "none" if style.open else colour, "edgecolors": colour if style.open else "#1A1A1A"}
-
-
-def _name(axes: Axes, style: Style, label: str, colour: str) -> None:
-    """An entry of the legend."""
-    size = (0.42 * style.size) ** 2
-    axes.scatter([], [], s=size, marker=style.marker, linewidths=0.5, label=label, **_paint(style, colour))
-
-
-def _groups(axes: Axes, chosen: dict[str, Any], places: NDArray[np.float64]) -> None:
-    """The names of groups at their middles, or in the legend."""
+def _groups(axes: Axes, chosen: dict[str, Any], places: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    """Write the names of groups at their middles, which are returned, or in the legend."""
     numbers = np.array([-1 if number is None else number for number in chosen["numbers"]])
+    middles = []
     for number, name in enumerate(chosen["names"]):
         rows = np.flatnonzero(numbers == number)
-        middle = np.nanmedian(places[rows], axis=0) if len(rows) else (np.nan, np.nan)
+        middle = np.nanmedian(places[rows], axis=0) if len(rows) else np.full(2, np.nan)
         if chosen["centred"] and np.isfinite(middle).all():
             box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": chosen["shades"][number], "lw": 0.6}
-            axes.annotate(name, middle, ha="center", va="center", fontsize=_FONT, bbox=box, parse_math=False, zorder=8)
+            axes.annotate(
+                name, tuple(middle), ha="center", va="center", fontsize=_FONT, bbox=box, parse_math=False, zorder=8
+            )
+            middles.append(middle)
         if not chosen["centred"] or len(chosen["names"]) <= len(PALETTE):
-            label = f"{chosen['title']} {name} ({len(rows):,})"
-            axes.scatter([], [], s=18, marker="o", c=chosen["shades"][number], label=label)
+            shade = chosen["shades"][number]
+            name_mark(axes, Mark("o", shade, shade, 18.0), f"{chosen['title']} {name} ({len(rows):,})")
+    return middles
 
 
-def _number_picks(axes: Axes, changing: dict[str, Any], places: NDArray[np.float64]) -> None:
-    """The place in the pick order beside each pick."""
+def _numbered(changing: dict[str, Any], places: NDArray[np.float64]) -> dict[int, int]:
+    """Place in the pick order -> row of the images that get their number."""
     marked = (PICKED.letter, LABELLED.letter)
-    for number, row in enumerate(changing["order"][: changing["now"]][:_NUMBERED], start=1):
-        if changing["states"][row] in marked and np.isfinite(places[row]).all():
-            axes.annotate(str(number), places[row], xytext=(3.5, 3.5), textcoords="offset points",
-                          fontsize=_FONT_SMALL, zorder=9)  # fmt: skip
+    order = changing["order"][: changing["now"]][:_NUMBERED]
+    return {
+        number: row
+        for number, row in enumerate(order, start=1)
+        if changing["states"][row] in marked and np.isfinite(places[row]).all()
+    }

@@ -63,7 +63,7 @@ class Place:
         text = body if isinstance(body, str) else json.dumps(body)
         self.refused_or_done(self.ask(method, path, data={name: text.encode("utf-8", "replace")}, **more))
 
-    def idle(self, task: str, patience: float = 60) -> dict[str, Any]:
+    def idle(self, task: str, patience: float = 600) -> dict[str, Any]:
         """The last task of a kind, once nothing runs."""
         deadline = time.monotonic() + patience
         while (state := self.ask("GET", f"/{task}/").json())["status"] in ("SUBMITTED", "RUNNING"):

@@ -251,7 +251,8 @@ def _draw_number(
     if not badge.form:  # the line ends where the number begins
         line = {"arrowstyle": "-", "linewidth": 0.4, "color": badge.colour, "shrinkB": 3.0}
         axes.annotate(str(number), tuple(point), tuple(centre), color=badge.colour, ha="center",
-                      va="center_baseline", zorder=8, fontsize=badge.font, path_effects=[withStroke(linewidth=1.6, foreground="white")],
+                      va="center_baseline", zorder=8, fontsize=badge.font,
+                      path_effects=[withStroke(linewidth=1.6, foreground="white")],
                       arrowprops=line)  # fmt: skip
         return
     axes.plot(*np.stack([point, centre]).T, color=badge.colour, linewidth=0.9, zorder=5)

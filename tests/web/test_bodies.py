@@ -9,7 +9,7 @@ from fastapi import HTTPException
 
 from xssr_strategy.datastores.bodies import parse_body
 from xssr_strategy.datastores.metadata import checked_info, checked_notes, plain_name
-from xssr_strategy.web.bodies import BatchBody, NextSampleBody, check_task, inference_settings
+from xssr_strategy.web.bodies import BatchBody, NextSampleBody, check_task_body, inference_settings
 
 
 def refusal(function: Any, *arguments: Any) -> str:
@@ -115,12 +115,12 @@ def test_settings_of_a_batch_that_are_understood() -> None:
     ],
 )
 def test_what_no_background_task_is_told(body: dict[str, Any], sentence: str) -> None:
-    assert refusal(check_task, body).startswith(sentence)
+    assert refusal(check_task_body, body).startswith(sentence)
 
 
 def test_what_background_tasks_are_told() -> None:
     for body in ({}, {"gpus": "all"}, {"gpus": "0,1", "device": "cpu"}, {"gpus": None}, {"gpus": ""}):
-        check_task(body)
+        check_task_body(body)
 
 
 def test_what_is_said_of_labels_and_images() -> None:

@@ -15,18 +15,18 @@ class Body(BaseModel):
     The ``description`` of each field says what its value must be.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore", arbitrary_types_allowed=True)
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 BodyT = TypeVar("BodyT", bound=Body)
 
 
-def nothing_is_none(value: Any) -> Any:
+def falsy_to_none(value: Any) -> Any:
     """Viewers send empty text, false or an empty list where they mean that there is nothing."""
     return value or None
 
 
-Text = Annotated[str | None, BeforeValidator(nothing_is_none)]
+Text = Annotated[str | None, BeforeValidator(falsy_to_none)]
 """Text, or nothing."""
 
 

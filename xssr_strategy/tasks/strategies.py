@@ -12,7 +12,7 @@ from xssr_strategy.tasks.entropy_strategy import AutoStrategy, EntropyDiversityS
 from xssr_strategy.tasks.project import Project
 from xssr_strategy.tasks.strategy import RandomStrategy, SelectorStrategy, XSSRStrategy
 
-_MADE: Mapping[str, Callable[[Project], Strategy]] = {
+_FACTORIES: Mapping[str, Callable[[Project], Strategy]] = {
     "xssr": XSSRStrategy,
     "cold_start": ColdStartStrategy,
     "entropy_diversity": EntropyDiversityStrategy,
@@ -24,4 +24,4 @@ _MADE: Mapping[str, Callable[[Project], Strategy]] = {
 
 def served_strategies(project: Project) -> dict[str, Strategy]:
     """Every strategy of ``selection.catalogue.SERVED``, the first of which 3D Slicer preselects."""
-    return {name: _MADE[name](project) for name in SERVED}
+    return {name: _FACTORIES[name](project) for name in SERVED}

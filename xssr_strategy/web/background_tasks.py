@@ -18,7 +18,7 @@ from monailabel.utils.async_tasks.task import AsyncTask
 from xssr_strategy.datastores.bodies import parse_body
 from xssr_strategy.datastores.metadata import plain_name
 from xssr_strategy.tasks.segmentation_trainer import SegmentationTrainer
-from xssr_strategy.web.bodies import BatchBody, check_task
+from xssr_strategy.web.bodies import BatchBody, check_task_body
 from xssr_strategy.web.request_checks import patch_endpoint
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ _run, _task_func = AsyncTask.run, utils._task_func
 
 
 def check_background_tasks() -> None:
-    """From here on a background task ends, whatever goes wrong, and is told nothing that leads it astray.
+    """From here on a background task ends, whatever goes wrong, and is told nothing that it must not know.
 
     In MONAI Label 0.8.5 a task whose process cannot be started stays SUBMITTED for ever; ``run_sync`` keeps everybody
     waiting for it; and ``bundle_path`` names a folder from which the process imports Python.
@@ -38,7 +38,7 @@ def check_background_tasks() -> None:
     AsyncTask.run = staticmethod(_checked_run)
     utils._task_func = _ended_task
     for module in ("scoring", "train"):
-        patch_endpoint(module, "run", _with_settings_that_are_objects)
+        patch_endpoint(module, "run", _checked_settings)
 
 
 def _checked_run(
@@ -47,7 +47,7 @@ def _checked_run(
     merged = {**(request or {}), **(params or {})}
     if force_sync:
         raise HTTPException(422, "run_sync: not offered, for everybody else would wait; ask GET for the state instead.")
-    check_task(merged)
+    check_task_body(merged)
     _check_name(app_instance(), method, merged)
     size = len(json.dumps(merged))
     if size > _LARGEST:
@@ -96,7 +96,7 @@ def _ended_task(task: dict[str, Any], method: str, callback: Callable[..., Any] 
         del listed[0]
 
 
-def _with_settings_that_are_objects(function: Callable[..., Any]) -> Callable[..., Any]:
+def _checked_settings(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     def run(params: Mapping[str, Any] | None = None, run_sync: bool | None = False) -> Any:
         for name, settings in (params or {}).items():

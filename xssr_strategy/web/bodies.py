@@ -11,7 +11,7 @@ from fastapi import HTTPException
 from monailabel.utils.others.generic import device_map
 from pydantic import BeforeValidator, Field, StrictInt
 
-from xssr_strategy.datastores.bodies import Body, Text, nothing_is_none, parse_body
+from xssr_strategy.datastores.bodies import Body, Text, falsy_to_none, parse_body
 from xssr_strategy.datastores.metadata import SEGMENTS, Segments
 
 _LONGEST = 1000  # characters of a name or a reason (our choice)
@@ -20,7 +20,11 @@ _DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "fl
 _SWITCHES = (True, False, "true", "false", "True", "False")
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
-Short = Annotated[Annotated[str, Field(max_length=_LONGEST)] | None, BeforeValidator(nothing_is_none)]
+ShortText = Annotated[
+    Annotated[str, Field(max_length=_LONGEST)] | None,
+    BeforeValidator(falsy_to_none),
+    Field(description=f"text of at most {_LONGEST} characters"),
+]
 """A name or a reason."""
 
 
@@ -34,7 +38,7 @@ def _one_of(*allowed: Any) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def _not_taken(remedy: str) -> BeforeValidator:
+def _refused(remedy: str) -> BeforeValidator:
     def check(value: Any) -> None:
         if value:
             raise ValueError(f"is not taken here; {remedy}")
@@ -66,13 +70,21 @@ def _level(value: Any) -> Any:
 Device = Annotated[Any, BeforeValidator(_device)]
 
 
+Count = Annotated[
+    StrictInt,
+    BeforeValidator(lambda value: int(value) if isinstance(value, bool) else value),
+    Field(ge=0, lt=2**31, description="a whole number, 0 or more"),
+]
+"""A number of images or processes; true and false stand for 1 and 0, as in Python."""
+
+
 class NextSampleBody(Body):
     """Who asks for an image, and what is said of the one before."""
 
-    client_id: Short = Field(None, description=f"text of at most {_LONGEST} characters")
-    strategy: Short = Field(None, description=f"text of at most {_LONGEST} characters")
-    skip: Short = Field(None, description=f"text of at most {_LONGEST} characters")
-    skip_reason: Short = Field(None, description=f"text of at most {_LONGEST} characters")
+    client_id: ShortText = None
+    strategy: ShortText = None
+    skip: ShortText = None
+    skip_reason: ShortText = None
 
 
 class MaskSettings(Body):
@@ -89,21 +101,21 @@ class MaskSettings(Body):
 class InferenceBody(MaskSettings):
     """Settings of an inference; MONAI Label would read or write anything for anybody by the first four."""
 
-    image: Annotated[Any, _not_taken("name the image in the address, ?image=ID, or send it as file")] = None
-    session: Annotated[Any, _not_taken("name it in the address, ?session_id=ID")] = None
-    save_label: Annotated[Any, _not_taken("submit the label with PUT /datastore/label")] = None
-    label_tag: Annotated[Any, _not_taken("submit the label with PUT /datastore/label")] = None
+    image: Annotated[Any, _refused("name the image in the address, ?image=ID, or send it as file")] = None
+    session: Annotated[Any, _refused("name it in the address, ?session_id=ID")] = None
+    save_label: Annotated[Any, _refused("submit the label with PUT /datastore/label")] = None
+    label_tag: Annotated[Any, _refused("submit the label with PUT /datastore/label")] = None
 
 
 class BatchBody(MaskSettings):
     """Settings of an inference on many images."""
 
-    image: Annotated[Any, _not_taken("name images by the key images")] = None
-    session: Annotated[Any, _not_taken("it is for one image")] = None
+    image: Annotated[Any, _refused("name images by the key images")] = None
+    session: Annotated[Any, _refused("it is for one image")] = None
     label_tag: Text = Field(None, description="text, such as original")
     images: str | list[str] = Field("all", description="all, labeled, unlabeled, or a list of ids of images that exist")
-    max_batch_size: Annotated[StrictInt, Field(ge=0, lt=2**31)] = Field(0, description="a whole number, 0 or more")
-    max_workers: Annotated[StrictInt, Field(ge=0, lt=2**31)] = Field(0, description="a whole number, 0 or more")
+    max_batch_size: Count = 0
+    max_workers: Count = 0
     logging: Annotated[Any, BeforeValidator(_level)] = None
 
 
@@ -124,7 +136,7 @@ def inference_settings(params: Mapping[str, Any]) -> dict[str, Any]:
     return {key: params[key] for key in MaskSettings.model_fields if key in params}
 
 
-def check_task(request: Mapping[str, Any]) -> None:
+def check_task_body(request: Mapping[str, Any]) -> None:
     """Refuse what no background task may be told.
 
     Raises:

@@ -29,8 +29,8 @@ from xssr_strategy.web.map_view import MapView
 
 ROUTE = "/xssr/map"
 
-router = APIRouter(prefix=ROUTE, tags=["XSSR"])
-_guard = [Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_USER))]
+router = APIRouter(prefix=f"{settings.MONAI_LABEL_API_STR}{ROUTE}", tags=["XSSR"])
+_user_only = [Depends(RBAC(settings.MONAI_LABEL_AUTH_ROLE_USER))]
 
 
 @dataclass(frozen=True)
@@ -71,13 +71,12 @@ def add_map_routes(
         return
     with startup_errors():
         _served = _Served(MapView(project, studies), datastore, keep_up)
-    app, prefix = module.app, f"{settings.MONAI_LABEL_API_STR}{ROUTE}"
-    app.router.routes[:] = [one for one in app.router.routes if not getattr(one, "path", "").startswith(prefix)]
-    app.include_router(router, prefix=settings.MONAI_LABEL_API_STR)
+    app = module.app
+    app.router.routes += [route for route in router.routes if route not in app.router.routes]  # once, for any app
     app.openapi_schema = None
 
 
-def _of_server() -> _Served:
+async def _of_server() -> _Served:
     assert _served is not None, "the routes are added with what they show"
     return _served
 
@@ -99,21 +98,21 @@ async def page(served: Map, if_none_match: Annotated[str, Header()] = "") -> Res
 # What the datastore and the project are asked is asked in the one thread in which MONAI Label asks them.
 
 
-@router.get("/data", summary=f"{RBAC_USER}Map of the pool", dependencies=_guard)
+@router.get("/data", summary=f"{RBAC_USER}Map of the pool", dependencies=_user_only)
 async def data(served: Map) -> Response:
     """The whole map."""
     served.keep_up()
     return _answer(await run_in_threadpool(served.view.whole, served.view.look(served.datastore())))
 
 
-@router.get("/state", summary=f"{RBAC_USER}What has changed on the map", dependencies=_guard)
+@router.get("/state", summary=f"{RBAC_USER}What has changed on the map", dependencies=_user_only)
 async def state(served: Map, version: str = "") -> Response:
     """What has changed since a version."""
     served.keep_up()
     return _answer(await run_in_threadpool(served.view.since, served.view.look(served.datastore()), version))
 
 
-@router.get("/thumbnail", summary=f"{RBAC_USER}Small picture of an image", dependencies=_guard)
+@router.get("/thumbnail", summary=f"{RBAC_USER}Small picture of an image", dependencies=_user_only)
 def thumbnail(served: Map, image: str, domain: str = TARGET) -> Response:
     """The picture of an image, as WebP."""
     picture = served.view.picture(domain, image) if domain in (SOURCE, TARGET) else None

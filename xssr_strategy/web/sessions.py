@@ -103,4 +103,4 @@ def _unzip(file: Path, folder: str) -> None:
         for name in archive.namelist():
             if name.startswith("/") or "\\" in name or ".." in PurePosixPath(name).parts:
                 raise ValueError(name)
-        archive.extractall(folder)  # noqa: S202 - the names are looked at
+        archive.extractall(folder)  # noqa: S202 - the names are checked above

@@ -16,7 +16,7 @@ _NRRD_DATA = re.compile(rb"^data ?file:", re.MULTILINE | re.IGNORECASE)
 
 
 def check_upload(upload: UploadFile) -> None:
-    """Refuse what MONAI Label or a reader of images would stumble over, or be led astray by.
+    """Refuse what MONAI Label or a reader of images fails at, or what names another file of the server.
 
     Raises:
         HTTPException: the name is no file name, or the image is in another file (422).

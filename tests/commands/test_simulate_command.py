@@ -68,17 +68,19 @@ def test_mistakes_get_one_sentence(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--part", "3/2"], "argument --part: 3/2: must be K/N, such as 3/16, K from 1 to N"),
-        (["--part", "0/2"], "argument --part: 0/2: must be K/N"),
-        (["--part", "2"], "argument --part: 2: must be K/N"),
-        (["--part", "¹/²"], "argument --part: ¹/²: must be K/N"),
+        (
+            ["--slurm", "4"],
+            "argument --slurm: job arrays are no longer written; run the trainings on a Ray cluster with --ray",
+        ),
+        (
+            ["--part", "1/4"],
+            "argument --part: job arrays are no longer written; run the trainings on a Ray cluster with --ray",
+        ),
         (["--size", "100"], "argument --size: 100: must be a multiple of"),
         (["--size", "-32"], "argument --size: -32: must be a multiple of"),
         (["--seeds", "0"], "argument --seeds: 0: must be a whole number from 1"),
         (["--jobs", "2.5"], "argument --jobs: 2.5: must be a whole number from 1"),
-        (["--slurm", "4", "--part", "1/2"], "argument --part: not allowed with argument --slurm"),
-        (["--slurm", "4", "--ray"], "argument --ray: not allowed with argument --slurm"),
-        (["--slur", "4"], "unrecognized arguments: --slur 4"),
+        (["--strat", "random"], "unrecognized arguments: --strat random"),
     ],
 )
 def test_options_that_mean_nothing_are_refused(
@@ -122,10 +124,10 @@ def test_paths_are_those_of_whoever_typed_them(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path(shutil.copytree(target, "new"))
-    assert simulate(Path("new"), Path("out"), "--strategies", "random", "--budget", "3", "--slurm", "1") == 0
+    assert simulate(Path("new"), Path("out"), "--strategies", "random", "--budget", "3") == 0
     facts = read_experiment_info(tmp_path / "out")
     assert {Path(path).parent for path in facts.images.values()} == {tmp_path / "new" / "images"}
-    assert str(tmp_path / "out" / "slurm.sh") in capsys.readouterr().out.replace("\n", "")
+    assert str(tmp_path / "out" / "report.html") in capsys.readouterr().out.replace("\n", "")
 
 
 def test_3_d_images_take_no_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support.hospitals import POOL, Inline, comparable, experiment, planned, rows, simulate
+from tests.support.hospitals import POOL, Inline, experiment, planned, rows, simulate
 from tests.support.phantoms import write_png
 from xssr_strategy.errors import UserError
 from xssr_strategy.segmentation.methods.recipe import RECIPE
@@ -62,16 +62,6 @@ def test_a_changed_label_is_trained_on_again(copies: tuple[Path, Path], tmp_path
     engine = Inline()
     simulate(what, tmp_path / "out", engine)
     assert [{Path(pair["image"]).stem for pair in one.pairs} for one in engine.ran] == [picked["xssr"]]
-
-
-def test_parts_make_the_whole(hospitals: tuple[Path, Path], tmp_path: Path) -> None:
-    source, target = hospitals
-    what = experiment(target, source)
-    simulate(what, tmp_path / "whole")
-    for part in (1, 2, 3):
-        simulate(what, tmp_path / "parts", part=(part, 3))
-        assert len(rows(tmp_path / "parts")) < 8 or part == 3
-    assert comparable(tmp_path / "whole") == comparable(tmp_path / "parts")
 
 
 def test_results_of_another_simulation_are_not_mixed_in(hospitals: tuple[Path, Path], tmp_path: Path) -> None:

@@ -127,15 +127,6 @@ def test_a_strategy_that_is_added_later_looks_at_the_pool_with_a_network_trained
     assert comparable(tmp_path / "out") == comparable(tmp_path / "at once")
 
 
-def test_parts_keep_the_rounds_of_a_strategy_together(hospitals: tuple[Path, Path], tmp_path: Path) -> None:
-    what = in_rounds(hospitals[1], hospitals[0], strategies=("entropy_diversity", "auto", "random"))
-    simulate(what, tmp_path / "whole")
-    for part in (1, 2, 3):
-        simulate(what, tmp_path / "parts", part=(part, 3))
-        assert len(rows(tmp_path / "parts")) == 3 * part
-    assert comparable(tmp_path / "whole") == comparable(tmp_path / "parts")
-
-
 def test_labels_that_were_not_paid_for_decide_nothing(copies: tuple[Path, Path], tmp_path: Path) -> None:
     source, target = copies
     what = in_rounds(target, source, strategies=("entropy_diversity",))

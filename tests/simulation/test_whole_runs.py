@@ -1,4 +1,4 @@
-"""The command in processes of its own: killed, interrupted and gone on with, or split over a job array."""
+"""The command in processes of its own: killed, interrupted, and gone on with."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import psutil
 import pytest
 
 from tests.support.hospitals import comparable, hospital
-from xssr_strategy.cli import main
 
 TARGET, OUT, WORKSPACE = "new hospital", "my results", "kept vectors"  # each with a space
 FULL_STEPS = 40  # time enough to be interrupted in
@@ -158,52 +157,3 @@ def test_processes_do_not_train_on_when_the_command_is_killed(folder: Path, star
     os.kill(run.pid, signal.SIGKILL)
     run.wait()
     assert run.left(60) == []
-
-
-SBATCH = """\
-#!/bin/bash
-# Runs an array's tasks side by side, here and now; then whatever depends on them.
-echo "$@" >> {calls}
-for word in "$@"; do
-    case $word in
-        --array=1-*) tasks=${{word#--array=1-}} ;;
-        --output=*) log=${{word#--output=}} ;;
-        --wrap=*) script=${{word#--wrap=}} ;;
-    esac
-done
-for task in $(seq "${{tasks:-1}}"); do
-    SLURM_ARRAY_TASK_ID=${{tasks:+$task}} /bin/sh -c "$script" > "${{log//%a/$task}}" 2>&1 &
-done
-wait
-echo '7;north'  # number and cluster
-"""
-
-
-def test_a_job_array_finds_what_an_undivided_run_finds(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(folder)
-    arguments = words("array of two", "--workspace", WORKSPACE, "--slurm", "2")
-    monkeypatch.setattr(sys, "argv", ["xssr", *arguments])
-    assert main(arguments) == 0
-    assert f"Submit it with: bash '{folder}/array of two/slurm.sh'" in capsys.readouterr().out
-    assert finished(folder / "array of two") == {}
-
-    calls = tmp_path / "calls"
-    stub = tmp_path / "bin" / "sbatch"
-    stub.parent.mkdir()
-    stub.write_text(SBATCH.format(calls=calls))
-    stub.chmod(0o755)
-    # Submitted from elsewhere, without the virtual environment's programs.
-    environment = {**os.environ, "PATH": f"{stub.parent}:/usr/bin:/bin"}
-    subprocess.run([folder / "array of two" / "slurm.sh"], cwd=tmp_path, env=environment, check=True)
-    logs = {path.name: path.read_text() for path in (folder / "array of two").glob("*.log")}
-    assert logs.keys() == {"slurm-1.log", "slurm-2.log", "slurm-report.log"}
-    array, report = calls.read_text().splitlines()
-    assert "--array=1-2 --cpus-per-task=1" in array
-    assert "--dependency=afterany:7 --cpus-per-task=1" in report
-    assert "training: 2 of 2" in logs["slurm-1.log"], logs
-    assert "This part is done" in logs["slurm-2.log"], logs
-    assert "training: 3 of 3" in logs["slurm-report.log"], logs
-    assert comparable(folder / "array of two") == comparable(folder / "whole")
-    assert (folder / "array of two" / "report.html").exists()

@@ -81,11 +81,9 @@ def planned(what: Experiment, out: Path) -> Plan:
     return plan(what, out, workspace_of(out), "xssr simulate", _silent)
 
 
-def simulate(
-    what: Experiment, out: Path, engine: Inline | None = None, part: tuple[int, int] = (1, 1)
-) -> dict[str, str]:
+def simulate(what: Experiment, out: Path, engine: Inline | None = None) -> dict[str, str]:
     """Plan and run; the jobs that could not be run, with the reason."""
-    return run(planned(what, out), out, engine or Inline(), _silent, part)
+    return run(planned(what, out), out, engine or Inline(), _silent)
 
 
 def _silent(stage: str, done: int, total: int) -> None:

@@ -31,7 +31,6 @@ from xssr_strategy.simulation.experiment import Experiment, Protocol, workspace_
 from xssr_strategy.simulation.report import write_report
 from xssr_strategy.simulation.results import read_experiment_info, read_results
 from xssr_strategy.simulation.simulate import Plan, plan, run
-from xssr_strategy.simulation.slurm import write_array_script
 from xssr_strategy.simulation.statistics import verdicts
 from xssr_strategy.simulation.strategies import parse_strategies
 
@@ -44,7 +43,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "simulate",
         help="compare strategies on a labelled set, whose labels play the annotator",
-        allow_abbrev=False,  # a job array repeats the words as they were typed
+        allow_abbrev=False,  # the report quotes the command, which later versions are to understand
     )
     add_options(parser)
     parser.set_defaults(run=run_command)
@@ -61,15 +60,11 @@ def run_command(arguments: argparse.Namespace, console: Console) -> int:
     with StageProgress(console) as progress:
         planned = plan(experiment, out, workspace, command, progress)
         _announce(planned, experiment, console)
-        if arguments.slurm is not None:
-            script = write_array_script(out, sys.argv[1:], arguments.slurm, experiment.protocol.threads)
-            _say(console, f"Written: {script}. Submit it with: bash {shlex.quote(str(script))}")
-            return 0
         if arguments.ray is not None:
             engine = partial(run_on_ray, address=arguments.ray)
         else:
             engine = partial(run_locally, jobs=arguments.jobs or _processes(experiment.protocol.threads))
-        failed = run(planned, out, engine, progress, arguments.part or (1, 1))
+        failed = run(planned, out, engine, progress)
     results = [one for one in read_results(out) if one.job.name not in failed]
     jobs = {job.name for job in planned.planner.jobs}
     missing = len(jobs - {result.job.name for result in results})
@@ -77,9 +72,7 @@ def run_command(arguments: argparse.Namespace, console: Console) -> int:
         _say(console, f"{name} could not be run: {reason}", style="bold red")
     if len(failed) > _SHOWN:
         _say(console, f"{len(failed) - _SHOWN} more jobs could not be run.", style="bold red")
-    if arguments.part is not None:  # parts that run at the same time do not write one report
-        _say(console, f"This part is done; {missing} of {len(jobs)} jobs are missing. The report: run without --part.")
-    elif results:
+    if results:
         report = write_report(out, failed, missing)
         for comparison in verdicts(read_experiment_info(out), results)[:_SHOWN]:
             _say(console, comparison.sentence)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 from xssr_strategy.embedding.catalogue import encoder_names
 from xssr_strategy.images.preset import PRESETS
@@ -64,18 +65,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="trainings side by side on this machine (default: one for each core, or one GPU)",
     )
     parser.add_argument("--threads", type=_at_least(1), default=1, help="processor threads of a training (default 1)")
-    elsewhere = parser.add_mutually_exclusive_group()
-    elsewhere.add_argument("--part", type=_part, metavar="K/N", help="run the K-th of N parts, for a job array")
-    elsewhere.add_argument(
-        "--slurm", type=_at_least(1), metavar="N", help="write a SLURM script of N array tasks; train nothing"
-    )
-    elsewhere.add_argument(
+    parser.add_argument(
         "--ray",
         nargs="?",
         const="auto",
         metavar="ADDRESS",
         help="run the trainings on a Ray cluster (default: that of RAY_ADDRESS or of this machine)",
     )
+    for removed in ("--slurm", "--part"):
+        parser.add_argument(removed, type=_job_array, help=argparse.SUPPRESS)
 
 
 def _folder(text: str) -> Path:
@@ -107,8 +105,8 @@ def _side(text: str) -> int:
     raise argparse.ArgumentTypeError(f"{text}: must be a multiple of {multiple}")
 
 
-def _part(text: str) -> tuple[int, int]:
-    first, slash, last = text.partition("/")
-    if slash and text.isascii() and first.isdigit() and last.isdigit() and 1 <= int(first) <= int(last):
-        return int(first), int(last)
-    raise argparse.ArgumentTypeError(f"{text}: must be K/N, such as 3/16, K from 1 to N")
+def _job_array(text: str) -> NoReturn:
+    raise argparse.ArgumentTypeError(
+        "job arrays are no longer written; run the trainings on a Ray cluster with --ray, which SLURM can start: see "
+        "docs/CLUSTER.md"
+    )

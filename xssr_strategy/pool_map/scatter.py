@@ -49,7 +49,8 @@ class Badge:
     """How the number of an image is drawn.
 
     Attributes:
-        form: matplotlib's marker around the number, or "" for the number alone, which gets a white halo.
+        form: matplotlib's marker around the number, or "" for the number alone, which gets a white
+            halo and, far from its point, a line.
         colour: of the leader, and of the badge.
         filled: white on the colour, otherwise the colour on white.
         side: of the badge, in points.
@@ -153,7 +154,7 @@ def number_points(
     over: bool = False,
     taken: NDArray[np.floating] | None = None,
 ) -> None:
-    """Write a number at each point, tied to it by a line. Settles the figure's layout: call it last.
+    """Write a number at each point. Settles the figure's layout: call it last.
 
     Args:
         axes: with everything else drawn.
@@ -175,12 +176,11 @@ def number_points(
     to_pixels, frame = axes.transData, axes.get_window_extent()
     room = (max(badge.side for badge in badges) + 1.5) * figure.dpi / 72.0
     other = None if taken is None or not len(taken) else to_pixels.transform(taken)
-    places = place_numbers(
-        to_pixels.transform(points), to_pixels.transform(obstacles), room, frame.min, frame.max, over, other
-    )
-    centres = to_pixels.inverted().transform(places)
-    for number, badge, point, centre in zip(numbers, badges, points, centres, strict=True):
-        _draw_number(axes, number, badge, point, centre)
+    anchors = to_pixels.transform(points)
+    places = place_numbers(anchors, to_pixels.transform(obstacles), room, frame.min, frame.max, over, other)
+    centres, moves = to_pixels.inverted().transform(places), np.linalg.norm(places - anchors, axis=1)
+    for number, badge, point, centre, moved in zip(numbers, badges, points, centres, moves, strict=True):
+        _draw_number(axes, number, badge, point, centre, tied=bool(badge.form) or moved > 1.25 * room)
 
 
 def place_numbers(
@@ -246,21 +246,21 @@ def _from_segments(
 
 
 def _draw_number(
-    axes: Axes, number: int, badge: Badge, point: NDArray[np.floating], centre: NDArray[np.floating]
+    axes: Axes, number: int, badge: Badge, point: NDArray[np.floating], centre: NDArray[np.floating], tied: bool
 ) -> None:
-    if not badge.form:  # the line ends where the number begins
-        line = {"arrowstyle": "-", "linewidth": 0.4, "color": badge.colour, "shrinkB": 3.0}
-        axes.annotate(str(number), tuple(point), tuple(centre), color=badge.colour, ha="center",
-                      va="center_baseline", zorder=8, fontsize=badge.font,
+    place = (float(centre[0]), float(centre[1]))
+    font: dict[str, Any] = {"fontsize": badge.font, "ha": "center", "va": "center_baseline", "zorder": 8}
+    if not badge.form:
+        line = {"arrowstyle": "-", "linewidth": 0.4, "color": badge.colour, "shrinkB": 3.0}  # ends where both begin
+        axes.annotate(str(number), (float(point[0]), float(point[1])), place, color=badge.colour, **font,
                       path_effects=[withStroke(linewidth=1.6, foreground="white")],
-                      arrowprops=line)  # fmt: skip
+                      arrowprops=line if tied else None)  # fmt: skip
         return
     axes.plot(*np.stack([point, centre]).T, color=badge.colour, linewidth=0.9, zorder=5)
-    face = badge.colour if badge.filled else "white"
+    face, ink = (badge.colour, "white") if badge.filled else ("white", badge.colour)
     axes.plot(*centre, linestyle="none", marker=badge.form, markersize=badge.side, markerfacecolor=face,
               markeredgecolor=badge.edge, markeredgewidth=1.0 if badge.filled else 1.4, zorder=7)  # fmt: skip
-    axes.annotate(str(number), tuple(centre), color="white" if badge.filled else badge.colour, ha="center",
-                  va="center_baseline", fontsize=badge.font, fontweight="bold", zorder=8)  # fmt: skip
+    axes.annotate(str(number), place, color=ink, fontweight="bold", **font)
 
 
 def _colours(mark: Mark, shades: Sequence[Any] | None = None) -> dict[str, Any]:

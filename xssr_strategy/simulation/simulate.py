@@ -15,7 +15,6 @@ from xssr_strategy.simulation.experiment import Experiment, cases_of
 from xssr_strategy.simulation.planning import PlannedJob, Planner, PlanningRound, after_failure
 from xssr_strategy.simulation.results import (
     ExperimentInfo,
-    Job,
     JobResult,
     read_experiment_info,
     read_results,
@@ -85,7 +84,7 @@ def plan(experiment: Experiment, out: Path, workspace: Path, command: str, progr
     return Plan(planner, planner.plan(read_results(out)), facts, embedding.set_aside())
 
 
-def run(plan: Plan, out: Path, engine: Engine, progress: Progress, part: tuple[int, int] = (1, 1)) -> dict[str, str]:
+def run(plan: Plan, out: Path, engine: Engine, progress: Progress) -> dict[str, str]:
     """Train what has no result yet, round by round, and write each job's as soon as it is there.
 
     Args:
@@ -93,21 +92,17 @@ def run(plan: Plan, out: Path, engine: Engine, progress: Progress, part: tuple[i
         out: folder of the results.
         engine: runs trainings.
         progress: called with (stage, done, total).
-        part: (k, n) to run the k-th of n parts alone.
 
     Returns:
         Name -> reason of every job that could not be run.
     """
-    chains = {key: place for place, key in enumerate(dict.fromkeys(_chain(job) for job in plan.planner.jobs))}
     wave, planned_before = plan.first, -1
     failed = dict(wave.failed)
     while len(wave.jobs) > planned_before:  # results let more be planned
         planned_before = len(wave.jobs)
-        mine = [one for one in wave.jobs if chains[_chain(one.job)] % part[1] == part[0] - 1]
-        missing = _missing([one for one in mine if one.job.name not in failed], read_results(out), out)
-        later = sum(chains[_chain(job)] % part[1] == part[0] - 1 for job in wave.later)
-        total = len({one.training.digest for one in mine}) + later
-        done = total - later - len(missing)
+        missing = _missing([one for one in wave.jobs if one.job.name not in failed], read_results(out), out)
+        trainings = len({one.training.digest for one in wave.jobs})
+        total, done = trainings + len(wave.later), trainings - len(missing)
         progress(TRAINING, done, total)
         for count, (digest, outcome) in enumerate(_run(missing, engine), start=done + 1):
             for planned in missing[digest]:
@@ -122,11 +117,6 @@ def run(plan: Plan, out: Path, engine: Engine, progress: Progress, part: tuple[i
         if earlier in failed:
             failed[job.name] = after_failure(earlier)
     return failed
-
-
-def _chain(job: Job) -> tuple[str, str, int, int]:
-    """The rounds of a strategy belong together: the next waits for the one before."""
-    return job.strategy, job.method, job.seed, job.draw
 
 
 def _missing(jobs: Sequence[PlannedJob], results: Sequence[JobResult], out: Path) -> dict[str, list[PlannedJob]]:

@@ -10,7 +10,7 @@ export OMP_WAIT_POLICY := PASSIVE
 # Where the X-rays of the experiments are: montgomery and shenzhen, each with images/ and labels/.
 XRAYS ?= ../shared/data/cxr-lung
 
-.PHONY: venv demo test test-lowest e2e scenarios simulate-quick chaos lint bench bench-selection wheel clean
+.PHONY: venv demo test test-all test-lowest e2e scenarios simulate-quick chaos lint bench bench-selection wheel clean
 
 venv: $(STAMP)
 
@@ -22,15 +22,33 @@ $(STAMP): setup.cfg pyproject.toml constraints.txt
 demo: venv
 	$(BIN)/xssr demo $(DEMO_ARGS)
 
+# Two tests side by side, each with one thread; a file's tests follow one another, as some share a server. Files in
+# their order rather than those with many tests first: the longest have few.
+WORKERS ?= 2
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder \
+	--durations 15
+
+# Of all tests at once only: TEST_ARGS may name a few.
+ifndef TEST_ARGS
+COVERAGE := --cov xssr_strategy --cov-report term:skip-covered --cov-report json:coverage.json --cov-fail-under 80
+TOUCHED := $(BIN)/python -m tests.untouched coverage.json
+endif
+
+# No server, no browser, nothing slow; the examples in docstrings; what the tests cover.
 test: venv
-	$(BIN)/python -m pytest $(TEST_ARGS)
+	$(PYTEST) -m "not e2e and not slow" $(COVERAGE) $(TEST_ARGS)
+	$(TOUCHED)
+
+test-all: venv
+	$(PYTEST) $(COVERAGE) $(TEST_ARGS)
+	$(TOUCHED)
 
 # The lower ends of setup.cfg, in a virtual environment of its own, without the peers, which need later versions, and the
 # pages of CONTRIBUTING.md, which need ruff. Its versions are for Python 3.10: make test-lowest PYTHON=python3.10.
 test-lowest: $(LOWEST)/.installed
 	CI=true $(LOWEST)/bin/python -m pytest -m "not e2e" --ignore tests/selection/test_peers.py \
-		--ignore tests/test_contributing.py tests/test_*.py \
-		$(addprefix tests/,selection images embedding segmentation archive versions tasks) $(TEST_ARGS)
+		--ignore tests/test_contributing.py tests/test_*.py $(addprefix tests/,archive datastores embedding images labels \
+		pool segmentation selection storage tasks versions web) $(TEST_ARGS)
 	CI=true $(LOWEST)/bin/python -m pytest -m e2e tests/e2e/test_bad_labels.py $(TEST_ARGS)
 
 $(LOWEST)/.installed: setup.cfg pyproject.toml constraints-lowest.txt
@@ -42,7 +60,7 @@ $(LOWEST)/.installed: setup.cfg pyproject.toml constraints-lowest.txt
 # Real servers, a real DICOM archive, OHIF in a real browser; nothing is skipped.
 e2e: venv
 	$(BIN)/python tests/e2e/requirements.py
-	CI=true $(BIN)/python -m pytest -m e2e $(TEST_ARGS)
+	CI=true $(PYTEST) -m e2e $(TEST_ARGS)
 
 # The long way on real images: annotate, train, segment.
 scenarios: venv
@@ -77,4 +95,4 @@ wheel: venv
 	$(BIN)/python -m build --wheel
 
 clean:
-	rm -rf $(VENV) $(LOWEST) build dist demo *.egg-info
+	rm -rf $(VENV) $(LOWEST) build dist demo *.egg-info .coverage* coverage.json

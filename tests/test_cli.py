@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -12,9 +13,24 @@ import pytest
 from xssr_strategy import __version__
 from xssr_strategy.cli import main
 
-_WITHOUT_MONAI_LABEL = (
-    "import sys; sys.modules['monailabel'] = None; from xssr_strategy.cli import main; sys.exit(main({arguments!r}))"
-)
+_WITHOUT_MONAI_LABEL = """
+import contextlib, io, json, sys
+sys.modules["monailabel"] = None
+from xssr_strategy.cli import main
+answers = []
+for arguments in json.loads(sys.argv[1]):
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        status = main(arguments)
+    answers.append([status, printed.getvalue()])
+print(json.dumps(answers))
+"""
+COMMANDS = [
+    (["doctor"], 0, "xssr doctor"),
+    (["select", "--studies", "/no/such"], 2, "does not exist"),
+    (["map", "--studies", "/no/such"], 2, "does not exist"),
+    (["serve", "--studies", "."], 2, "install it with pip install 'xssr-strategy[server]'"),
+    (["demo", "--out", "DEMO"], 2, "install it with pip install 'xssr-strategy[server]'"),
+]
 
 
 def test_version(capsys) -> None:
@@ -23,23 +39,25 @@ def test_version(capsys) -> None:
     assert __version__ in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    ("arguments", "status", "printed"),
-    [
-        (["doctor"], 0, "xssr doctor"),
-        (["select", "--studies", "/no/such"], 2, "does not exist"),
-        (["map", "--studies", "/no/such"], 2, "does not exist"),
-        (["serve", "--studies", "."], 2, "install it with pip install 'xssr-strategy[server]'"),
-        (["demo", "--out", "DEMO"], 2, "install it with pip install 'xssr-strategy[server]'"),
-    ],
-)
-def test_commands_run_or_say_what_to_do_without_monai_label(tmp_path, arguments, status, printed) -> None:
-    words = [str(tmp_path / "demo") if word == "DEMO" else word for word in arguments]
-    program = _WITHOUT_MONAI_LABEL.format(arguments=words)
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=False)
-    assert result.returncode == status, result.stdout + result.stderr
-    assert printed in result.stdout
+@pytest.fixture(scope="module")
+def without_monai_label(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]]:
+    """Command -> status and what it printed, all in one process that cannot import MONAI Label."""
+    folder = tmp_path_factory.mktemp("without")
+    commands = [[str(folder / "demo") if word == "DEMO" else word for word in words] for words, _, _ in COMMANDS]
+    command = [sys.executable, "-c", _WITHOUT_MONAI_LABEL, json.dumps(commands)]
+    result = subprocess.run(command, cwd=folder, capture_output=True, encoding="utf-8", check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
     assert "Traceback" not in result.stderr
+    answers = json.loads(result.stdout.splitlines()[-1])
+    return {words[0]: (status, printed) for (words, _, _), (status, printed) in zip(COMMANDS, answers, strict=True)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("arguments", "status", "printed"), COMMANDS)
+def test_commands_run_or_say_what_to_do_without_monai_label(without_monai_label, arguments, status, printed) -> None:
+    ended, told = without_monai_label[arguments[0]]
+    assert ended == status, told
+    assert printed in told
 
 
 def test_a_full_disk_ends_in_a_sentence_and_other_faults_are_not_hidden(monkeypatch, capsys) -> None:

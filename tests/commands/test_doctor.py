@@ -10,6 +10,13 @@ from xssr_strategy.cli import main
 from xssr_strategy.commands import doctor
 
 
+@pytest.fixture
+def torchvision_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a process of its own that imports it."""
+    monkeypatch.setattr(doctor, "_torchvision", lambda server: doctor.Finding("torchvision", True, "", ""))
+
+
+@pytest.mark.slow
 def test_the_report_names_every_part(capsys) -> None:
     assert main(["doctor"]) == 0  # the test environment has all that a server needs
     printed = capsys.readouterr().out
@@ -18,6 +25,7 @@ def test_the_report_names_every_part(capsys) -> None:
     assert importlib.metadata.version("monailabel") in printed
 
 
+@pytest.mark.usefixtures("torchvision_works")
 def test_what_is_missing_comes_with_a_remedy(monkeypatch) -> None:
     monkeypatch.setattr(doctor.shutil, "which", lambda name: None)
     monkeypatch.setattr(doctor, "_version", lambda package: None)
@@ -28,6 +36,7 @@ def test_what_is_missing_comes_with_a_remedy(monkeypatch) -> None:
     assert not findings["pydicom below 3"].found
 
 
+@pytest.mark.usefixtures("torchvision_works")
 @pytest.mark.parametrize(("version", "good"), [("2.4.5", True), ("3.0.1", False)])
 def test_pydicom_3_is_found_out(monkeypatch, version: str, good: bool) -> None:
     monkeypatch.setattr(doctor, "_version", lambda package: version)

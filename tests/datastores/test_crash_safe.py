@@ -144,6 +144,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_a_kill_while_labels_are_saved_loses_none_that_was_acknowledged(studies: Path, tmp_path: Path) -> None:
     contents = {value: mask(tmp_path / f"{value}.png", value).read_bytes() for value in (1, 2)}
     for acknowledged in (1, 5, 13):

@@ -40,6 +40,7 @@ def test_every_format_is_a_seed() -> None:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(seed=st.sampled_from(SEEDS), mutations=st.lists(MUTATION | IN_THE_HEADER, min_size=1, max_size=4))
+@pytest.mark.slow
 def test_a_mutated_file_is_read_or_refused(reader: Reader, seed: tuple[str, bytes], mutations: list[Mutation]) -> None:
     extension, data = seed
     with tempfile.TemporaryDirectory() as folder:

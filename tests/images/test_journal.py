@@ -140,6 +140,7 @@ def test_threads_share_a_journal(tmp_path: Path) -> None:
     assert seen == [{str(path) for path in paths}] * 4
 
 
+@pytest.mark.slow
 def test_the_trial_for_real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in poisoned_environment(tmp_path / "site").items():
         monkeypatch.setenv(name, value)
@@ -151,6 +152,7 @@ def test_the_trial_for_real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert "takes longer than" in str(trial(write(tmp_path / "endless.png")))
 
 
+@pytest.mark.slow
 def test_select_dies_once_and_then_works_without_the_image(tmp_path: Path) -> None:
     studies, source = tmp_path / "studies", tmp_path / "source"
     for folder, seed in ((studies, 0), (source, 50)):

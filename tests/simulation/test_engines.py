@@ -98,6 +98,7 @@ def test_a_gpu_that_is_too_small_is_a_reason(trainings: list[Training], monkeypa
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_processes_find_what_this_process_finds(
     trainings: list[Training], expected: dict[str, str], jobs: int, capfd: pytest.CaptureFixture[str]
@@ -115,6 +116,7 @@ def test_processes_find_what_this_process_finds(
     assert multiprocessing.active_children() == []
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_costs_no_finished_training(target: Path, tmp_path: Path) -> None:
     before = dict(os.environ)
 
@@ -131,6 +133,7 @@ def test_a_process_that_is_killed_costs_no_finished_training(target: Path, tmp_p
     assert dict(os.environ) == before
 
 
+@pytest.mark.slow
 def test_processes_end_when_their_caller_fails(target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full_disk(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -142,6 +145,7 @@ def test_processes_end_when_their_caller_fails(target: Path, tmp_path: Path, mon
     assert multiprocessing.active_children() == []
 
 
+@pytest.mark.slow
 def test_without_ray_and_without_a_cluster_one_sentence_says_so(
     trainings: list[Training], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -191,6 +195,7 @@ def noting_nodes(places: Path, stuck: str = "") -> Callable[[Training], Outcome 
     return noting
 
 
+@pytest.mark.slow
 def test_the_nodes_of_a_cluster_find_what_this_process_finds_and_one_of_them_may_die(
     trainings: list[Training],
     expected: dict[str, str],

@@ -33,6 +33,7 @@ def by_budget(out: Path, strategy: str, seed: int = 0) -> dict[int, JobResult]:
     return {one.job.budget: one for one in rows(out) if one.job.strategy == strategy and one.job.seed == seed}
 
 
+@pytest.mark.slow
 def test_every_round_adds_to_the_labels_of_the_one_before(hospitals: tuple[Path, Path], tmp_path: Path) -> None:
     source, target = hospitals
     names = ("xssr", "typiclust", "entropy_diversity", "random", "full")
@@ -80,6 +81,7 @@ def test_auto_begins_with_xssr_and_asks_the_network_from_a_number_of_labels_on(
     assert not auto[4].entropies
 
 
+@pytest.mark.slow
 def test_random_is_the_same_in_rounds_and_at_once(hospitals: tuple[Path, Path], tmp_path: Path) -> None:
     _, target = hospitals
     simulate(in_rounds(target, strategies=("random",), draws=2), tmp_path / "rounds")
@@ -90,6 +92,7 @@ def test_random_is_the_same_in_rounds_and_at_once(hospitals: tuple[Path, Path], 
     }.items()
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_goes_on_with_the_round_it_was_in(hospitals: tuple[Path, Path], tmp_path: Path) -> None:
     what = in_rounds(hospitals[1], hospitals[0], strategies=("cold_start", "entropy_diversity"))
     whole = Inline()
@@ -114,6 +117,7 @@ def test_a_run_that_was_stopped_goes_on_with_the_round_it_was_in(hospitals: tupl
     assert nothing.ran == []
 
 
+@pytest.mark.slow
 def test_a_strategy_that_is_added_later_looks_at_the_pool_with_a_network_trained_again(
     hospitals: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -127,6 +131,7 @@ def test_a_strategy_that_is_added_later_looks_at_the_pool_with_a_network_trained
     assert comparable(tmp_path / "out") == comparable(tmp_path / "at once")
 
 
+@pytest.mark.slow
 def test_labels_that_were_not_paid_for_decide_nothing(copies: tuple[Path, Path], tmp_path: Path) -> None:
     source, target = copies
     what = in_rounds(target, source, strategies=("entropy_diversity",))
@@ -139,6 +144,7 @@ def test_labels_that_were_not_paid_for_decide_nothing(copies: tuple[Path, Path],
     assert comparable(tmp_path / "with") == comparable(tmp_path / "without")
 
 
+@pytest.mark.slow
 def test_a_round_that_fails_takes_those_after_it_along_and_no_others(copies: tuple[Path, Path], tmp_path: Path) -> None:
     source, target = copies
     what = in_rounds(target, source, strategies=("entropy_diversity", "random"))

@@ -20,6 +20,9 @@ FULL_STEPS = 40  # time enough to be interrupted in
 LONG = 1_000_000  # more steps than a test waits for
 
 
+pytestmark = pytest.mark.slow
+
+
 def words(out: str, *more: str) -> list[str]:
     """A simulation of three short trainings, one after the other."""
     return [

@@ -29,6 +29,7 @@ from xssr_strategy.tasks import segmentation_trainer
 from xssr_strategy.tasks.segmentation_infer import SegmentationInfer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("preset", "labels"), [(XRAY, ("blob",)), (XRAY, ("a", "b", "c")), (MRI, ("anterior", "posterior"))]
 )

@@ -1,0 +1,16 @@
+"""What holds for all tests. It lies here rather than at the root, so that examples in the package run without it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+WHOLE = Path(__file__).parent / "e2e"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test in ``e2e`` is marked so, whether or not its file says it: ``make test`` must start no server."""
+    for item in items:
+        if WHOLE in item.path.parents and item.get_closest_marker("e2e") is None:
+            item.add_marker(pytest.mark.e2e)

@@ -121,6 +121,7 @@ def outcome(repository: Path) -> str:
     return run(repository, "-m", "pytest", *options, "-k", " or ".join(keywords), *files)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("title", PAGES)
 def test_a_page_leads_to_something_that_passes_the_shared_test(title: str, repository: Path, outcome: str) -> None:
     new = [found[1] for what, _ in page(title).edits() if (found := _NEW.fullmatch(what))]

@@ -13,27 +13,27 @@ ROOT = Path(__file__).parents[1]
 
 
 def test_the_citation_has_what_the_format_requires_and_the_version_of_the_package() -> None:
-    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert {"cff-version", "message", "title", "authors"} <= citation.keys()
     assert citation["version"] == xssr_strategy.__version__
     (paper,) = citation["references"]
     assert {"type", "title", "authors"} <= paper.keys()
-    assert paper["url"] in (ROOT / "README.md").read_text()
+    assert paper["url"] in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_hooks_run_what_make_lint_runs() -> None:
-    (repository,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    (repository,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
     assert repository["repo"] == "local"
     hooks = [hook["entry"].replace(" --force-exclude", "").removeprefix(".venv/bin/") for hook in repository["hooks"]]
     assert {hook["language"] for hook in repository["hooks"]} == {"system"}
-    rules = re.search(r"^lint: .*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    rules = re.search(r"^lint: .*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     assert rules
     lines = [line.strip().removeprefix("$(BIN)/").removesuffix(" .") for line in rules[1].splitlines()]
     assert hooks == [line for line in lines if line != "python -m tests.audit"]
 
 
 def test_every_file_that_the_architecture_lists_is_there() -> None:
-    text = (ROOT / "docs" / "ARCHITECTURE.md").read_text()
+    text = (ROOT / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")
     package = ROOT / "xssr_strategy"
     rooms = "|".join(sorted(path.parent.name for path in package.glob("*/__init__.py")))
     named = set(re.findall(rf"`((?:{rooms})(?:/\w+)+)", text)) - {"labels/final"}  # a folder of studies

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -47,6 +50,57 @@ def test_a_2d_bundle_sees_pictures_and_slices(tmp_path) -> None:
         assert seen.shape[1:] == (1 if preset is XRAY else 9, 1, 224, 224)
         assert one.encode(seen).shape == (1, 6)
         assert torch.equal(one.encode(seen), other.encode(seen))
+
+
+def published(network: dict[str, Any]) -> dict[str, Any]:
+    """What stands around ``network_def`` in a bundle for segmentation: code and references that must not be run."""
+    transforms = [
+        {"_target_": "LoadImaged", "keys": "image"},
+        {"_target_": "ScaleIntensityd", "keys": "image"},
+        {"_target_": "EnsureTyped", "keys": "image", "device": "@device"},
+    ]
+    return {
+        "imports": ["$import os", "$os.abort()"],
+        "bundle_root": "/workspace/bundle",
+        "device": "$torch.device('cuda:0' if torch.cuda.is_available() else 'cpu')",
+        "network_def": network,
+        "network": "$@network_def.to(@device)",
+        "preprocessing": {"_target_": "Compose", "transforms": transforms},
+        "inferer": {"_target_": "SlidingWindowInferer", "roi_size": [96, 96, 96], "sw_batch_size": 4},
+        "evaluator": {"_target_": "SupervisedEvaluator", "network": "@network", "inferer": "@inferer"},
+        "initialize": ["$monai.utils.set_determinism(seed=123)"],
+        "run": ["$@evaluator.run()"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("network", "dims", "dim"),
+    [
+        ({"_target_": "UNet", "spatial_dims": 3, "in_channels": 1, "out_channels": 2, "channels": [2, 4, 8, 16],
+          "strides": [2, 2, 2], "num_res_units": 2, "norm": "batch"}, 3, 16),
+        ({"_target_": "SegResNet", "spatial_dims": 3, "in_channels": 1, "out_channels": 5, "init_filters": 8,
+          "blocks_down": [1, 1, 1], "blocks_up": [1, 1], "dropout_prob": 0.2}, 3, 32),
+        ({"_target_": "UNet", "spatial_dims": 2, "in_channels": 1, "out_channels": 4, "channels": [4, 8, 16],
+          "strides": [2, 2], "num_res_units": 2}, 2, 16),
+        ({"_target_": "FlexibleUNet", "in_channels": 3, "out_channels": 2, "backbone": "efficientnet-b0",
+          "spatial_dims": 2, "pretrained": False, "is_pad": False, "pre_conv": None}, 2, 320),
+    ],
+    ids=["UNet", "SegResNet", "2-D UNet", "FlexibleUNet"],
+)  # fmt: skip
+def test_bundles_as_the_model_zoo_publishes_them(tmp_path, network: dict[str, Any], dims: int, dim: int) -> None:
+    around = published(network)
+    definition = around.pop("network_def")
+    folder = bundle(tmp_path / "bundle", definition, around)
+    (folder / "configs" / "train.json").write_text(json.dumps({"network_def": "$raise"}), encoding="utf-8")
+    preset = MRI if dims == 3 else XRAY
+    encoder = build_encoder(f"monai:{folder}", preset)
+    assert encoder.dim == dim
+    path = volume(tmp_path / "v.nii.gz") if dims == 3 else pictures(tmp_path)["i0"]
+    seen = encoder.read(path, preset)
+    assert 0.0 <= float(seen.min()) < float(seen.max()) <= 1.0  # what ScaleIntensityd would give
+    with torch.inference_mode():
+        vector = encoder.encode(seen[None])[0]
+    assert float(vector.std()) > 0.0
 
 
 def test_a_bundle_is_found_by_name_where_monai_keeps_them(tmp_path, monkeypatch) -> None:

@@ -161,7 +161,9 @@ def test_one_seed_is_said() -> None:
 def test_the_sentences() -> None:
     one = Comparison(
         strategy="xssr",
+        method="supervised",
         against="random",
+        against_method="supervised",
         budget=22,
         metric="dice",
         unit="points",

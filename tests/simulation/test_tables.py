@@ -50,7 +50,7 @@ def test_a_row_for_every_case_and_label(out: Path) -> None:
     table = rows(out / "cases.csv")
     assert len(table) == 3 * 2 * 2
     assert table[0] == {
-        "strategy": "xssr", "budget": "22", "seed": "0", "draw": "0",
+        "strategy": "xssr", "method": "supervised", "budget": "22", "seed": "0", "draw": "0",
         "case": "case_00", "label": "liver", "dice": "0.9", "hd95": "3",
     }  # fmt: skip
     assert (table[1]["label"], table[1]["dice"], table[1]["hd95"]) == ("spleen", "", "")

@@ -40,7 +40,7 @@ def test_what_others_stumble_over_is_refused(client: TestClient, caplog: pytest.
     answer = client.get("/lines/many")
     assert answer.status_code == 422
     assert "'many'" in answer.json()["detail"]
-    assert "test_refusals.py" in caplog.text
+    assert "test_error_handlers.py" in caplog.text
 
 
 def test_a_file_that_is_not_there_is_named_without_its_folder(client: TestClient) -> None:

@@ -69,7 +69,8 @@ def monai_bundle(argument: str, preset: Preset, options: EncoderOptions) -> Enco
     bound.apply_defaults()
     dims, channels = bound.arguments.get("spatial_dims", 3), bound.arguments.get("in_channels")
     if dims not in (2, 3) or channels not in (1, 3):
-        raise UserError(f"encoder {name}: takes {channels} channels, not grey or RGB images; choose another bundle.")
+        told = "an unknown number of" if channels is None else channels
+        raise UserError(f"encoder {name}: takes {told} channels, not grey or RGB images; choose another bundle.")
     side = bound.arguments.get("img_size", _SIZES[dims])
     sides = {side} if isinstance(side, int) else set(side)
     if len(sides) > 1:

@@ -17,6 +17,7 @@ from monailabel.interfaces.tasks.strategy import Strategy
 from monailabel.interfaces.tasks.train import TrainTask
 
 import xssr_strategy
+from xssr_strategy import web
 from xssr_strategy.datastores.opening import open_datastore
 from xssr_strategy.tasks.encoder_trainer import EncoderTrainer
 from xssr_strategy.tasks.entropy import EntropyScoring
@@ -35,7 +36,6 @@ from xssr_strategy.tasks.startup import (
     startup_errors,
 )
 from xssr_strategy.tasks.strategies import served_strategies
-from xssr_strategy.web.install import install
 from xssr_strategy.web.sessions import SafeSessions
 
 
@@ -59,7 +59,7 @@ class XSSRApp(MONAILabelApp):
             version=xssr_strategy.__version__,
             labels=list(self.project.settings.labels),
         )
-        install(self)
+        web.install(self)  # the server takes requests, and starts scoring, only after this
 
     def init_datastore(self) -> Datastore:
         with startup_errors():  # the server alone watches the folder

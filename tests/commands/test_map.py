@@ -112,6 +112,7 @@ def test_a_mistake_is_one_sentence(
     assert said in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 3])
 def test_the_smallest_pools(tmp_path: Path, count: int) -> None:
     studies = write(tmp_path / "studies", count, 1)

@@ -62,6 +62,7 @@ def test_the_file_is_a_png_with_something_in_every_panel(tmp_path: Path, selecti
         assert 0.01 < (panel < 250).any(axis=2).mean() < 0.5
 
 
+@pytest.mark.slow
 def test_the_picture_follows_the_selection_and_nothing_else(tmp_path: Path, selection: dict[str, Any]) -> None:
     changed: dict[str, dict[str, Any]] = {
         "first": {},

@@ -51,6 +51,7 @@ def test_lists_every_kind_with_its_reason_and_puts_it_back(app: App, capsys) -> 
     assert list(app.project.failed) == ["bad[1]"]  # looked at again, and still no image
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("more", "sentence"),
     [

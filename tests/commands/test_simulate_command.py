@@ -119,6 +119,7 @@ def test_results_do_not_become_images_of_the_source(
     assert not (source / "results").exists()
 
 
+@pytest.mark.slow
 def test_paths_are_those_of_whoever_typed_them(
     target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -42,6 +42,7 @@ def test_the_picture_has_its_size_and_something_on_both_halves(tmp_path: Path, r
         assert 0.02 < (half < 250).any(axis=2).mean() < 0.5
 
 
+@pytest.mark.slow
 def test_the_picture_shows_the_result(tmp_path: Path, result: DemoResult) -> None:
     draw(result, tmp_path / "first.png")
     draw(result, tmp_path / "same.png")

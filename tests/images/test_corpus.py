@@ -65,6 +65,7 @@ def outcome(path: Path | None, preset: str) -> str:
     return EMBEDDED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("preset", "shape", "name", "corpus"),
     [("xray", (64, 48), "{}.png", FLAT), ("mri", (20, 18, 16), "{}.nii.gz", DEEP)],

@@ -118,6 +118,7 @@ def test_commands_leave_the_studies_folder_alone(tmp_path, monkeypatch) -> None:
     assert command_workspace(studies, Settings(), "d").root == studies / ".xssr"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other", [{"encoder_steps": "3"}, {"seed": "5"}, {"encoder": "vit_mae"}, {"source": None}])
 def test_a_checkpoint_of_other_settings_is_not_used_under_the_name_of_these(bench: Bench, other: dict) -> None:
     ranking = bench.update()

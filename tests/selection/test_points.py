@@ -28,6 +28,7 @@ def samples(kind: str, dimensions: int) -> np.ndarray:
     return vectors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("dimensions", [1, 2, 8, 64, 256, 1024])
 @pytest.mark.parametrize("kind", ["plain", "offset", "sparse", "outlier", "pairs", "alike"])

@@ -42,6 +42,7 @@ def training(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("preset", "labels"), [(XRAY, ("blob",)), (XRAY, ("a", "b")), (PRESETS["mri"], ("anterior", "posterior"))]
 )

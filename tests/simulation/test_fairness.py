@@ -16,6 +16,7 @@ from xssr_strategy.simulation.domains import held_out, read_domain
 from xssr_strategy.simulation.simulate import plan
 
 
+@pytest.mark.slow
 def test_the_run_is_the_same_when_every_label_that_was_not_paid_for_is_removed(
     copies: tuple[Path, Path], tmp_path: Path
 ) -> None:

@@ -34,6 +34,7 @@ def test_what_is_finished_is_not_done_again(hospitals: tuple[Path, Path], tmp_pa
     assert nothing.ran == []
 
 
+@pytest.mark.slow
 def test_a_copy_of_the_data_finds_its_trainings_again(hospitals: tuple[Path, Path], tmp_path: Path) -> None:
     what = {"strategies": ("xssr", "random"), "seeds": 1}
     simulate(experiment(hospitals[1], hospitals[0], **what), tmp_path / "out")
@@ -52,6 +53,7 @@ def test_jobs_with_the_same_picks_and_seed_share_a_training(hospitals: tuple[Pat
     assert len(rows(tmp_path)) == 2 * len(names)
 
 
+@pytest.mark.slow
 def test_a_changed_label_is_trained_on_again(copies: tuple[Path, Path], tmp_path: Path) -> None:
     source, target = copies
     what = experiment(target, source, strategies=("xssr", "coreset"), seeds=1)
@@ -105,6 +107,7 @@ def test_a_command_that_was_wrong_and_has_no_result_can_be_corrected(
     assert read_experiment_info(tmp_path).settings["steps"] == 5
 
 
+@pytest.mark.slow
 def test_a_result_whose_job_fails_now_is_not_reported(copies: tuple[Path, Path], tmp_path: Path) -> None:
     source, target = copies
     what = {"strategies": ("xssr", "coreset"), "seeds": 1}

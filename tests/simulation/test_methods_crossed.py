@@ -45,6 +45,7 @@ def _two_methods(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "METHODS", methods)
 
 
+@pytest.mark.slow
 def test_methods_share_picks_and_each_training_runs_once(hospitals: tuple[Path, Path], tmp_path: Path) -> None:
     source, target = hospitals
     what = experiment(target, source, strategies=("xssr", "random", "full"), seeds=1, methods=BOTH)
@@ -164,6 +165,7 @@ def test_strategies_are_compared_within_a_method_and_methods_on_the_same_picks()
     assert found == [(*names, metric) for metric in ("dice", "hd95") for names in (*within, *between)]
 
 
+@pytest.mark.slow
 def test_tables_and_report_have_a_column_for_the_method(tmp_path: Path) -> None:
     from tests.support.synthetic import write_experiment
     from xssr_strategy.simulation.results import read_results, write_result

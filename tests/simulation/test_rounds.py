@@ -47,6 +47,7 @@ def test_every_round_adds_to_the_labels_of_the_one_before(hospitals: tuple[Path,
     assert list(by_budget(tmp_path, "full")) == [POOL]
 
 
+@pytest.mark.slow
 def test_entropy_diversity_is_the_rule_on_what_the_last_network_is_least_sure_of(
     hospitals: tuple[Path, Path], tmp_path: Path
 ) -> None:

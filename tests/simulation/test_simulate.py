@@ -16,6 +16,7 @@ from xssr_strategy.settings import parse_budget
 from xssr_strategy.simulation.results import read_experiment_info
 
 
+@pytest.mark.slow
 def test_every_strategy_is_trained_with_the_same_seeds_and_scored_on_the_same_cases(
     hospitals: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -73,6 +74,7 @@ def test_a_foundation_encoder_is_used_as_it_is_and_results_of_others_are_not_mix
         simulate(asked, tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_every_seed_may_see_a_part_of_the_pool_of_its_own(hospitals: tuple[Path, Path], tmp_path: Path) -> None:
     source, target = hospitals
     names = ("xssr", "kmeans", "full", "random")
@@ -83,6 +85,7 @@ def test_every_seed_may_see_a_part_of_the_pool_of_its_own(hospitals: tuple[Path,
     assert all(picks <= found["full", seed] for (_, seed), picks in found.items())
 
 
+@pytest.mark.slow
 def test_a_picked_image_without_a_label_fails_its_jobs_and_no_other(copies: tuple[Path, Path], tmp_path: Path) -> None:
     source, target = copies
     what = experiment(target, source, strategies=("xssr", "coreset"), seeds=1)
@@ -102,6 +105,7 @@ def test_a_picked_image_without_a_label_fails_its_jobs_and_no_other(copies: tupl
     assert len(rows(out)) == 2
 
 
+@pytest.mark.slow
 def test_a_label_of_another_shape_fails_its_jobs_with_its_name(copies: tuple[Path, Path], tmp_path: Path) -> None:
     source, target = copies
     what = experiment(target, source, strategies=("xssr", "coreset"), seeds=1)

@@ -72,7 +72,8 @@ def test_a_killed_writer_leaves_the_old_or_the_new_and_its_leftover_goes_in_time
 
 def test_a_temporary_folder_is_gone_afterwards_and_what_a_killed_process_left_too(tmp_path: Path) -> None:
     program = (
-        "import sys, time; from pathlib import Path; from xssr_strategy.storage.atomic_files import locked_temporary_folder as held\n"
+        "import sys, time; from pathlib import Path\n"
+        "from xssr_strategy.storage.atomic_files import locked_temporary_folder as held\n"
         "folder = Path(sys.argv[1])\n"
         "with held(folder):\n"
         "    folder.mkdir(); (folder / 'x').touch(); print('there', flush=True); time.sleep(60)"

@@ -81,6 +81,7 @@ def test_a_lease_that_another_server_ends_meanwhile_is_no_error(app: App, monkey
     assert app.ask("ann")["leased_until"] > 0
 
 
+@pytest.mark.slow
 def test_what_was_passed_over_comes_back_once_nothing_else_is_left(app: App) -> None:
     images = [app.ask("ann")["id"] for _ in range(16)]
     assert len(set(images)) == 16
@@ -91,6 +92,7 @@ def test_what_was_passed_over_comes_back_once_nothing_else_is_left(app: App) -> 
     assert app.ask("bob") is None
 
 
+@pytest.mark.slow
 def test_a_restart_keeps_the_leases(app: App) -> None:
     first = app.ask("ann")["id"]
     app.reopen()
@@ -112,6 +114,7 @@ def test_no_two_of_twenty_clients_hold_one_image_whatever_they_ask_for(app: App)
     assert len(images) == len(set(images)) == 16  # the pool; four come too late
 
 
+@pytest.mark.slow
 def test_a_skipped_image_stays_out_until_it_is_put_back(app: App) -> None:
     first = app.ask("ann")["id"]
     second = app.ask("ann", skip=first, skip_reason="motion")["id"]

@@ -93,6 +93,7 @@ def test_the_cold_start_hands_out_everything_once(app: Asking) -> None:
     assert app.strategies["cold_start"]({}, app.datastore) is None
 
 
+@pytest.mark.slow
 def test_a_client_that_passed_over_images_gets_them_again_and_others_go_on(app: Asking) -> None:
     app.score()
     passed = [app.give("cold_start", "ann")["id"] for _ in range(16)]
@@ -110,6 +111,7 @@ def test_without_a_model_the_cold_start_picks_and_says_so(app: Asking) -> None:
     assert not app.entropy_due()
 
 
+@pytest.mark.slow
 def test_the_model_is_asked_once_for_every_unlabelled_image(app: Asking) -> None:
     app.score()
     app.label("i03")
@@ -136,6 +138,7 @@ def test_the_model_is_asked_once_for_every_unlabelled_image(app: Asking) -> None
     assert not app.entropy_due()
 
 
+@pytest.mark.slow
 def test_a_new_or_replaced_image_is_scored_alone(app: Asking) -> None:
     app.publish(1)
     app.score()

@@ -86,6 +86,7 @@ def test_the_answer_is_that_of_a_fresh_run_after_labels_in_any_order(app: App) -
     assert app.next()["id"] == images[XSSR(ranking.alpha).select(target, 1, source, rows).indices[0]]
 
 
+@pytest.mark.slow
 def test_a_new_image_is_handed_out_last_until_it_is_ranked(app: App) -> None:
     app.score()
     for pick in app.project.ranking.picks:
@@ -102,6 +103,7 @@ def test_a_new_image_is_handed_out_last_until_it_is_ranked(app: App) -> None:
     assert app.next()["rank"] == 17
 
 
+@pytest.mark.slow
 def test_a_replaced_file_is_noticed_when_files_are_looked_at(app: App) -> None:
     app.score()
     write(app.studies, 1, 9)
@@ -111,6 +113,7 @@ def test_a_replaced_file_is_noticed_when_files_are_looked_at(app: App) -> None:
     assert not app.due(look_at_files=True)
 
 
+@pytest.mark.slow
 def test_a_deleted_image_leaves_pool_and_store(app: App) -> None:
     app.score()
     first = app.next()["id"]
@@ -135,6 +138,7 @@ def test_what_cannot_be_read_is_set_aside_and_not_handed_out(app: App) -> None:
     assert "bad" not in seen
 
 
+@pytest.mark.slow
 def test_a_failure_is_tried_again_when_the_file_is_whole_or_the_preset_another(app: App) -> None:
     half = (app.studies / "i00.png").read_bytes()
     (app.studies / "half.png").write_bytes(half[: len(half) // 2])

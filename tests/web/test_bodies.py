@@ -47,6 +47,7 @@ def test_a_body_is_an_object(body: Any) -> None:
         ({"device": "abacus"}, "device abacus is not there; use one of cpu"),
         ({"device": ["abacus"]}, "device abacus is not there; use one of cpu"),
         ({"device": {"a": 1}}, "is not there; use one of cpu"),
+        ({"device": "\ud800"}, "is not there; use one of cpu"),
         ({"result_dtype": "complex"}, "result_dtype must be one of uint8, int8, uint16"),
         ({"result_dtype": ["uint8"]}, "result_dtype must be one of uint8, int8, uint16"),
         ({"result_compress": "perhaps"}, "result_compress must be one of true, false."),

@@ -19,8 +19,7 @@ from xssr_strategy.datastores.studies import StudiesDatastore
 from xssr_strategy.errors import UserError
 from xssr_strategy.tasks.inference_request import IMAGE_WAS_SENT
 from xssr_strategy.tasks.project import Project
-from xssr_strategy.web import inference, map_routes
-from xssr_strategy.web.install import install
+from xssr_strategy.web import inference, install, map_routes
 
 
 @dataclass

@@ -35,7 +35,7 @@ def next_sample(
     name = request.get("strategy") or RANDOM
     if viewer_strategy != "off" and name == RANDOM and not request.get("client_id"):
         name = viewer_strategy
-    if name not in strategies:
+    if not isinstance(name, str) or name not in strategies:
         raise HTTPException(404, f"strategy '{name}' does not exist; the strategies are {', '.join(strategies)}.")
     answer: dict[str, Any] | None = strategies[name]({**request, "strategy": name}, datastore)
     if not answer:

@@ -52,7 +52,7 @@ def _device(value: Any) -> Any:
     here = {"cpu", "cuda", *device_map(), *device_map().values()}
     if isinstance(name, str) and (name in here or (name.startswith("cuda") and not torch.cuda.is_available())):
         return value
-    raise ValueError(f"{str(name)[:60]} is not there; use one of {', '.join(sorted(here))}")
+    raise ValueError(f"{ascii(name).strip(chr(39))[:60]} is not there; use one of {', '.join(sorted(here))}")
 
 
 def _gpus(value: Any) -> Any:
@@ -99,7 +99,7 @@ class MaskSettings(Body):
 
 
 class InferenceBody(MaskSettings):
-    """Settings of an inference; MONAI Label would read or write anything for anybody by the first four."""
+    """Settings of an inference; by its own four fields MONAI Label would read or write any file."""
 
     image: Annotated[Any, _refused("name the image in the address, ?image=ID, or send it as file")] = None
     session: Annotated[Any, _refused("name it in the address, ?session_id=ID")] = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from PIL import Image
 from tests.support.app import CONF, App
 from tests.support.foundations import Small, script
 from tests.support.pools import write
+from xssr_strategy.embedding.pool import failure_state
+from xssr_strategy.embedding.store import TARGET
 from xssr_strategy.pool.ranking import standardised_vectors
 from xssr_strategy.selection import XSSR, CoreSet
 from xssr_strategy.tasks.encoder_trainer import EncoderTrainer
@@ -156,6 +159,22 @@ def test_a_failure_is_tried_again_when_the_file_is_whole_or_the_preset_another(a
     app.reopen({**CONF, "preset": "xray"})
     assert app.score()["embedded"] == 17
     assert app.scoring.info()["error"] == ""
+
+
+def test_a_training_may_learn_from_what_has_no_label_is_not_skipped_and_can_be_read(app: App, tmp_path: Path) -> None:
+    source = write(tmp_path / "source", 2, 7)
+    app.reopen({**CONF, "source": str(source)})
+    app.label("i00")
+    app.project.leases.skip("i01", "somebody", "motion")
+    app.project.leases.take("i02", "somebody")
+    failure = failure_state(app.project.preset, "present")
+    app.project.store.set_aside(TARGET, "i03", failure, "i03 cannot be read")
+    found = app.project.unlabelled_images(app.datastore)
+    left = set(app.datastore.list_images()) - {"i00", "i01", "i03"}
+    assert found.keys() == {f"target {image}" for image in left} | {"source i00", "source i01"}
+    assert "target i02" in found  # somebody annotates it, and it has no label yet
+    assert found["source i00"] == source / "i00.png"
+    assert found["target i04"] == app.studies / "i04.png"
 
 
 def test_another_rule_is_ready_only_when_it_has_ranked(app: App) -> None:

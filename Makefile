@@ -39,9 +39,9 @@ test: venv
 	$(PYTEST) -m "not e2e and not slow" $(COVERAGE) $(TEST_ARGS)
 	$(TOUCHED)
 
+# Without coverage, which would slow down the servers' tests and says nothing of other processes.
 test-all: venv
-	$(PYTEST) $(COVERAGE) $(TEST_ARGS)
-	$(TOUCHED)
+	$(PYTEST) $(TEST_ARGS)
 
 # The lower ends of setup.cfg, in a virtual environment of its own, without the peers, which need later versions, and the
 # pages of CONTRIBUTING.md, which need ruff. Its versions are for Python 3.10: make test-lowest PYTHON=python3.10.

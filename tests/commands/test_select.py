@@ -60,6 +60,7 @@ def test_a_foundation_encoder_picks_without_training(tmp_path, capsys) -> None:
     assert "0 images embedded now" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_order_in_which_files_are_listed_does_not_matter(tmp_path) -> None:
     studies, source = write(tmp_path / "a" / "studies", 12, 1), write(tmp_path / "source", 8, 2)
     shuffled = tmp_path / "b" / "studies"

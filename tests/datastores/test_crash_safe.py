@@ -111,6 +111,7 @@ def test_a_label_that_is_saved_here_is_no_reason_to_read_the_folder_again(
     assert not read
 
 
+@pytest.mark.slow
 def test_while_the_folder_is_read_again_the_pool_is_never_empty(studies: Path) -> None:
     datastore = StudiesDatastore(str(studies), watch=False)
     stop, seen = threading.Event(), set()

@@ -18,6 +18,7 @@ def pool(rng: np.random.Generator, size: int) -> np.ndarray:
     return vectors
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(
     seed=st.integers(0, 10**6),

@@ -57,6 +57,7 @@ def reference(target, source, budget, labeled, alpha, combination, without=(), n
     return picks
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(
     seed=st.integers(0, 10**6),

@@ -19,6 +19,7 @@ from xssr_strategy.simulation.report import write_report
 from xssr_strategy.simulation.results import read_experiment_info
 
 
+@pytest.mark.slow
 def test_what_is_finished_is_not_done_again(hospitals: tuple[Path, Path], tmp_path: Path) -> None:
     source, target = hospitals
     engine = Inline()

@@ -241,6 +241,7 @@ def test_half_a_run_says_what_is_missing(tmp_path: Path) -> None:
     assert "xssr with 8 labels: Dice" in page.text
 
 
+@pytest.mark.slow
 def test_volumes_with_several_labels(tmp_path: Path) -> None:
     write_experiment(tmp_path, "mri", budgets=(4,), labels=("liver", "spleen"), seeds=2, unit="mm")
     page = Page(write_report(tmp_path))

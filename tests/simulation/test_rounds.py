@@ -69,6 +69,7 @@ def test_entropy_diversity_is_the_rule_on_what_the_last_network_is_least_sure_of
     assert not found[8].entropies  # nobody asks after the last round
 
 
+@pytest.mark.slow
 def test_auto_begins_with_xssr_and_asks_the_network_from_a_number_of_labels_on(
     hospitals: tuple[Path, Path], tmp_path: Path
 ) -> None:

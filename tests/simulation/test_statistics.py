@@ -95,6 +95,7 @@ def test_draws_widen_the_interval() -> None:
     assert gap.high == pytest.approx(0.033, abs=0.02)
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
     """With 5 seeds, of which the interval knows only what it saw, a little less than 95 %."""
     rng, hits, runs = np.random.default_rng(3), 0, 200

@@ -192,6 +192,7 @@ def test_encoder_trainer_never_waits_for_the_scoring(app: App) -> None:
         assert EncoderTrainer(app.project)({}, app.datastore) == {"status": "busy"}
 
 
+@pytest.mark.slow
 def test_encoder_trainer_trains_once_and_again_when_the_source_changes(app: App, tmp_path) -> None:
     source = write(tmp_path / "source", 6, 2)
     app.reopen({**CONF, "source": str(source)})

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import torch
 from fastapi import HTTPException
-from monailabel.utils.async_tasks import utils
 
 from xssr_strategy.tasks.inference_request import IMAGE_WAS_SENT, batch_request, inference_request
 from xssr_strategy.tasks.next_sample import next_sample
@@ -88,7 +87,6 @@ def test_a_scoring_method_is_started_once_and_only_when_it_is_due(monkeypatch: p
     layout: Any = SimpleNamespace(is_due=lambda datastore: True)
     running: list[dict[str, Any]] = []
     monkeypatch.setattr("xssr_strategy.tasks.scoring_schedule.tasks", lambda kind: running)
-    assert utils.tasks is not None
     every = ("xssr", "entropy", "map")
     assert due_methods(project, layout, DATASTORE, every, look_at_files=True) == ["xssr", "map"]
     assert looked == [True]

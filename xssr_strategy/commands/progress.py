@@ -43,3 +43,8 @@ class StageProgress:
         if self._printed.get(stage) != tenth:
             self._printed[stage] = tenth
             self._console.print(f"{stage}: {done} of {total}", highlight=False)
+
+
+def say(console: Console, text: str, style: str | None = None) -> None:
+    """A line as it is: names of files are neither coloured nor broken."""
+    console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)

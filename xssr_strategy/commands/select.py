@@ -13,7 +13,7 @@ from rich.table import Table
 
 from xssr_strategy.commands.plot import check_plot, draw_selection
 from xssr_strategy.commands.pool_options import add_options, settings_from_arguments, waiting_images
-from xssr_strategy.commands.progress import StageProgress
+from xssr_strategy.commands.progress import StageProgress, say
 from xssr_strategy.commands.worklist_files import VIEWER, write_worklist
 from xssr_strategy.embedding.store import TARGET, EmbeddingStore
 from xssr_strategy.errors import UserError
@@ -49,26 +49,26 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     pool, labelled = _images(arguments, studies, settings, leases)
     opened = open_command_pool(studies, pool, settings, leases)
     counts = f"{len(pool)} images in the pool, {len(labelled)} labelled"
-    _say(console, f"{counts}, preset {opened.preset.name}, vectors in {opened.workspace.root}")
+    say(console, f"{counts}, preset {opened.preset.name}, vectors in {opened.workspace.root}")
     with StageProgress(console) as progress:
         for why in opened.fetch(progress).values():
-            _say(console, f"set aside: {why}", style="yellow")
+            say(console, f"set aside: {why}", style="yellow")
         checkpoint, report = pipeline.prepare(pool, settings, opened.preset, opened.workspace, opened.store, progress)
         wanted = settings.budget.of(len(pool))
         ranking = rank(checkpoint.id, pool, labelled, settings, opened.store, picks_wanted=wanted)
-    _say(console, f"{report.embedded} images embedded now, {report.unchanged} found embedded.")
+    say(console, f"{report.embedded} images embedded now, {report.unchanged} found embedded.")
     for image, (_, why) in opened.store.failures(TARGET).items():
         if image in pool:
-            _say(console, f"set aside: {why}", style="yellow")
+            say(console, f"set aside: {why}", style="yellow")
     _show(ranking, console)
     _write_picks(arguments.out, pool, ranking)
-    _say(console, f"{len(ranking.picks[: ranking.budget])} picks written to {arguments.out}")
+    say(console, f"{len(ranking.picks[: ranking.budget])} picks written to {arguments.out}")
     if arguments.worklist is not None:
         for file in write_worklist(arguments.worklist, ranking, studies, arguments.viewer):
-            _say(console, f"Worklist written to {file}")
+            say(console, f"Worklist written to {file}")
     if arguments.plot is not None:
         _plot(arguments.plot, checkpoint.id, pool, ranking, opened.store)
-        _say(console, f"Picture written to {arguments.plot}")
+        say(console, f"Picture written to {arguments.plot}")
     return 0
 
 
@@ -118,10 +118,6 @@ def _write_picks(file: Path, pool: Mapping[str, Path], ranking: Ranking) -> None
         for pick in ranking.picks[: ranking.budget]:
             terms = [f"{value:.6f}" for value in (pick.score, pick.density, pick.novelty, pick.diversity)]
             writer.writerow([pick.rank, pick.image, pool[pick.image], *terms, reason(pick, ranking)])
-
-
-def _say(console: Console, text: str, style: str | None = None) -> None:
-    console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
 
 
 def _excluded(file: Path | None) -> set[str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from xssr_strategy.commands.progress import StageProgress
+from xssr_strategy.commands.progress import StageProgress, say
 from xssr_strategy.commands.simulate_options import add_options
 from xssr_strategy.embedding.encoder import is_foundation
 from xssr_strategy.errors import UserError
@@ -69,14 +69,14 @@ def run_command(arguments: argparse.Namespace, console: Console) -> int:
     jobs = {job.name for job in planned.planner.jobs}
     missing = len(jobs - {result.job.name for result in results})
     for name, reason in list(failed.items())[:_SHOWN]:
-        _say(console, f"{name} could not be run: {reason}", style="bold red")
+        say(console, f"{name} could not be run: {reason}", style="bold red")
     if len(failed) > _SHOWN:
-        _say(console, f"{len(failed) - _SHOWN} more jobs could not be run.", style="bold red")
+        say(console, f"{len(failed) - _SHOWN} more jobs could not be run.", style="bold red")
     if results:
         report = write_report(out, failed, missing)
         for comparison in verdicts(read_experiment_info(out), results)[:_SHOWN]:
-            _say(console, comparison.sentence)
-        _say(console, f"Report: {report}")
+            say(console, comparison.sentence)
+        say(console, f"Report: {report}")
     return 1 if failed else 0
 
 
@@ -88,7 +88,7 @@ def _experiment(arguments: argparse.Namespace, console: Console) -> Experiment:
     if arguments.test is None:
         if not target.test:
             target = held_out(target)
-            _say(console, f"{target.name} holds out no test cases; {len(target.test)} are drawn: {_some(target.test)}.")
+            say(console, f"{target.name} holds out no test cases; {len(target.test)} are drawn: {_some(target.test)}.")
         test = target
     else:
         test = read_domain(arguments.test, "--test")
@@ -140,17 +140,17 @@ def _methods(text: str) -> tuple[str, ...]:
 def _announce(planned: Plan, experiment: Experiment, console: Console) -> None:
     pool, trainings = len(planned.facts.images), len({one.training.digest for one in planned.jobs})
     later = len(planned.first.later)
-    _say(
+    say(
         console,
         f"{pool} images in the pool, {len(experiment.test.test)} test cases, preset {experiment.protocol.preset.name}; "
         f"jobs: {len(planned.planner.jobs)}, which take {trainings} trainings of {experiment.protocol.steps} steps"
         f"{f', and up to {later} more in later rounds' if later else ''}.",
     )
     for reason in list(planned.set_aside.values())[:_SHOWN]:
-        _say(console, f"set aside: {reason}", style="yellow")
+        say(console, f"set aside: {reason}", style="yellow")
     lacking = without_label(experiment.target)
     if lacking:
-        _say(
+        say(
             console,
             f"images of the pool without a label: {len(lacking)} ({_some(lacking)}); a job that picks one fails.",
             style="yellow",
@@ -218,7 +218,3 @@ def _processes(threads: int) -> int:
 def _some(names: Iterable[str]) -> str:
     listed = sorted(names)
     return ", ".join(listed[:3]) + (", ..." if len(listed) > 3 else "")
-
-
-def _say(console: Console, text: str, style: str | None = None) -> None:
-    console.print(text, style=style, highlight=False, markup=False, soft_wrap=True)

@@ -120,6 +120,7 @@ class _Run:
         """Run a stage to its end, or to its last useful epoch."""
         best, dice = _Best(self._validation.patience if self._validation else 0), _RunningDice()
         losses: list[Mapping[str, Tensor]] = []
+        stage.network.train()
         endless = itertools.chain.from_iterable(itertools.repeat(stage.batches))
         for step, batch in enumerate(itertools.islice(endless, stage.steps), start=1):
             if self._stopped():
@@ -133,13 +134,13 @@ class _Run:
                 self._epochs += 1
                 self._end_epoch(stage, best, losses, dice)
                 losses, dice = [], _RunningDice()
+                stage.network.train()  # after a look at what is held back
                 if best.exhausted:
                     break
         if best.weights is not None:
             stage.published.load_state_dict(best.weights)
 
     def _step(self, stage: Stage, batch: Mapping[str, Tensor]) -> StepResult:
-        stage.network.train()
         stage.optimiser.zero_grad()
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._device.type == "cuda"):
             result = stage.update(batch)

@@ -62,10 +62,10 @@ class XSSRScoring(ScoringMethod):
             logger.error("Scoring stopped: %s", error)
             project.report_end(str(error))
             return {"error": str(error)}
+        for image, reason in project.failed.items():
+            logger.warning("Set aside: %s: %s", printable(image), reason)
         project.report_end()
         cold_start_plan.update(ranking.encoder, pool, project.settings, project.store)
         state = project.state(datastore)
-        for image, reason in project.failed.items():
-            logger.warning("Set aside: %s: %s", printable(image), reason)
         logger.info("Scoring done: %d of %d images embedded, alpha %.1f.", state.embedded, state.pool, ranking.alpha)
         return {**asdict(state), "alpha": ranking.alpha}

@@ -29,7 +29,7 @@ _SENTENCES = {"full": "the disk is full; make room", "read-only": "cannot be wri
 
 
 @contextmanager
-def small_disk(folder: Path, megabytes: int = 32) -> Iterator[Path]:
+def small_disk(folder: Path, megabytes: int = 96) -> Iterator[Path]:
     """A file system of its own; needs the right to mount."""
     folder.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", folder], check=True)

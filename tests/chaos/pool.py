@@ -17,6 +17,7 @@ from tests.chaos.clicks import Clicks, Refused
 from tests.support.data import MONTGOMERY, SHENZHEN, need
 from tests.support.harness import copy_pool
 from tests.support.warm import Kiln
+from tests.support.warm_tasks import HELPER
 from xssr_strategy.demo.server import Server
 
 _SOURCE = 24
@@ -94,7 +95,8 @@ def wait_until(condition: Callable[[], bool], seconds: float) -> None:
 def workers(server: int) -> list[psutil.Process]:
     """The background processes of a server."""
     try:
-        return [child for child in psutil.Process(server).children() if child.status() != psutil.STATUS_ZOMBIE]
+        children = psutil.Process(server).children()
+        return [it for it in children if it.status() != psutil.STATUS_ZOMBIE and it.name() != HELPER]
     except psutil.NoSuchProcess:
         return []
 

@@ -21,17 +21,17 @@ from tests.support.orthanc import Orthanc
 from xssr_strategy.demo.annotator import RestAnnotator, mean_dice
 from xssr_strategy.demo.server import Server, free_port
 
-APP = Path(__file__).parents[2] / "apps" / "xssr"
+CHECKOUT = Path(__file__).parents[2]
+APP = CHECKOUT / "apps" / "xssr"
 
 
 def environment() -> dict[str, str]:
     """The environment of a shell in which the virtual environment is active."""
     bin_folder = Path(sys.executable).parent
-    checkout = Path(__file__).parents[2]
     return {
         **os.environ,
         "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(checkout),
+        "PYTHONPATH": str(CHECKOUT),
     }
 
 

@@ -1,6 +1,6 @@
 """Real servers that start in two seconds: forked from a process that has imported the libraries already.
 
-What is MONAI Label's or ours is imported in each server anew, and in each of its background processes everything.
+What is MONAI Label's or ours is imported in each server and in each of its background processes anew.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from pathlib import Path
 from threading import Lock
 from typing import IO, Any, BinaryIO
 
-from tests.support.harness import server_command
+from tests.support.harness import CHECKOUT, server_command
+from tests.support.warm_tasks import fork_tasks
 from xssr_strategy.demo.server import Launched, Server
 
 _LIBRARIES = (
@@ -66,7 +67,7 @@ class Kiln:
     def _start(self) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.support.warm"],
-            cwd=Path(__file__).parents[2],
+            cwd=CHECKOUT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -148,6 +149,8 @@ def _serve(command: list[str], environment: dict[str, str], log: str) -> None:
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = command
+    if environment["PYTHONPATH"] == str(CHECKOUT):  # elsewhere may be a module that Python itself starts with
+        fork_tasks()
     from monailabel.main import Main
 
     Main().run()

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xssr_strategy.embedding.encoder import Encoder, MaskedAutoencoder
-from xssr_strategy.storage.atomic_files import replacing
+from xssr_strategy.storage.tensor_files import save_tensors
 
 logger = logging.getLogger(__name__)
 
@@ -180,8 +180,7 @@ def _save(
     state_file: Path, encoder: Encoder, optimiser: torch.optim.Optimizer, identity: str, losses: list[float]
 ) -> None:
     state = {"identity": identity, "losses": losses, "encoder": encoder.state_dict(), "adamw": optimiser.state_dict()}
-    with replacing(state_file) as partial:
-        torch.save(state, partial)
+    save_tensors(state, state_file)
 
 
 def _resume(

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from xssr_strategy.errors import UserError
 from xssr_strategy.segmentation.network import build_unet
 from xssr_strategy.segmentation.plan import SegmentationPlan, parse_plan, plan_text
-from xssr_strategy.storage.atomic_files import replacing, write_atomic
+from xssr_strategy.storage.atomic_files import write_atomic
+from xssr_strategy.storage.tensor_files import save_tensors
 
 MODEL_KEY = "model"  # MONAI Label's default key for the weights in a checkpoint
 _PLAN_KEY = "plan"
@@ -34,8 +35,7 @@ def publish(weights: Mapping[str, Tensor], plan: SegmentationPlan, path: Path) -
         OSError: it cannot be written; what was published stays.
     """
     plain = {name: value.detach().cpu() for name, value in weights.items()}
-    with replacing(path) as partial:
-        torch.save({MODEL_KEY: plain, _PLAN_KEY: plan_text(plan)}, partial)
+    save_tensors({MODEL_KEY: plain, _PLAN_KEY: plan_text(plan)}, path)
     _plan_beside(path).unlink(missing_ok=True)  # of the model before
 
 

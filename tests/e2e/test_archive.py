@@ -16,8 +16,9 @@ import SimpleITK as sitk
 from tests.support.archive_site import Site, completed, downloaded, end_leases, put_label, segmentations_of
 from tests.support.data import DICOM, need
 from tests.support.dicom_series import write_phantom
-from tests.support.harness import saved, start_archive_server
+from tests.support.harness import saved
 from tests.support.orthanc import Orthanc
+from tests.support.warm import start_archive_server
 from xssr_strategy.archive.dicom_seg import read_label_file, read_segmentation, series_image, write_segmentation
 from xssr_strategy.demo.annotator import RestAnnotator
 

@@ -11,9 +11,9 @@ from pydicom.uid import JPEG2000Lossless
 
 from tests.support.data import SHENZHEN, need
 from tests.support.dicom_series import write_phantom
-from tests.support.harness import copy_pool, start_archive_server
+from tests.support.harness import copy_pool
 from tests.support.orthanc import Orthanc
-from tests.support.warm import start_server
+from tests.support.warm import start_archive_server, start_server
 from xssr_strategy.demo.annotator import RestAnnotator
 from xssr_strategy.errors import UserError
 

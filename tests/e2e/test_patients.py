@@ -15,10 +15,10 @@ from playwright.sync_api import expect
 from pydicom.uid import JPEG2000Lossless
 
 from tests.support.dicom_series import WrittenSeries, write_phantom
-from tests.support.harness import APP, saved, start_archive_server
+from tests.support.harness import APP, saved
 from tests.support.map_page import DRAWN, browsed, card_of, chromium
 from tests.support.orthanc import Orthanc
-from tests.support.warm import start_server
+from tests.support.warm import start_archive_server, start_server
 from xssr_strategy.demo.annotator import RestAnnotator
 from xssr_strategy.demo.server import Server
 from xssr_strategy.embedding.store import TARGET, EmbeddingStore

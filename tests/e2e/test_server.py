@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.chaos.clicks import Clicks
+from tests.chaos.pool import wait_until
 from tests.support.data import MONTGOMERY, SHENZHEN, need
 from tests.support.harness import copy_pool, start_server
 from xssr_strategy.demo.annotator import RestAnnotator
@@ -119,6 +121,7 @@ def test_ohif_asks_for_random_with_an_empty_body_and_gets_the_default_strategy(
 
 
 def test_the_cold_start_says_which_cluster(ready: Ready) -> None:
+    wait_until(Clicks(ready.server.url).nothing_runs, 600)  # the clusters are found after the ranking
     answer = ready.annotator.next_sample("cold_start")
     assert answer["id"] in ready.ids
     assert answer["reason"].startswith("Cold start, pick 1: the centre in cluster ")

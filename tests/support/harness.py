@@ -48,12 +48,15 @@ def start_server(
     return Server(command, port, {**surroundings, **(more or {})}, log, wait)
 
 
-def start_archive_server(
-    archive: Orthanc, folder: Path, conf: dict[str, object], app: Path = APP, **environment: str
-) -> Server:
+def start_archive_server(archive: Orthanc, folder: Path, conf: Mapping[str, object], **environment: str) -> Server:
     """A server on an archive, whose files are all in this folder."""
+    return start_server(archive.url, conf, folder / "server.log", more=archive_environment(folder, environment))
+
+
+def archive_environment(folder: Path, more: Mapping[str, str]) -> dict[str, str]:
+    """What to add to the environment so that the cache and the workspace are in this folder."""
     own = {"MONAI_LABEL_DICOMWEB_CACHE_PATH": str(folder / "cache"), "XDG_DATA_HOME": str(folder / "data")}
-    return start_server(archive.url, conf, folder / "server.log", app=app, more={**own, **environment})
+    return {**own, **more}
 
 
 def server_command(

@@ -14,9 +14,10 @@ import pytest
 import SimpleITK as sitk
 
 from tests.support.data import HIPPOCAMPUS, SHENZHEN, held_out, need
-from tests.support.harness import copy_pool, start_server
+from tests.support.harness import copy_pool
 from tests.support.slicer import Refused, Slicer
 from tests.support.slicer_images import read_volume
+from tests.support.warm import start_server
 from xssr_strategy.demo.server import Server
 
 

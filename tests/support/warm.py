@@ -19,7 +19,8 @@ from pathlib import Path
 from threading import Lock
 from typing import IO, Any, BinaryIO
 
-from tests.support.harness import CHECKOUT, server_command
+from tests.support.harness import CHECKOUT, archive_environment, server_command
+from tests.support.orthanc import Orthanc
 from tests.support.warm_tasks import fork_tasks
 from xssr_strategy.demo.server import Launched, Server
 
@@ -102,6 +103,14 @@ def start_server(studies: Path | str, conf: Mapping[str, object], log: Path, **m
     return _kiln_of_all().server(studies, conf, log, **more)
 
 
+def start_archive_server(
+    archive: Orthanc, folder: Path, conf: Mapping[str, object], app: Path | None = None, **environment: str
+) -> Server:
+    """As ``tests.support.harness.start_archive_server``, of the same kiln; ``app``: another than ours."""
+    more = archive_environment(folder, environment)
+    return start_server(archive.url, conf, folder / "server.log", app=app, more=more)
+
+
 @cache
 def _kiln_of_all() -> Kiln:
     kiln = Kiln().__enter__()
@@ -149,7 +158,7 @@ def _serve(command: list[str], environment: dict[str, str], log: str) -> None:
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = command
-    if environment["PYTHONPATH"] == str(CHECKOUT):  # elsewhere may be a module that Python itself starts with
+    if environment.get("PYTHONPATH") == str(CHECKOUT):  # elsewhere may be a module that Python itself starts with
         fork_tasks()
     from monailabel.main import Main
 

@@ -66,7 +66,7 @@ class ScoringKills:
 
     def _kill(self, server: Server, studies: Path, victim: str) -> bool:
         """Kill at a random moment of the work; False if the work has ended meanwhile."""
-        wait_until(lambda: bool(workers(server.pid)) or self._is_ready(server), 60)
+        wait_until(lambda: bool(workers(server.pid)) or self._is_ready(server), 600)
         if self._random.random() < 0.8:  # in the work itself rather than while Python imports
             wait_until(lambda: bool(stage(studies)) or not workers(server.pid), 600)
         deadline = time.monotonic() + self._random.choice((0.1, 1, 8)) * self._random.random()

@@ -7,6 +7,7 @@ import os
 import time
 import uuid
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ KIND = "scoring"
 def tasks_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(AsyncTask, "run", AsyncTask.run)
     monkeypatch.setattr(utils, "_task_func", utils._task_func)
+    monkeypatch.setattr(utils, "subprocess", utils.subprocess)
     for kept in ("background_tasks", "background_processes", "background_executors"):
         monkeypatch.setattr(utils, kept, {})
     monkeypatch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
@@ -46,6 +48,19 @@ def test_a_task_whose_process_cannot_be_started_ends(request_: dict[str, Any], r
     assert task["status"] == "ERROR"
     assert reason in task["details"][0]
     json.dumps(task)  # as it is shown
+    assert utils.processes(KIND) == {}
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_what_a_task_printed_before_its_end_is_kept(code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before, lines were lost whose process had ended when MONAI Label came to read them."""
+    program = tmp_path / "python"
+    program.write_text(f"#!/bin/sh\nseq 3000\necho Too dark.\nexit {code}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(utils, "sys", SimpleNamespace(executable=str(program)))
+    task = ended(utils.run_background_task({}, KIND))
+    assert task["status"] == ("ERROR" if code else "DONE")
+    assert list(task["details"])[-2:] == ["3000", "Too dark."]
     assert utils.processes(KIND) == {}
 
 

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from functools import wraps
+from types import SimpleNamespace
 from typing import Any
 
 from fastapi import HTTPException
@@ -26,19 +27,55 @@ logger = logging.getLogger(__name__)
 _LARGEST = 100_000  # bytes of JSON; it becomes one argument of a command, which Linux takes up to 131,072 (our choice)
 _KEPT = 100  # tasks of each kind that are listed; those of months would pile up (our choice)
 
-_run, _task_func = AsyncTask.run, utils._task_func
+_run, _task_func, _popen = AsyncTask.run, utils._task_func, utils.subprocess.Popen
 
 
 def check_background_tasks() -> None:
     """From here on a background task ends, whatever goes wrong, and is told nothing that it must not know.
 
     In MONAI Label 0.8.5 a task whose process cannot be started stays SUBMITTED for ever; ``run_sync`` keeps everybody
-    waiting for it; and ``bundle_path`` names a folder from which the process imports Python.
+    waiting for it; ``bundle_path`` names a folder from which the process imports Python; and the lines that a process
+    printed shortly before its end, such as the reason why it failed, may be lost.
     """
     AsyncTask.run = staticmethod(_checked_run)
     utils._task_func = _ended_task
+    utils.subprocess = SimpleNamespace(
+        Popen=lambda *command, **settings: _ReadToTheEnd(_popen(*command, **settings)),
+        PIPE=utils.subprocess.PIPE,
+        STDOUT=utils.subprocess.STDOUT,
+    )
     for module in ("scoring", "train"):
         patch_endpoint(module, "run", _checked_settings)
+
+
+class _ReadToTheEnd:
+    """A process that has ended for MONAI Label only when all that it printed has been read.
+
+    Args:
+        process: a :class:`subprocess.Popen` with an output to read.
+    """
+
+    def __init__(self, process: Any) -> None:
+        self._process, self._at_end = process, False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._process, name)  # pid, returncode, kill
+
+    @property
+    def stdout(self) -> _ReadToTheEnd:
+        return self
+
+    def readline(self) -> str:
+        line: str = self._process.stdout.readline()
+        self._at_end = not line
+        return line
+
+    def close(self) -> None:
+        self._process.stdout.close()
+
+    def poll(self) -> int | None:
+        code: int | None = self._process.poll() if self._at_end else None
+        return code
 
 
 def _checked_run(

@@ -7,10 +7,12 @@ segments the 60 held-out volumes; masks must have the image's shape and affine.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.support.data import HIPPOCAMPUS, held_out
 from tests.support.harness import Outcome, annotate_train_segment, command_line, copy_pool, start_server
+from xssr_strategy.demo.server import Server
 
 
 def run(
@@ -20,6 +22,7 @@ def run(
     unseen: int | None = None,
     conf: dict[str, object] | None = None,
     training: dict[str, object] | None = None,
+    start: Callable[..., Server] = start_server,
 ) -> Outcome:
     """One run in ``folder``; ``pool`` and ``unseen`` limit the images for a short form."""
     test = held_out(HIPPOCAMPUS)
@@ -29,7 +32,7 @@ def run(
     studies = copy_pool(HIPPOCAMPUS / "images", ids, folder / "studies")
     settings = {"labels": "anterior,posterior", **(conf or {})}
     unseen_cases = {files[i]: truth[i] for i in test[:unseen]}
-    with start_server(studies, settings, folder / "server.log") as server:
+    with start(studies, settings, folder / "server.log") as server:
         return annotate_train_segment(server, {i: truth[i] for i in ids}, unseen_cases, rounds, training or {})
 
 

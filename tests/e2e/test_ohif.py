@@ -20,9 +20,10 @@ import SimpleITK as sitk
 from tests.e2e import requirements
 from tests.support.data import DICOM, need
 from tests.support.dicom_series import WrittenSeries, write_volume
-from tests.support.harness import saved, start_archive_server
+from tests.support.harness import saved
 from tests.support.orthanc import Orthanc
 from tests.support.orthanc import need as need_program
+from tests.support.warm import start_archive_server
 from xssr_strategy.cli import main
 from xssr_strategy.demo.annotator import RestAnnotator
 from xssr_strategy.demo.phantoms import SCANNER_B, write_phantoms

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +16,8 @@ import pytest
 from playwright.sync_api import Locator, Page, sync_playwright
 
 from tests.e2e import requirements
-from tests.support.data import MONTGOMERY, SHENZHEN, need
+from tests.support.data import MONTGOMERY, SHENZHEN, held_out, need
+from tests.support.harness import copy_pool
 from tests.support.orthanc import need as need_program
 from tests.support.synthetic import write_experiment
 from xssr_strategy.simulation.report import write_report
@@ -41,13 +42,21 @@ def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of ``make simulate-quick`` on real X-rays, with a fourth of its training steps."""
-    need(MONTGOMERY)
-    need(SHENZHEN)
-    out = tmp_path_factory.mktemp("quick")
-    less = f"SIMULATE_ARGS=--steps 40 --encoder-steps 30 --out {out}"
-    subprocess.run(["make", "simulate-quick", less], cwd=Path(__file__).parents[2], check=True, timeout=1000)
+    """The report of ``make simulate-quick`` on some of the real X-rays, with a fourth of its training steps."""
+    out, xrays = (tmp_path_factory.mktemp(name) for name in ("quick", "xrays"))
+    some_of(need(MONTGOMERY), xrays, 24)
+    some_of(need(SHENZHEN), xrays, 80, held_out(SHENZHEN))
+    less = [f"XRAYS={xrays}", f"SIMULATE_ARGS=--steps 40 --encoder-steps 30 --out {out}"]
+    subprocess.run(["make", "simulate-quick", *less], cwd=Path(__file__).parents[2], check=True, timeout=1000)
     return out / "report.html"
+
+
+def some_of(domain: Path, folder: Path, count: int, test: Sequence[str] = ()) -> None:
+    """So many images of a domain with their labels, and 20 of its test cases."""
+    pool = sorted({path.stem for path in (domain / "images").iterdir()} - set(test))[:count]
+    for part in ("images", "labels"):
+        copy_pool(domain / part, [*pool, *test[:20]], folder / domain.name / part)
+    (folder / domain.name / "test.txt").write_text("\n".join(test[:20]))
 
 
 @pytest.fixture

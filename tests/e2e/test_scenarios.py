@@ -7,13 +7,15 @@ import pytest
 
 from tests.e2e import hippocampus, xray
 from tests.support.data import HIPPOCAMPUS, SHENZHEN, need
+from tests.support.warm import start_server
 
 pytestmark = pytest.mark.e2e
 
 
 def test_chest_xrays_from_one_hospital_to_another(tmp_path) -> None:
     need(SHENZHEN)
-    outcome = xray.run(tmp_path, rounds=5, pool=60, unseen=12, conf={"encoder_steps": 40}, training={"max_epochs": 4})
+    short = {"conf": {"encoder_steps": 40}, "training": {"max_epochs": 4}}
+    outcome = xray.run(tmp_path, rounds=5, pool=60, unseen=12, **short, start=start_server)
     print(outcome.report("Montgomery -> Shenzhen, short"))
     assert len(set(outcome.picks)) == 5
     assert np.mean(list(outcome.dice.values())) > 0.85
@@ -21,9 +23,8 @@ def test_chest_xrays_from_one_hospital_to_another(tmp_path) -> None:
 
 def test_hippocampus_in_3d_with_two_labels(tmp_path) -> None:
     need(HIPPOCAMPUS)
-    outcome = hippocampus.run(
-        tmp_path, rounds=4, pool=30, unseen=6, conf={"encoder_steps": 20}, training={"max_epochs": 4}
-    )
+    short = {"conf": {"encoder_steps": 20}, "training": {"max_epochs": 4}}
+    outcome = hippocampus.run(tmp_path, rounds=4, pool=30, unseen=6, **short, start=start_server)
     print(outcome.report("Hippocampus, short"))
     assert len(set(outcome.picks)) == 4
     assert np.mean(list(outcome.dice.values())) > 0.7

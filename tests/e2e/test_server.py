@@ -175,6 +175,7 @@ def test_annotate_in_order_train_and_segment(ready: Ready) -> None:
     assert len(set(seen)) == 3
 
     # OHIF's "Update Model" names no model, so every trainer runs: the encoder's has nothing to do.
+    wait_until(Clicks(ready.server.url).nothing_runs, 600)  # else the scoring is at work with the encoder
     encoder = ready.annotator.state()["encoder"]
     ready.annotator.train(600, model="encoder")
     assert "The encoder is up to date: nothing to train." in ready.server.log.read_text(

@@ -7,10 +7,12 @@ segments the 110 held-out images. Fails below a mean Dice of 0.93.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.support.data import MONTGOMERY, SHENZHEN, held_out
 from tests.support.harness import Outcome, annotate_train_segment, command_line, copy_pool, start_server
+from xssr_strategy.demo.server import Server
 
 
 def run(
@@ -20,6 +22,7 @@ def run(
     unseen: int | None = None,
     conf: dict[str, object] | None = None,
     training: dict[str, object] | None = None,
+    start: Callable[..., Server] = start_server,
 ) -> Outcome:
     """One run in ``folder``; ``pool`` and ``unseen`` limit the images for a short form."""
     test = held_out(SHENZHEN)
@@ -28,7 +31,7 @@ def run(
     labels = {image: SHENZHEN / "labels" / f"{image}.png" for image in ids}
     truths = {SHENZHEN / "images" / f"{i}.png": SHENZHEN / "labels" / f"{i}.png" for i in test[:unseen]}
     settings = {"source": MONTGOMERY / "images", "labels": "lung", **(conf or {})}
-    with start_server(studies, settings, folder / "server.log") as server:
+    with start(studies, settings, folder / "server.log") as server:
         return annotate_train_segment(server, labels, truths, rounds, training or {})
 
 

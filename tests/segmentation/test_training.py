@@ -19,7 +19,8 @@ from xssr_strategy.images.preset import Preset
 from xssr_strategy.labels.reading import usable_pairs
 from xssr_strategy.segmentation.data import TrainingData
 from xssr_strategy.segmentation.methods.base import Batch, Stage, StepResult
-from xssr_strategy.segmentation.methods.recipe import RECIPE, epoch_loader, new_network
+from xssr_strategy.segmentation.methods.loaders import epoch_loader
+from xssr_strategy.segmentation.methods.recipe import RECIPE, new_network
 from xssr_strategy.segmentation.methods.supervised import Supervised
 from xssr_strategy.segmentation.network import build_loss
 from xssr_strategy.segmentation.plan import SegmentationPlan, plan_from

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 from monai.data import Dataset
 
 from xssr_strategy.images.preset import Preset
@@ -13,6 +14,20 @@ from xssr_strategy.labels.reading import LabelledImage
 from xssr_strategy.segmentation.pair_cache import NoCache, PairCache, Read
 from xssr_strategy.segmentation.plan import SegmentationPlan
 from xssr_strategy.segmentation.transforms import ReadImage, ReadPair
+
+UNLABELLED = 1000
+"""Unlabelled images that a training learns from, if there are more; our choice."""
+
+
+def some_images(images: Mapping[str, Path], most: int, seed: int) -> dict[str, Path]:
+    """So many images at most, drawn with the seed, sorted by id.
+
+    >>> sorted(some_images({"a": Path("a.png"), "b": Path("b.png"), "c": Path("c.png")}, most=2, seed=0))
+    ['a', 'c']
+    """
+    names = sorted(images)
+    drawn = np.random.default_rng(seed).permutation(len(names))[:most]
+    return {names[place]: images[names[place]] for place in sorted(drawn)}
 
 
 @dataclass(frozen=True)
@@ -25,16 +40,18 @@ class TrainingData:
         unlabelled: id -> file or series folder of images of pool and source without a label; of no use to a method
             that does not use them.
         cache: where images are kept once they are read.
+        source_labelled: labels of the source, which train beside those of the budget.
     """
 
     preset: Preset
     labelled: Sequence[LabelledImage]
     unlabelled: Mapping[str, Path] = field(default_factory=dict)
     cache: PairCache = field(default_factory=NoCache)
+    source_labelled: Sequence[LabelledImage] = ()
 
     def pairs(self, plan: SegmentationPlan, transforms: Read) -> Dataset:
-        """The labelled images: {"image": float32 (C, *grid), "label": uint8 (1, *grid)}, then ``transforms``."""
-        items = [{"image": pair.image, "label": pair.label} for pair in self.labelled]
+        """The labelled images, then those of the source: {"image": float32 (C, *grid), "label": uint8 (1, *grid)}."""
+        items = [{"image": pair.image, "label": pair.label} for pair in (*self.labelled, *self.source_labelled)]
         return self.cache.dataset(items, ReadPair(self.preset, plan), transforms)
 
     def images(self, plan: SegmentationPlan, transforms: Read) -> Dataset:

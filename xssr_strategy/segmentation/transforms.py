@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from monai.data import MetaTensor
 from monai.transforms import (
     Compose,
+    CopyItemsd,
     EnsureTyped,
+    Lambdad,
     RandAdjustContrastd,
     RandAffined,
     RandBiasFieldd,
     RandCropByPosNegLabeld,
     RandGaussianNoised,
+    RandGaussianSmoothd,
     RandScaleIntensityd,
+    RandScaleIntensityFixedMeand,
     RandShiftIntensityd,
+    RandSpatialCropd,
     SpatialPadd,
     Transform,
 )
@@ -30,6 +35,11 @@ from xssr_strategy.segmentation.geometry import network_image, network_label
 from xssr_strategy.segmentation.plan import SegmentationPlan
 
 KEYS = ("image", "label")
+
+# UST-RUN's code, for all data sets but fundus.
+_BRIGHTNESS = (-0.9, 1.0)  # a factor of 0.1 to 2, of the contrast too
+_BLUR = (0.1, 2.0)  # pixels
+_UST_RUN_SIDE = 384  # pixels
 
 
 def read_for_network(path: str | Path, preset: Preset, plan: SegmentationPlan) -> tuple[Tensor, MetaTensor]:
@@ -86,15 +96,7 @@ def training_transforms(preset: Preset, plan: SegmentationPlan, seed: int, read:
             RandCropByPosNegLabeld(KEYS, label_key="label", spatial_size=plan.roi, pos=2, neg=1, num_samples=1),
         ]
     steps += [
-        RandAffined(
-            KEYS,
-            prob=0.8,
-            rotate_range=(np.pi / 12,) * (1 if plan.spatial_dims == 2 else 3),
-            scale_range=(0.15,) * plan.spatial_dims,
-            translate_range=tuple(0.08 * side for side in plan.roi),
-            mode=("bilinear", "nearest"),
-            padding_mode="border",
-        ),
+        _affine(KEYS, ("bilinear", "nearest"), plan),
         RandBiasFieldd("image", prob=0.2, coeff_range=(0.0, 0.2)),
         RandAdjustContrastd("image", prob=0.3, gamma=(0.6, 1.6)),
         RandScaleIntensityd("image", prob=0.3, factors=0.2),
@@ -103,3 +105,50 @@ def training_transforms(preset: Preset, plan: SegmentationPlan, seed: int, read:
         EnsureTyped(KEYS, track_meta=False),
     ]
     return Compose(steps).set_random_state(seed=seed)
+
+
+def unlabelled_transforms(preset: Preset, plan: SegmentationPlan, seed: int, read: Transform | None = None) -> Compose:
+    """Two views of one geometry: {"image": weakly, "strong": strongly augmented}, both float32 (C, *roi) in [0, 1].
+
+    Weak is the geometry of labelled images. Strong is brightness, contrast and blur after it, in the ranges of UST-RUN
+    (arXiv 2505.24567), whose images have ``_UST_RUN_SIDE`` pixels: the blur shrinks with the image.
+
+    Args:
+        read: the first step; one of ``preset`` and ``plan`` by default.
+    """
+    steps: list[Transform] = [read or ReadImage(preset, plan)]
+    if plan.spatial_dims == 3:
+        steps += [
+            SpatialPadd("image", spatial_size=plan.roi),
+            RandSpatialCropd("image", roi_size=plan.roi, random_size=False),
+        ]
+    least, most = (width * min(plan.roi) / _UST_RUN_SIDE for width in _BLUR)
+    blur = least, most
+    steps += [
+        _affine(("image",), ("bilinear",), plan),
+        CopyItemsd("image", names=["strong"]),
+        RandScaleIntensityd("strong", prob=1.0, factors=_BRIGHTNESS),
+        _clip("strong"),
+        RandScaleIntensityFixedMeand("strong", prob=1.0, factors=_BRIGHTNESS, fixed_mean=True),
+        _clip("strong"),
+        RandGaussianSmoothd("strong", prob=1.0, sigma_x=blur, sigma_y=blur, sigma_z=blur),
+        EnsureTyped(("image", "strong"), track_meta=False),
+    ]
+    return Compose(steps).set_random_state(seed=seed)
+
+
+def _clip(key: str) -> Lambdad:
+    """To what a picture can show, as UST-RUN's transforms do after each step."""
+    return Lambdad(key, lambda image: image.clamp(0.0, 1.0))
+
+
+def _affine(keys: Sequence[str], modes: Sequence[str], plan: SegmentationPlan) -> RandAffined:
+    return RandAffined(
+        keys,
+        prob=0.8,
+        rotate_range=(np.pi / 12,) * (1 if plan.spatial_dims == 2 else 3),
+        scale_range=(0.15,) * plan.spatial_dims,
+        translate_range=tuple(0.08 * side for side in plan.roi),
+        mode=modes,
+        padding_mode="border",
+    )

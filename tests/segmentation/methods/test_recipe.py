@@ -6,7 +6,8 @@ import pytest
 import torch
 from monai.data import Dataset
 
-from xssr_strategy.segmentation.methods.recipe import RECIPE, epoch_loader
+from xssr_strategy.segmentation.methods.loaders import epoch_loader
+from xssr_strategy.segmentation.methods.recipe import RECIPE
 
 
 def rates(steps: int) -> list[float]:

@@ -8,11 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from monai.data import DataLoader, Dataset, ThreadDataLoader
 from monai.networks.nets import UNet
 from monai.optimizers import WarmupCosineSchedule
 from torch import nn
-from torch.utils.data import RandomSampler
 
 from xssr_strategy.segmentation.network import build_unet
 from xssr_strategy.segmentation.plan import SegmentationPlan
@@ -57,17 +55,3 @@ def new_network(plan: SegmentationPlan, seed: int) -> UNet:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build_unet(plan.spatial_dims, plan.channels, len(plan.labels) + 1)
-
-
-def epoch_loader(dataset: Dataset, steps: int, batch_size: int, seed: int, num_workers: int = 0) -> DataLoader:
-    """An epoch of ``steps`` batches: the labels over and over in random order, or a random part of them.
-
-    Args:
-        dataset: its random transforms are seeded anew here.
-    """
-    # MONAI's loader seeds the transforms from torch's process-wide generator unless it is given one.
-    generator = torch.Generator().manual_seed(seed)
-    sampler = RandomSampler(dataset, num_samples=steps * batch_size, generator=generator)
-    return ThreadDataLoader(
-        dataset=dataset, batch_size=batch_size, sampler=sampler, num_workers=num_workers, generator=generator
-    )

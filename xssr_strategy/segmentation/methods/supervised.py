@@ -8,10 +8,9 @@ import torch
 
 from xssr_strategy.segmentation.data import TrainingData
 from xssr_strategy.segmentation.methods.base import Batch, Stage, StepResult, TrainingMethod
-from xssr_strategy.segmentation.methods.recipe import epoch_loader
+from xssr_strategy.segmentation.methods.loaders import labelled_batches
 from xssr_strategy.segmentation.network import build_loss
 from xssr_strategy.segmentation.plan import SegmentationPlan
-from xssr_strategy.segmentation.transforms import training_transforms
 
 
 class Supervised(TrainingMethod):
@@ -31,8 +30,7 @@ class Supervised(TrainingMethod):
     def stages(self, data: TrainingData, plan: SegmentationPlan, seed: int, device: torch.device) -> Iterator[Stage]:
         """One stage of all steps."""
         network = self.new_network(plan, seed, device)
-        dataset = data.pairs(plan, lambda read: training_transforms(data.preset, plan, seed, read))
-        batches = epoch_loader(dataset, self.steps_per_epoch, self.recipe.batch_size, seed)
+        batches = labelled_batches(data, plan, self.steps_per_epoch, self.recipe.batch_size, seed)
         loss = build_loss()
 
         def update(batch: Batch) -> StepResult:

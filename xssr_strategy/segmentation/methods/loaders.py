@@ -1,0 +1,148 @@
+"""Batches of labelled and of unlabelled images, and of both side by side."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+from monai.data import DataLoader, Dataset, ThreadDataLoader
+from torch import Tensor
+from torch.utils.data import RandomSampler, Sampler
+
+from xssr_strategy.errors import UserError
+from xssr_strategy.segmentation.data import TrainingData
+from xssr_strategy.segmentation.methods.base import Batch
+from xssr_strategy.segmentation.plan import SegmentationPlan
+from xssr_strategy.segmentation.transforms import training_transforms, unlabelled_transforms
+
+logger = logging.getLogger(__name__)
+
+_UNLABELLED = 2**32
+"""Added to the seed of labelled images: a seed is below it."""
+
+
+def labelled_batches(data: TrainingData, plan: SegmentationPlan, steps: int, batch_size: int, seed: int) -> DataLoader:
+    """An epoch of ``steps`` batches {"image", "label"}, augmented.
+
+    Where the source has labels, too, every second image is one of the source's, however many there are of each.
+    """
+    dataset = data.pairs(plan, lambda read: training_transforms(data.preset, plan, seed, read))
+    return epoch_loader(dataset, steps, batch_size, seed, first=len(data.labelled))
+
+
+def unlabelled_batches(
+    data: TrainingData, plan: SegmentationPlan, steps: int, batch_size: int, seed: int
+) -> Iterable[Batch] | None:
+    """An epoch of ``steps`` batches {"weak", "strong"}; None if there is no image that can be read.
+
+    One that cannot be read is left out when its turn comes, and the log says why.
+    """
+    dataset = ReadableImages(data.images(plan, lambda read: unlabelled_transforms(data.preset, plan, seed, read)))
+    if not dataset.any_readable():
+        return None
+    return epoch_loader(dataset, steps, batch_size, _UNLABELLED + seed)
+
+
+def epoch_loader(
+    dataset: Dataset, steps: int, batch_size: int, seed: int, num_workers: int = 0, first: int | None = None
+) -> DataLoader:
+    """An epoch of ``steps`` batches: the images over and over in random order, or a random part of them.
+
+    Args:
+        dataset: its random transforms are seeded anew here.
+        first: so many images at the beginning take turns with the others; by default all are alike.
+    """
+    # MONAI's loader seeds the transforms from torch's process-wide generator unless it is given one.
+    generator = torch.Generator().manual_seed(seed)
+    count = steps * batch_size
+    sampler: Sampler[int]
+    if first is None or not 0 < first < len(dataset):
+        sampler = RandomSampler(dataset, num_samples=count, generator=generator)
+    else:
+        sampler = TakingTurns(first, len(dataset) - first, count, generator)
+    return ThreadDataLoader(
+        dataset=dataset, batch_size=batch_size, sampler=sampler, num_workers=num_workers, generator=generator
+    )
+
+
+class TakingTurns(Sampler[int]):
+    """One of the first images, one of the others, and so on, each kind over and over in random order.
+
+    >>> import torch
+    >>> order = list(TakingTurns(2, 20, 6, torch.Generator().manual_seed(0)))
+    >>> [number < 2 for number in order]
+    [True, False, True, False, True, False]
+    """
+
+    def __init__(self, first: int, others: int, count: int, generator: torch.Generator) -> None:
+        self._first, self._count = first, count
+        self._samplers = [
+            RandomSampler(range(size), num_samples=count, generator=generator) for size in (first, others)
+        ]
+
+    def __iter__(self) -> Iterator[int]:
+        first, others = (iter(sampler) for sampler in self._samplers)
+        both = itertools.chain.from_iterable(zip(first, (self._first + number for number in others), strict=True))
+        return itertools.islice(both, self._count)
+
+    def __len__(self) -> int:
+        return self._count
+
+
+class ReadableImages(Dataset):
+    """Unlabelled images; in place of one that cannot be read comes the next that can.
+
+    Args:
+        images: each {"image", "strong"}, or a list of one such.
+    """
+
+    def __init__(self, images: Dataset) -> None:
+        super().__init__(range(len(images)))
+        self._images = images
+        self._unreadable: set[int] = set()
+
+    def any_readable(self) -> bool:
+        """Whether there is an image to learn from."""
+        return bool(len(self)) and self._next(0) is not None
+
+    def _transform(self, index: int) -> dict[str, Tensor]:
+        """As MONAI's class calls it."""
+        found = self._next(index)
+        if found is None:
+            raise UserError("none of the unlabelled images can be read any more; put them back and train again")
+        return {"weak": found["image"], "strong": found["strong"]}
+
+    def _next(self, index: int) -> Any:
+        for number in itertools.chain(range(index, len(self)), range(index)):
+            if number in self._unreadable:
+                continue
+            try:
+                found = self._images[number]
+            except (UserError, RuntimeError) as error:
+                reason = (
+                    error if isinstance(error, UserError) else error.__cause__
+                )  # MONAI wraps what a transform raises
+                if not isinstance(reason, UserError):
+                    raise
+                self._unreadable.add(number)
+                logger.warning("not learnt from: %s", reason)
+                continue
+            return found[0] if isinstance(found, list) else found
+        return None
+
+
+class Together:
+    """Batches of two loaders, side by side.
+
+    Args:
+        one, other: of equally many batches, with other names in them.
+    """
+
+    def __init__(self, one: Iterable[Batch], other: Iterable[Batch]) -> None:
+        self._one, self._other = one, other
+
+    def __iter__(self) -> Iterator[Batch]:
+        return ({**one, **other} for one, other in zip(self._one, self._other, strict=True))

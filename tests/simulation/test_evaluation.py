@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
 
 from tests.support.phantoms import phantom_pairs, write_png
@@ -70,24 +71,38 @@ def test_a_label_that_cannot_be_used_ends_the_training_with_its_name(tmp_path: P
         trained_network(training(pairs, XRAY, ("blob",), 1, 0), MemoryCache(CPU), CPU)
 
 
+def surface_distance(found: torch.Tensor, truth: torch.Tensor, spacing: tuple[float, float]) -> float:
+    """Mean distance of the found contour's pixels to the true contour, by SimpleITK."""
+    contours = []
+    for mask in (found, truth):
+        image = sitk.GetImageFromArray(mask.numpy())
+        image.SetSpacing(spacing[::-1])
+        contours.append(sitk.LabelContour(image, fullyConnected=False))
+    far = sitk.SignedMaurerDistanceMap(contours[1], insideIsPositive=False, squaredDistance=False, useImageSpacing=True)
+    distances = np.maximum(sitk.GetArrayFromImage(far), 0.0)
+    return float(distances[sitk.GetArrayFromImage(contours[0]) > 0].mean())
+
+
 def test_scores_are_those_that_can_be_worked_out_by_hand() -> None:
     truth = torch.zeros(20, 10, dtype=torch.uint8)
     truth[5:15, 2:8] = 1
     moved = torch.roll(truth, 3, dims=0)
-    assert scores(truth, truth, 1, (1.0, 1.0)) == ((1.0,), (0.0,))
-    dice, hd95 = scores(moved, truth, 1, (2.0, 1.0))
+    assert scores(truth, truth, 1, (1.0, 1.0)) == ((1.0,), (0.0,), (0.0,))
+    dice, hd95, asd = scores(moved, truth, 1, (2.0, 1.0))
     assert dice[0] == pytest.approx(0.7)
     assert hd95[0] == pytest.approx(6.0)  # three rows of 2 mm
+    assert asd[0] == pytest.approx(surface_distance(moved, truth, (2.0, 1.0)))
 
 
 def test_a_label_that_was_missed_costs_the_diagonal_and_one_that_is_not_there_does_not_count() -> None:
     truth = torch.zeros(30, 40, dtype=torch.uint8)
     truth[10:20, 10:20] = 1
-    dice, hd95 = scores(torch.zeros_like(truth), truth, 2, (1.0, 1.0))
+    dice, hd95, asd = scores(torch.zeros_like(truth), truth, 2, (1.0, 1.0))
     assert dice[0] == 0.0
-    assert hd95[0] == pytest.approx(50.0)
+    assert hd95[0] == asd[0] == pytest.approx(50.0)
     assert math.isnan(dice[1])
     assert math.isnan(hd95[1])
+    assert math.isnan(asd[1])
     with_extra = truth.clone()
     with_extra[0, 0] = 2  # found where there is none: counts for neither
     assert math.isnan(scores(with_extra, truth, 2, (1.0, 1.0))[0][1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,6 +15,7 @@ import torch
 
 from tests.support.hospitals import Inline, experiment, planned, rows, simulate
 from tests.support.synthetic import facts, result
+from xssr_strategy.errors import UserError
 from xssr_strategy.segmentation.data import TrainingData
 from xssr_strategy.segmentation.methods import catalogue
 from xssr_strategy.segmentation.methods.base import Stage
@@ -184,3 +186,61 @@ def test_tables_and_report_have_a_column_for_the_method(tmp_path: Path) -> None:
     assert "xssr with 16 labels and curious training: Dice" in page
     assert page.count("What labels are worth") == 1
     assert page.count('alt="Mean Dice of every strategy over the number of labels') == 2
+
+
+def test_source_only_has_so_many_labels_of_the_source_and_learns_from_the_rest_without_theirs(
+    hospitals: tuple[Path, Path], tmp_path: Path
+) -> None:
+    source, target = hospitals
+    what = experiment(target, source, strategies=("source-only",), seeds=3, methods=BOTH, from_labels=4)
+    what.check()
+    jobs = planned(what, tmp_path / "out").jobs
+    of_source, pool = what.source_pool(), {what.target.images[image] for image in what.target.pool}
+    drawn = set()
+    for one in jobs:
+        paid = [Path(pair["image"]) for pair in one.training.pairs]
+        assert len(paid) == 4
+        assert set(paid) < set(of_source.values())
+        if one.job.method == "curious":
+            assert set(one.training.unlabelled.values()) == (pool | set(of_source.values())) - set(paid)
+        drawn.add(tuple(paid))
+    assert len(jobs) == 6
+    assert len(drawn) == 3  # another draw for each seed, the same for both methods
+
+
+def test_no_more_unlabelled_images_than_asked_for(hospitals: tuple[Path, Path], tmp_path: Path) -> None:
+    source, target = hospitals
+    what = experiment(target, source, strategies=("xssr",), seeds=2, methods=("curious",), unlabelled=5)
+    first, second = (one.training.unlabelled for one in planned(what, tmp_path / "out").jobs)
+    assert len(first) == len(second) == 5
+    assert first != second
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"from_labels": 4}, "--from-labels 4: is for the strategy source-only; name it or leave the option out."),
+        ({"from_labels": 99, "strategies": ("source-only",)}, "--from-labels 99: the source has only 16; ask for that"),
+    ],
+)
+def test_labels_of_the_source_that_are_not_there(
+    changes: dict[str, object], message: str, hospitals: tuple[Path, Path]
+) -> None:
+    source, target = hospitals
+    with pytest.raises(UserError, match=message):
+        experiment(target, source, **changes).check()
+
+
+def test_results_of_earlier_versions_have_no_surface_distance(hospitals: tuple[Path, Path], tmp_path: Path) -> None:
+    source, target = hospitals
+    simulate(experiment(target, source, strategies=("xssr",), seeds=1), tmp_path / "out")
+    (file,) = (tmp_path / "out" / "jobs").glob("*.json")
+    values = json.loads(file.read_text())
+    assert len(values["asd"]) == len(values["dice"])
+    del values["asd"]
+    file.write_text(json.dumps(values))
+    (before,) = rows(tmp_path / "out")
+    write_report(tmp_path / "out")
+    assert before.asd == ()
+    with (tmp_path / "out" / "cases.csv").open() as table:
+        assert {row["asd"] for row in csv.DictReader(table)} == {""}

@@ -121,6 +121,8 @@ def _experiment(arguments: argparse.Namespace, console: Console) -> Experiment:
             threads=arguments.threads,
             rounds=rounds,
             encoder_options=asked.encoder_options,
+            from_labels=arguments.from_labels,
+            unlabelled=arguments.unlabelled,
         ),
         strategies=strategies,
         budgets=budgets,

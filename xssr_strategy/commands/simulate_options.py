@@ -9,7 +9,8 @@ from typing import NoReturn
 
 from xssr_strategy.embedding.catalogue import encoder_names
 from xssr_strategy.images.preset import PRESETS
-from xssr_strategy.segmentation.methods.catalogue import SUPERVISED, method_names
+from xssr_strategy.segmentation.data import UNLABELLED
+from xssr_strategy.segmentation.methods.catalogue import ABLATIONS, SUPERVISED, method_names
 from xssr_strategy.segmentation.methods.recipe import MAX_EPOCHS, STEPS_PER_EPOCH
 from xssr_strategy.segmentation.network import side_multiple
 from xssr_strategy.settings import Settings
@@ -29,11 +30,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--budget", default="5%", help="labels, such as 22 or 5%% or 5,10,20, or rounds: 5+5+5+7 (default 5%%)"
     )
     parser.add_argument("--strategies", default=_STRATEGIES, help=f"names separated by commas (default {_STRATEGIES})")
-    parser.add_argument(
-        "--training",
-        default=SUPERVISED,
-        help=f"training methods, separated by commas: {', '.join(method_names())} (default {SUPERVISED})",
-    )
+    _add_training(parser)
     parser.add_argument("--seeds", type=_at_least(1), default=5, help="trainings of each, paired (default 5)")
     parser.add_argument("--draws", type=_at_least(1), default=10, help="draws of random (default 10)")
     parser.add_argument(
@@ -74,6 +71,27 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     for removed in ("--slurm", "--part"):
         parser.add_argument(removed, type=_job_array, help=argparse.SUPPRESS)
+
+
+def _add_training(parser: argparse.ArgumentParser) -> None:
+    """Which methods train, and on what."""
+    methods = ", ".join((*method_names(), *ABLATIONS))
+    parser.add_argument(
+        "--training",
+        default=SUPERVISED,
+        help=f"training methods, separated by commas: {methods} (default {SUPERVISED})",
+    )
+    parser.add_argument(
+        "--from-labels",
+        type=_at_least(1),
+        help="labels of the source for source-only, drawn with the seed (default: all)",
+    )
+    parser.add_argument(
+        "--unlabelled",
+        type=_at_least(1),
+        default=UNLABELLED,
+        help=f"images that a training may learn from without a label, drawn with the seed (default {UNLABELLED})",
+    )
 
 
 def _folder(text: str) -> Path:

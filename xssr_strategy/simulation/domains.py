@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from xssr_strategy.errors import UserError
-from xssr_strategy.simulation.layouts import (
+from xssr_strategy.labels.layouts import (
     KNOWN,
     FolderLayout,
     labelled_layout,
@@ -55,7 +55,7 @@ class Domain:
 
 
 def read_domain(path: Path, option: str, labelled: bool = True) -> Domain:
-    """Look at a folder of images in one of the layouts (:mod:`xssr_strategy.simulation.layouts`); no pixel is read.
+    """Look at a folder of images in one of the layouts (:mod:`xssr_strategy.labels.layouts`); no pixel is read.
 
     In each of them ``test.txt`` may hold out images (one id a line; the extension may stay), beside those of nnU-Net's
     ``imagesTs`` with ``labelsTs``, and ``sites.csv`` (``image,site``) may tell where an image is from. The Decathlon's

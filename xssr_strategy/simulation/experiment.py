@@ -12,6 +12,7 @@ from xssr_strategy.embedding.encoder import EncoderOptions
 from xssr_strategy.embedding.foundation.weights import digest_of
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import Preset
+from xssr_strategy.segmentation.data import UNLABELLED
 from xssr_strategy.segmentation.methods.catalogue import SUPERVISED
 from xssr_strategy.segmentation.methods.recipe import RECIPE, Recipe
 from xssr_strategy.selection.catalogue import MODEL_BASED, RANDOM
@@ -38,6 +39,8 @@ class Protocol:
         recipe: of a training; the server's trainer has the default.
         rounds: labels that come in each round, after which a network is trained; empty if every budget is a job alone.
         encoder_options: what a foundation encoder is told.
+        from_labels: labels of the source that ``source-only`` has, drawn with the seed; None for all.
+        unlabelled: images that a training may learn from without a label, drawn with the seed.
     """
 
     preset: Preset
@@ -52,6 +55,8 @@ class Protocol:
     recipe: Recipe = RECIPE
     rounds: tuple[int, ...] = ()
     encoder_options: EncoderOptions = field(default_factory=EncoderOptions)
+    from_labels: int | None = None
+    unlabelled: int = UNLABELLED
 
     def seen(self, pool: int) -> int:
         """Images that a seed sees of a pool."""
@@ -65,6 +70,9 @@ class Protocol:
         told = values.pop("encoder_options")  # left out where nothing was told, as before there were any
         if told["weights"] is not None:
             told["weights"] = digest_of(told["weights"])[:12]
+        for name, default in (("from_labels", None), ("unlabelled", UNLABELLED)):  # left out as before there were any
+            if values[name] == default:
+                del values[name]
         return {
             **values,
             "labels": list(self.labels),
@@ -120,8 +128,16 @@ class Experiment:
             raise UserError(
                 f"--source {self.source.root}: all its images are test cases; name another or leave it out."
             )
-        if SOURCE_ONLY in self.strategies and (self.source is None or not self.source.labels.keys() & learnt.keys()):
+        labelled = 0 if self.source is None else len(self.source.labels.keys() & learnt.keys())
+        if SOURCE_ONLY in self.strategies and not labelled:
             raise UserError("--strategies source-only: needs the labels of a source; name a labelled one by --source.")
+        wanted = self.protocol.from_labels
+        if wanted is not None and SOURCE_ONLY not in self.strategies:
+            raise UserError(
+                f"--from-labels {wanted}: is for the strategy source-only; name it or leave the option out."
+            )
+        if wanted is not None and wanted > labelled:
+            raise UserError(f"--from-labels {wanted}: the source has only {labelled}; ask for that many or fewer.")
 
         for name in self.strategies:
             if name in MODEL_BASED and not self.protocol.rounds:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from xssr_strategy.embedding.store import SOURCE, TARGET
 from xssr_strategy.errors import UserError
+from xssr_strategy.segmentation.data import some_images
 from xssr_strategy.segmentation.methods.catalogue import METHODS
 from xssr_strategy.simulation.annotator import SimulatedAnnotator
 from xssr_strategy.simulation.choosing import JobPicks, JobSelector
@@ -54,6 +55,7 @@ class PlannedJob:
             hd95=outcome.hd95,
             overlays=outcome.overlays,
             entropies=outcome.entropies if self.training.entropy_of else {},
+            asd=outcome.asd,
         )
 
 
@@ -136,12 +138,10 @@ class Planner:
 
     def _training(self, job: Job, choice: JobPicks) -> Training:
         experiment = self._experiment
-        protocol, source = experiment.protocol, experiment.source
+        protocol = experiment.protocol
         if job.strategy == SOURCE_ONLY:
-            assert source is not None
             assert self._expert is not None
-            learnt = experiment.source_pool()
-            pairs = self._expert.annotate([image for image in learnt if image in source.labels])
+            pairs = self._expert.annotate(self._from_source(job))
         else:
             pairs = self._annotator.annotate(choice.picks)
         following = experiment.round_after(job)
@@ -163,11 +163,17 @@ class Planner:
 
     def _unlabelled(self, job: Job, choice: JobPicks) -> dict[str, Path]:
         """id -> file of what a training may learn from without a label: of the job's pool, and of the source."""
-        source = self._experiment.source
-        paid = source.labels.keys() if source is not None and job.strategy == SOURCE_ONLY else ()
+        paid = set(self._from_source(job)) if job.strategy == SOURCE_ONLY else set()
         learnt = {f"{SOURCE} {image}": f for image, f in self._experiment.source_pool().items() if image not in paid}
         left = {f"{TARGET} {image}": f for image, f in self._selector.left(job, choice).items()}
-        return {**left, **learnt}
+        return some_images({**left, **learnt}, self._experiment.protocol.unlabelled, job.seed)
+
+    def _from_source(self, job: Job) -> list[str]:
+        """Images of the source whose labels ``source-only`` has."""
+        source, wanted = self._experiment.source, self._experiment.protocol.from_labels
+        assert source is not None
+        labelled = {image: path for image, path in self._experiment.source_pool().items() if image in source.labels}
+        return list(labelled if wanted is None else some_images(labelled, wanted, job.seed))
 
 
 def after_failure(earlier: str) -> str:

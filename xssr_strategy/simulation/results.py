@@ -65,6 +65,7 @@ class JobResult:
         dice: (cases, labels) Dice in [0, 1]; NaN where the case does not hold the label.
         hd95: (cases, labels) 95th percentile of the Hausdorff distance, in mm (3-D) or pixels (2-D); NaN as above.
         overlays: worst cases, by name, with a picture each.
+        asd: (cases, labels) average surface distance, in the unit of ``hd95``; empty in results of earlier versions.
         entropies: image -> mean predictive entropy (nats) of what was left of the pool, if the next round asked for it.
     """
 
@@ -83,6 +84,7 @@ class JobResult:
     hd95: tuple[tuple[float, ...], ...]
     overlays: tuple[str, ...]
     entropies: Mapping[str, float] = field(default_factory=dict)
+    asd: tuple[tuple[float, ...], ...] = field(default_factory=tuple)
 
 
 @dataclass(frozen=True)
@@ -172,8 +174,8 @@ def read_experiment_info(out: Path) -> ExperimentInfo:
 def _result(path: Path) -> JobResult:
     values = _read(path, JobResult)
     tables = {
-        name: tuple(tuple(math.nan if value is None else value for value in row) for row in values[name])
-        for name in ("dice", "hd95", "calibration")
+        name: tuple(tuple(math.nan if value is None else value for value in row) for row in values.get(name, ()))
+        for name in ("dice", "hd95", "asd", "calibration")
     }
     lists = {name: tuple(values[name]) for name in ("picks", "cases", "overlays")}
     return JobResult(**{**values, **tables, **lists, "job": Job(**values["job"])})

@@ -152,7 +152,16 @@ def _run(missing: Mapping[str, list[PlannedJob]], engine: Engine) -> Generator[t
 
 
 def _outcome(result: JobResult) -> Outcome:
-    return Outcome(0.0, result.trained_with, result.cases, result.dice, result.hd95, result.overlays, result.entropies)
+    return Outcome(
+        seconds=0.0,
+        trained_with=result.trained_with,
+        cases=result.cases,
+        dice=result.dice,
+        hd95=result.hd95,
+        overlays=result.overlays,
+        entropies=result.entropies,
+        asd=result.asd,
+    )
 
 
 def _facts_before(experiment: Experiment, command: str) -> ExperimentInfo:

@@ -15,6 +15,7 @@ from xssr_strategy.simulation.statistics import Comparison
 
 Cell = str | int | float | None
 
+_SCORES = (*METRICS, "asd")
 _JOB = ("strategy", "method", "budget", "seed", "draw")
 
 
@@ -23,10 +24,10 @@ def write_tables(
 ) -> None:
     """Write ``results.csv``, ``cases.csv``, ``picks.csv`` and ``comparisons.csv`` into ``out``.
 
-    Dice is in [0, 1], HD95 in ``facts.unit``, in ``comparisons.csv`` too.
+    Dice is in [0, 1], HD95 and ASD in ``facts.unit``, in ``comparisons.csv`` too.
     """
     _write(out / "results.csv", _result_columns(facts), (_result_row(result) for result in results))
-    columns = (*_JOB, "case", "label", *METRICS)
+    columns = (*_JOB, "case", "label", *_SCORES)
     _write(out / "cases.csv", columns, (row for result in results for row in _case_rows(result, facts.labels)))
     columns = (*_JOB, "rank", "image")
     _write(out / "picks.csv", columns, (row for result in results for row in _pick_rows(result)))
@@ -46,13 +47,13 @@ def write_tables(
 
 
 def _result_columns(facts: ExperimentInfo) -> list[str]:
-    per_label = [f"{metric}_{label}" for metric in METRICS for label in facts.labels]
+    per_label = [f"{metric}_{label}" for metric in _SCORES for label in facts.labels]
     selection = ["alpha", "mean_coverage", "max_coverage"]
-    return [*_JOB, "labels", *METRICS, *per_label, *selection, "steps", "seconds", "trained_with", "training"]
+    return [*_JOB, "labels", *_SCORES, *per_label, *selection, "steps", "seconds", "trained_with", "training"]
 
 
 def _result_row(result: JobResult) -> list[Cell]:
-    tables = [np.array(table, dtype=np.float64) for table in (result.dice, result.hd95)]
+    tables = [np.array(table, dtype=np.float64) for table in (result.dice, result.hd95, _asd(result))]
     means = [float(mean(mean(table, axis=1), axis=0)) for table in tables]
     per_label = [float(value) for table in tables for value in mean(table, axis=0)]
     selection = [result.alpha, result.mean_coverage, result.max_coverage]
@@ -61,9 +62,14 @@ def _result_row(result: JobResult) -> list[Cell]:
 
 
 def _case_rows(result: JobResult, labels: Sequence[str]) -> Iterable[list[Cell]]:
-    for case, dice, hd95 in zip(result.cases, result.dice, result.hd95, strict=True):
-        for label, overlap, distance in zip(labels, dice, hd95, strict=True):
-            yield [*_job(result.job), case, label, overlap, distance]
+    for case, *values in zip(result.cases, result.dice, result.hd95, _asd(result), strict=True):
+        for label, *scores in zip(labels, *values, strict=True):
+            yield [*_job(result.job), case, label, *scores]
+
+
+def _asd(result: JobResult) -> Sequence[Sequence[float]]:
+    """Not known in results of earlier versions."""
+    return result.asd or [[math.nan] * len(row) for row in result.dice]
 
 
 def _pick_rows(result: JobResult) -> Iterable[list[Cell]]:

@@ -77,6 +77,7 @@ class Outcome:
     hd95: tuple[tuple[float, ...], ...]
     overlays: tuple[str, ...]
     entropies: Mapping[str, float]
+    asd: tuple[tuple[float, ...], ...]
 
 
 def training_of(
@@ -141,12 +142,13 @@ def run_training(training: Training, device: torch.device | None = None) -> Outc
     device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.set_num_threads(training.threads)
     network, plan = trained_network(training, _cache(device), device)
-    dice, hd95 = [], []
+    dice, hd95, asd = [], [], []
     worst: list[tuple[float, str, ScoredCase]] = []
     for case, paths in training.cases.items():
         scored = score(network, plan, training.preset, paths, device)
         dice.append(scored.dice)
         hd95.append(scored.hd95)
+        asd.append(scored.asd)
         if not np.isnan(scored.dice).all():
             worst.append((float(np.nanmean(scored.dice)), case, scored))
             worst = sorted(worst, key=lambda one: one[:2])[:OVERLAYS]  # volumes are large: no more are held
@@ -164,6 +166,7 @@ def run_training(training: Training, device: torch.device | None = None) -> Outc
         hd95=tuple(hd95),
         overlays=tuple(case for _, case, _ in worst),
         entropies={image: value for image, value in entropies.items() if isinstance(value, float)},
+        asd=tuple(asd),
     )
 
 

@@ -38,7 +38,11 @@ def test_defaults_and_values(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("sourse", "x", r"--conf sourse: no such key \(did you mean source\?\); the keys are source, labels, budget"),
+        (
+            "sourse",
+            "x",
+            r"--conf sourse: no such key \(did you mean source\?\); the keys are source, source_labels, labels",
+        ),
         ("zzz", "x", r"--conf zzz: no such key; the keys are"),
         ("source", "/no/such/folder", "--conf source /no/such/folder: must be a folder that exists"),
         ("labels", "a,a", "must be names separated by commas"),

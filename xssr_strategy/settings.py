@@ -18,6 +18,7 @@ from xssr_strategy.embedding.catalogue import encoder_names
 from xssr_strategy.embedding.encoder import EncoderOptions, is_foundation, parse_encoder, takes_weights
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import PRESETS
+from xssr_strategy.segmentation.data import UNLABELLED
 from xssr_strategy.segmentation.methods.catalogue import SUPERVISED, method_names
 from xssr_strategy.selection.catalogue import AUTO_LABELS, DEFAULT, MODEL_BASED, SERVED
 
@@ -151,6 +152,12 @@ class Settings:
         "folder, DICOMweb URL, `?KEYWORD=VALUE`",
         "Unlabelled images of the domain you know. Without it novelty is off.",
     )
+    source_labels: Path | None = _key(
+        None,
+        _folder,
+        "folder",
+        "Labels of the source's images, or images with labels. They train beside yours; `ust_run` needs no other.",
+    )
     labels: tuple[str, ...] = _key(
         ("foreground",), parse_labels, "comma list", "Names of the labels 1, 2, ... that annotators draw."
     )
@@ -190,6 +197,9 @@ class Settings:
         _one_of(*method_names()),
         ", ".join(f"`{n}`" for n in method_names()),
         "How labels become a network; a train request may name another as `method`.",
+    )
+    unlabelled: int = _key(
+        UNLABELLED, _whole(1, 10**6), "1 or more", "Unlabelled images that a training learns from, at most."
     )
     viewer_strategy: str = _key(
         DEFAULT,

@@ -19,7 +19,6 @@ from monailabel.interfaces.tasks.train import TrainTask
 import xssr_strategy
 from xssr_strategy import web
 from xssr_strategy.datastores.opening import open_datastore
-from xssr_strategy.tasks.encoder_trainer import EncoderTrainer
 from xssr_strategy.tasks.entropy import EntropyScoring
 from xssr_strategy.tasks.guarded_run import leave_processor_to_server, report_disk_errors
 from xssr_strategy.tasks.inference_request import batch_request, inference_request
@@ -29,13 +28,13 @@ from xssr_strategy.tasks.project import Project
 from xssr_strategy.tasks.scoring import XSSRScoring
 from xssr_strategy.tasks.scoring_schedule import due_methods
 from xssr_strategy.tasks.segmentation_infer import SegmentationInfer
-from xssr_strategy.tasks.segmentation_trainer import SegmentationTrainer
 from xssr_strategy.tasks.startup import (
     in_background_process,
     report_startup_errors_in_one_line,
     startup_errors,
 )
 from xssr_strategy.tasks.strategies import served_strategies
+from xssr_strategy.tasks.trainers import served_trainers
 from xssr_strategy.web.sessions import SafeSessions
 
 
@@ -71,22 +70,13 @@ class XSSRApp(MONAILabelApp):
     def init_infers(self) -> dict[str, InferTask]:
         project = self.project
         return {
-            "segmentation": SegmentationInfer(project.workspace.segmentation, project.preset, project.settings.labels),
+            "segmentation": SegmentationInfer(
+                project.workspace.segmentation, project.preset, project.settings.labels, len(project.source_pairs)
+            ),
         }
 
     def init_trainers(self) -> dict[str, TrainTask]:
-        project = self.project
-        return {
-            "segmentation": SegmentationTrainer(
-                project.workspace.models,
-                project.preset,
-                project.settings.labels,
-                project.workspace.segmentation,
-                project.settings.training,
-                project.unlabelled_images,
-            ),
-            "encoder": EncoderTrainer(project),
-        }
+        return served_trainers(self.project)
 
     def init_strategies(self) -> dict[str, Strategy]:
         return served_strategies(self.project)

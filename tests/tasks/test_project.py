@@ -22,6 +22,7 @@ from xssr_strategy.tasks.encoder_trainer import EncoderTrainer
 from xssr_strategy.tasks.project import Project
 from xssr_strategy.tasks.startup import StartupError
 from xssr_strategy.tasks.strategy import SelectorStrategy
+from xssr_strategy.tasks.unlabelled import unlabelled_images
 
 
 @pytest.fixture
@@ -169,7 +170,7 @@ def test_a_training_may_learn_from_what_has_no_label_is_not_skipped_and_can_be_r
     app.project.leases.take("i02", "somebody")
     failure = failure_state(app.project.preset, "present")
     app.project.store.set_aside(TARGET, "i03", failure, "i03 cannot be read")
-    found = app.project.unlabelled_images(app.datastore)
+    found = unlabelled_images(app.project, app.datastore)
     left = set(app.datastore.list_images()) - {"i00", "i01", "i03"}
     assert found.keys() == {f"target {image}" for image in left} | {"source i00", "source i01"}
     assert "target i02" in found  # somebody annotates it, and it has no label yet

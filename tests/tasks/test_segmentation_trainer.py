@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from tests.support.phantoms import phantom_pairs
 from tests.support.trainings import MRI, SHORT, XRAY, same, studies, trainer, weights
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import Preset
@@ -222,6 +224,44 @@ def test_a_request_names_the_training_method(tmp_path: Path, monkeypatch: pytest
     assert len(seen) == 1
     with pytest.raises(UserError, match="training setting method: 'guessing' is not one of curious, supervised"):
         task({**SHORT, "method": "guessing"}, datastore)
+
+
+def test_labels_of_the_source_train_alone_or_beside_those_submitted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A volume among them and a label of another number are left out, each with its sentence."""
+    source = phantom_pairs(tmp_path / "source", 4, 2, 1)
+    source += phantom_pairs(tmp_path / "volumes", 1, 3, 1)
+    numbers = np.asarray(Image.open(source[3]["label"]))
+    Image.fromarray(np.where(numbers > 0, 7, 0).astype(np.uint8)).save(source[3]["label"])
+    unlabelled = {"source 0": Path(source[0]["image"]), "target a": tmp_path / "a.png"}
+    seen: list[TrainingData] = []
+
+    class Curious(Supervised):
+        uses_unlabelled = True
+
+        def stages(self, data: TrainingData, *rest: Any) -> Iterator[Stage]:
+            seen.append(data)
+            return super().stages(data, *rest)
+
+    caplog.set_level(logging.INFO)
+    none = studies(tmp_path / "none", 0, 2, 2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(segmentation_trainer, "METHODS", {"curious": Curious})
+        task = trainer(tmp_path, XRAY, ("a", "b"), "curious", lambda datastore: unlabelled, source)
+        told = task(SHORT, none)["labels"]
+        assert (told["trained_on"], told["of_source"]) == (0, 3)
+        assert "holds the value 7" in told["left_out"][0]
+        assert "preset 'xray' is for 2-D images" in told["left_out"][1]
+        told = task(SHORT, studies(tmp_path / "some", 2, 2, 2))["labels"]
+        assert (told["trained_on"], told["of_source"]) == (2, 3)
+    assert [len(data.labelled) for data in seen] == [0, 2]
+    assert [len(data.source_labelled) for data in seen] == [3, 3]
+    assert [*seen[0].unlabelled] == ["target a"]  # a labelled image is not an unlabelled one, too
+    assert task._published.exists()
+    assert "training on 2 labels and 3 of the source; 2 left out" in caplog.messages
+    with pytest.raises(UserError, match="there is no usable label to train on: annotate and submit at least one image"):
+        trainer(tmp_path, XRAY, ("a", "b"))(SHORT, none)
 
 
 def test_info_names_the_labels_after_a_training_too(tmp_path: Path) -> None:

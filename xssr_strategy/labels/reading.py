@@ -85,6 +85,22 @@ def usable_pairs(
     Raises:
         UserError: there is no usable pair.
     """
+    good, bad = examined_pairs(datalist, preset, labels)
+    if not good:
+        raise no_usable_label(bad)
+    return good, bad
+
+
+def no_usable_label(bad: Sequence[tuple[str, str]]) -> UserError:
+    """That there is nothing to train on, and the first of the reasons."""
+    reason = f"; the first problem: {bad[0][1]}" if bad else ""
+    return UserError(f"there is no usable label to train on: annotate and submit at least one image{reason}")
+
+
+def examined_pairs(
+    datalist: Sequence[Mapping[str, str]], preset: Preset, labels: Sequence[str]
+) -> tuple[list[LabelledImage], list[tuple[str, str]]]:
+    """As :func:`usable_pairs`, but there may be none."""
     good: list[LabelledImage] = []
     bad: list[tuple[str, str]] = []
     for pair in sorted(datalist, key=lambda pair: pair["image"]):
@@ -98,9 +114,6 @@ def usable_pairs(
         if odd:
             logger.warning("trained on: %s: %s", pair["label"], odd)
         good.append(LabelledImage(pair["image"], pair["label"], tuple(image.shape[1:]), spacing_of(image), odd))
-    if not good:
-        reason = f"; the first problem: {bad[0][1]}" if bad else ""
-        raise UserError(f"there is no usable label to train on: annotate and submit at least one image{reason}")
     return good, bad
 
 

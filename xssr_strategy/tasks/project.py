@@ -76,6 +76,7 @@ class Project:
         archive: the pool, if it is in an archive.
         store, leases, uncertainty: vectors; who has which image; entropies.
         preset: kind of image.
+        source_pairs: paths ``image`` and ``label`` of each labelled image of the source.
 
     Raises:
         StartupError: an unknown key, a bad value, or no image; one sentence that says what is allowed.
@@ -88,6 +89,7 @@ class Project:
             self.opened = opened
             self.settings, self.workspace, self.store = opened.settings, opened.workspace, opened.store
             self.archive, self.leases, self.preset = opened.archive, opened.leases, opened.preset
+            self.source_pairs = opened.source_pairs()
             always = self.settings.viewer_strategy in MODEL_BASED
             self.uncertainty = Uncertainty(self.workspace.uncertainty, self.workspace.segmentation, always)
             remove_leftovers(self.workspace.models)
@@ -102,17 +104,6 @@ class Project:
     def pool(self, datastore: Datastore) -> dict[str, Path]:
         """id -> path of every image of the datastore that is not skipped, sorted; a series may not be there yet."""
         return {image: self._path(image, datastore) for image in sorted(self._images(datastore))}
-
-    def unlabelled_images(self, datastore: Datastore) -> dict[str, Path]:
-        """id -> path of what a training may learn from without a label: of pool and source, as far as it is here.
-
-        Skipped and failed images are left out, as in the ranking; those that are leased are not.
-        """
-        pool = self.pool(datastore)
-        left_out = self.labelled(datastore) | self.failed.keys()
-        target = {f"{TARGET} {image}": path for image, path in pool.items() if image not in left_out}
-        source = {f"{SOURCE} {image}": path for image, path in self.opened.source_images().items()}
-        return {image: path for image, path in {**target, **source}.items() if path.exists()}
 
     def fetch(self, progress: pipeline.Progress) -> None:
         """Bring the series of the archive here, if the pool is in one; those that it cannot give are set aside.

@@ -38,13 +38,14 @@ _ITK = (".nrrd", ".mha")
 class SegmentationInfer(BasicInferTask):
     """Segment an image with the published network; listed by the server only once there is one."""
 
-    def __init__(self, path: Path, preset: Preset, labels: tuple[str, ...]) -> None:
+    def __init__(self, path: Path, preset: Preset, labels: tuple[str, ...], of_source: int = 0) -> None:
         """Register the task.
 
         Args:
             path: the model file that the trainer publishes.
             preset: kind of image.
             labels: names of the labels; label i of the mask is ``labels[i - 1]``.
+            of_source: labels of the source, from which a first network can be trained.
         """
         super().__init__(
             path=str(path),
@@ -56,11 +57,20 @@ class SegmentationInfer(BasicInferTask):
         )
         self._published = Path(path)
         self._preset = preset
+        self._of_source = of_source
         self._read: tuple[int, tuple[nn.Module, SegmentationPlan]] | None = None
 
     def is_valid(self) -> bool:
         """Whether a model is published."""
         return self._published.exists()
+
+    @property
+    def untrained(self) -> str:
+        """What to do while no model is published."""
+        first = "submit labels and train 'segmentation' first"
+        if self._of_source:
+            first = f"train 'segmentation' first, which has {self._of_source} labels of the source to learn from"
+        return f"there is no segmentation model yet: {first}"
 
     def replace(self, file: Path) -> Path:
         """Publish a network that somebody brings, in one step; where it is then.
@@ -82,7 +92,7 @@ class SegmentationInfer(BasicInferTask):
             UserError: no model, or one that was trained under other settings.
         """
         if not self.is_valid():
-            raise UserError("there is no segmentation model yet: submit labels and train 'segmentation' first")
+            raise UserError(self.untrained)
         network, plan = self._model()
         check_plan(plan, self._preset, tuple(self.labels))
         return [ReadForNetwork(self._preset, network, plan)]

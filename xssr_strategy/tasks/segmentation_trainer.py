@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,9 @@ from torch import Tensor
 from xssr_strategy.datastores.crash_safe import CrashSafeDatastore
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import Preset
-from xssr_strategy.labels.reading import LabelledImage, usable_pairs
+from xssr_strategy.labels.reading import LabelledImage, examined_pairs, no_usable_label
 from xssr_strategy.segmentation.data import TrainingData
-from xssr_strategy.segmentation.methods.catalogue import METHODS, SUPERVISED
+from xssr_strategy.segmentation.methods.catalogue import ABLATIONS, METHODS, SUPERVISED
 from xssr_strategy.segmentation.methods.recipe import MAX_EPOCHS, RECIPE, STEPS_PER_EPOCH, new_network
 from xssr_strategy.segmentation.pair_cache import DiskCache, MemoryCache, NoCache, PairCache
 from xssr_strategy.segmentation.plan import SegmentationPlan, plan_from
@@ -42,6 +42,15 @@ Unlabelled = Callable[[Datastore], Mapping[str, Path]]
 """From the datastore to id -> file of the images that a method may learn from without a label."""
 
 
+@dataclass(frozen=True)
+class _Labels:
+    """The usable labels that were submitted, those of the source, and what the statistics tell of both."""
+
+    pairs: Sequence[LabelledImage]
+    source: Sequence[LabelledImage]
+    told: Mapping[str, Any]
+
+
 class SegmentationTrainer(TrainTask):
     """Train a U-Net on the labels with tag ``final`` and publish it in one step at the end.
 
@@ -57,6 +66,7 @@ class SegmentationTrainer(TrainTask):
         publish_path: the model file that inference reads.
         method: training method of a request that names none.
         unlabelled: finds the unlabelled images; by default there are none.
+        source_pairs: paths ``image`` and ``label`` of the source, which train beside the submitted labels.
     """
 
     def __init__(
@@ -67,6 +77,7 @@ class SegmentationTrainer(TrainTask):
         publish_path: Path,
         method: str = SUPERVISED,
         unlabelled: Unlabelled = lambda datastore: {},
+        source_pairs: Sequence[Mapping[str, str]] = (),
     ) -> None:
         super().__init__(f"Trains a {preset.spatial_dims}-D U-Net on the submitted labels")
         self._defaults: dict[str, Any] = {
@@ -77,7 +88,7 @@ class SegmentationTrainer(TrainTask):
             "val_split": 0.2,
             "train_batch_size": RECIPE.batch_size,
             "seed": 0,
-            "method": [method, *(name for name in METHODS if name != method)],
+            "method": [method, *(name for name in METHODS if name not in {method, *ABLATIONS})],
             "dataset": [_DISK, _MEMORY, _NONE],
         }
         self._stats = Path(model_dir) / "train_stats.json"
@@ -85,6 +96,7 @@ class SegmentationTrainer(TrainTask):
         self._preset, self._names = preset, labels
         self._published = Path(publish_path)
         self._unlabelled = unlabelled
+        self._source_pairs = source_pairs
 
     def info(self) -> dict[str, Any]:
         """Description, settings with their defaults, and names of the labels."""
@@ -113,9 +125,9 @@ class SegmentationTrainer(TrainTask):
         """
         try:
             settings = self.checked(request)
-            pairs, facts = self._labelled(datastore)
+            labels = self._labelled(datastore)
             with self._cache(settings["dataset"]) as cache:
-                self._train(settings, pairs, facts, cache, datastore)
+                self._train(settings, labels, cache, datastore)
         except UserError as error:
             logger.error("training was not started: %s", error)
             raise
@@ -133,29 +145,40 @@ class SegmentationTrainer(TrainTask):
         check_ranges(settings)
         return {**settings, "device": name_to_device(request.get("device") or device_list())}
 
-    def _labelled(self, datastore: Datastore) -> tuple[list[LabelledImage], dict[str, Any]]:
+    def _labelled(self, datastore: Datastore) -> _Labels:
         """Every label that fits its image, and what the statistics tell of all of them."""
-        pairs, left_out = usable_pairs(datastore.datalist(), self._preset, self._names)
+        pairs, left_out = examined_pairs(datastore.datalist(), self._preset, self._names)
+        source, left_out_of_source = examined_pairs(self._source_pairs, self._preset, self._names)
+        if not pairs and not source:
+            raise no_usable_label([*left_out, *left_out_of_source])
         if isinstance(datastore, CrashSafeDatastore):
             left_out += datastore.unmatched_labels()
-        logger.info("training on %d labels; %d left out", len(pairs), len(left_out))
-        return pairs, {
+        left_out += left_out_of_source
+        logger.info(
+            "training on %d labels%s; %d left out",
+            len(pairs),
+            f" and {len(source)} of the source" if self._source_pairs else "",
+            len(left_out),
+        )
+        told: dict[str, Any] = {
             "trained_on": len(pairs),
             "left_out": [reason for _, reason in left_out],
-            "remarks": [f"{pair.label}: {pair.remark}" for pair in pairs if pair.remark],
+            "remarks": [f"{pair.label}: {pair.remark}" for pair in (*pairs, *source) if pair.remark],
         }
+        if self._source_pairs:
+            told["of_source"] = len(source)
+        return _Labels(pairs, source, told)
 
     def _train(
         self,
         settings: Mapping[str, Any],
-        pairs: Sequence[LabelledImage],
-        facts: Mapping[str, Any],
+        labels: _Labels,
         cache: PairCache,
         datastore: Datastore,
     ) -> None:
         kind, epochs, seed = METHODS[settings["method"]], settings["max_epochs"], settings["seed"]
-        plan = plan_from(pairs, self._preset, self._names)
-        trained_on, held_back = _held_back(pairs, settings["val_split"], seed)
+        plan = plan_from(labels.pairs or labels.source, self._preset, self._names)
+        trained_on, held_back = _held_back(labels.pairs, settings["val_split"], seed)
         method = kind(
             steps=epochs * settings["steps_per_epoch"],
             steps_per_epoch=settings["steps_per_epoch"],
@@ -163,7 +186,9 @@ class SegmentationTrainer(TrainTask):
             start=self._start(plan, seed) if settings["pretrained"] else None,
         )
         unlabelled = self._unlabelled(datastore) if method.uses_unlabelled else {}
-        facts = {"labels": facts, "method": settings["method"]}
+        of_labels = {pair.image for pair in (*labels.pairs, *labels.source)}
+        unlabelled = {image: path for image, path in unlabelled.items() if str(path) not in of_labels}
+        facts = {"labels": labels.told, "method": settings["method"]}
         stats = TrainingStats(self._stats, epochs, settings["steps_per_epoch"], bool(held_back), facts)
 
         def report(one: EpochReport) -> None:
@@ -173,7 +198,7 @@ class SegmentationTrainer(TrainTask):
         stats.write()
         network = train(
             method,
-            TrainingData(self._preset, trained_on, unlabelled, cache),
+            TrainingData(self._preset, trained_on, unlabelled, cache, labels.source),
             plan,
             seed,
             torch.device(settings["device"] if torch.cuda.is_available() else "cpu"),

@@ -111,7 +111,7 @@ def _check_name(app: Any, method: str, request: Mapping[str, Any]) -> None:
 
 def _check_batch(task: Any, datastore: Datastore, request: Mapping[str, Any]) -> None:
     if not task.is_valid():
-        raise HTTPException(422, "There is no segmentation model yet: submit labels and train 'segmentation' first.")
+        raise HTTPException(422, f"{task.untrained[0].upper()}{task.untrained[1:]}.")
     body = parse_body(BatchBody, request)
     plain_name("label_tag", body.label_tag or "original")
     if isinstance(body.images, list) and not set(body.images) <= set(datastore.list_images()):

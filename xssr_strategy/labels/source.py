@@ -1,0 +1,44 @@
+"""Labels of the source: which images they belong to, and whether they are the labels that are drawn here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from xssr_strategy.errors import UserError
+from xssr_strategy.images.listing import find_images
+from xssr_strategy.labels.layouts import KNOWN, labelled_layout
+
+
+def source_pairs(folder: Path, images: Mapping[str, Path], labels: Sequence[str]) -> list[dict[str, str]]:
+    """The paths ``image`` and ``label`` of each labelled image of the source, sorted by image; no pixel is read.
+
+    Args:
+        folder: images with labels in one of the layouts (:mod:`xssr_strategy.labels.layouts`), or labels alone, whose
+            file names are the ids of ``images``.
+        images: id -> path of the source's images; empty without a source.
+        labels: names of the labels that are drawn here.
+
+    Raises:
+        UserError: no label of an image is there, or the folder says that its labels have other names.
+    """
+    try:
+        layout = labelled_layout(folder)
+    except UserError as error:
+        raise UserError(f"--conf source_labels {error}") from error
+    if layout is None:
+        found = find_images(folder, recursive=True)
+        pairs = {images[image]: path for image, path in found.items() if image in images}
+    else:
+        if layout.label_names and layout.label_names != tuple(labels):
+            raise UserError(
+                f"--conf source_labels {folder}: its labels are {','.join(layout.label_names)}, but --conf labels is "
+                f"{','.join(labels)}; give both the same names in the same order."
+            )
+        pairs = {layout.images[image]: path for image, path in layout.labels.items()}
+    if not pairs:
+        raise UserError(
+            f"--conf source_labels {folder}: holds no label with the file name of an image of --conf source; name the "
+            f"labels as their images, or lay the folder out as {KNOWN}."
+        )
+    return [{"image": str(image), "label": str(label)} for image, label in sorted(pairs.items())]

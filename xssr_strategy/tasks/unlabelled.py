@@ -1,0 +1,24 @@
+"""Which images a training may learn from without a label."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from monailabel.interfaces.datastore import Datastore
+
+from xssr_strategy.embedding.store import SOURCE, TARGET
+from xssr_strategy.segmentation.data import some_images
+from xssr_strategy.tasks.project import Project
+
+
+def unlabelled_images(project: Project, datastore: Datastore) -> dict[str, Path]:
+    """id -> path of images of pool and source without a label, as far as they are here.
+
+    Skipped and failed images are left out, as in the ranking; those that are leased are not. If there are more than the
+    settings allow, as many are drawn with their seed.
+    """
+    left_out = project.labelled(datastore) | project.failed.keys()
+    target = {f"{TARGET} {image}": path for image, path in project.pool(datastore).items() if image not in left_out}
+    source = {f"{SOURCE} {image}": path for image, path in project.opened.source_images().items()}
+    here = {image: path for image, path in {**target, **source}.items() if path.exists()}
+    return some_images(here, project.settings.unlabelled, project.settings.seed)

@@ -17,7 +17,7 @@ from xssr_strategy.labels import reading
 from xssr_strategy.labels.reading import usable_pairs
 from xssr_strategy.segmentation import transforms
 from xssr_strategy.segmentation.data import TrainingData
-from xssr_strategy.segmentation.methods.catalogue import METHODS
+from xssr_strategy.segmentation.methods.catalogue import METHODS, method_names
 from xssr_strategy.segmentation.pair_cache import MemoryCache, NoCache, PairCache
 from xssr_strategy.segmentation.plan import plan_from
 from xssr_strategy.segmentation.training import EpochReport, TrainingStoppedError, train
@@ -25,7 +25,7 @@ from xssr_strategy.segmentation.training import EpochReport, TrainingStoppedErro
 CPU = torch.device("cpu")
 STEPS = 8
 
-pytestmark = pytest.mark.parametrize("name", METHODS)
+pytestmark = pytest.mark.parametrize("name", method_names())  # their ablations are in tests/segmentation/methods
 
 
 @dataclass(frozen=True)

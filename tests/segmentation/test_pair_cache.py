@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from monai.data import Dataset
 from monai.transforms import Compose, SpatialPad, Transform
 
 from tests.support.phantoms import phantom_pairs
@@ -55,6 +56,28 @@ def test_without_a_cache_or_room_a_file_that_is_gone_is_missed(tmp_path: Path) -
     for dataset in datasets:
         with pytest.raises((UserError, RuntimeError), match=r"does not exist|applying transform"):
             dataset[0]
+
+
+def test_the_disk_holds_no_more_than_its_room_and_what_does_not_fit_is_read_each_time(tmp_path: Path) -> None:
+    pairs = phantom_pairs(tmp_path, 4, 2, 1)
+    size = 48 * 48 * 4
+    data = data_of(pairs, DiskCache(tmp_path / "cache", room=size + 1))
+    images = data.images(plan_from(data.labelled, XRAY, ("blob",)), alone)
+    expected = [images[row]["image"].clone() for row in range(4)]
+    kept = [*(tmp_path / "cache").glob("*.pt")]
+    assert 0 < len(kept) < 4
+    assert all(torch.equal(images[row]["image"], one) for row, one in enumerate(expected))
+    for pair in pairs:
+        Path(pair["image"]).unlink()
+    there = [row for row in range(4) if _readable(images, row)]
+    assert len(there) == len(kept)
+
+
+def _readable(images: Dataset, row: int) -> bool:
+    try:
+        return bool(images[row])
+    except RuntimeError:  # MONAI's, of what the reading step raises
+        return False
 
 
 def test_memory_holds_no_more_than_its_room(tmp_path: Path) -> None:

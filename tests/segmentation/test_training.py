@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from torch import nn
 
 from tests.support.phantoms import phantom_pairs
 from tests.support.trainings import MRI, XRAY, same
+from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.labels.reading import usable_pairs
 from xssr_strategy.segmentation.data import TrainingData
@@ -165,3 +167,18 @@ def test_weights_to_start_from_are_where_the_training_begins(tmp_path: Path) -> 
     start = new_network(plan, 9).state_dict()
     still = replace(RECIPE, learning_rate=0.0)
     assert same(dict(train(Supervised(1, recipe=still, start=start), data, plan, 0, CPU).state_dict()), dict(start))
+
+
+def test_a_gpu_that_is_too_small_is_a_sentence_with_a_remedy(tmp_path: Path) -> None:
+    class Greedy(Supervised):
+        def stages(self, *rest: Any) -> Iterator[Stage]:
+            (stage,) = super().stages(*rest)
+
+            def update(batch: Batch) -> StepResult:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total of")
+
+            yield replace(stage, update=update)
+
+    data, plan = opened(tmp_path, XRAY, ("blob",), 1)
+    with pytest.raises(UserError, match=r"of the GPU \(CUDA out of memory\); train with a smaller train_batch_size"):
+        train(Greedy(2), data, plan, 0, CPU)

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from tests.support.hospitals import TEST, comparable, experiment, planned, rows, simulate
 from tests.support.phantoms import write_png
 from xssr_strategy.errors import UserError
+from xssr_strategy.labels import reading
+from xssr_strategy.segmentation import transforms
+from xssr_strategy.segmentation.methods.catalogue import METHODS, method_names
+from xssr_strategy.segmentation.pair_cache import NoCache
 from xssr_strategy.selection.catalogue import SELECTORS
 from xssr_strategy.simulation.domains import held_out, read_domain
 from xssr_strategy.simulation.simulate import plan
+from xssr_strategy.simulation.work import trained_network
 
 
 @pytest.mark.slow
@@ -64,6 +71,29 @@ def test_the_encoder_does_not_learn_from_what_the_source_holds_out(copies: tuple
     write_png(source / "images" / "scan02.png", np.full((40, 36), 7, dtype=np.uint8))
     other = planned(experiment(target, source, strategies=("xssr",), seeds=1), tmp_path / "other")
     assert before.jobs[0].choice.selection.scores.tolist() != other.jobs[0].choice.selection.scores.tolist()  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("method", [name for name in method_names() if METHODS[name].uses_unlabelled])
+def test_no_test_case_is_read_before_the_network_is_trained(
+    method: str, copies: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = copies
+    what = experiment(target, source, strategies=("xssr",), seeds=1, methods=(method,), steps=40)
+    (one,) = planned(what, tmp_path / "out").jobs
+    read: set[Path] = set()
+    for module in (transforms, reading):
+        original = module.read_image
+
+        def noting(path: str | Path, original: Any = original) -> Any:
+            read.add(Path(path).resolve())
+            return original(path)
+
+        monkeypatch.setattr(module, "read_image", noting)
+    trained_network(one.training, NoCache(), torch.device("cpu"))
+    cases = {Path(path).resolve() for case in one.training.cases.values() for path in case.values()}
+    assert len(cases) == 2 * TEST
+    assert not read & cases
+    assert len(read & {path.resolve() for path in one.training.unlabelled.values()}) > 20
 
 
 def test_source_only_learns_from_no_test_case(copies: tuple[Path, Path], tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -38,19 +39,42 @@ class NoCache:
 
 
 class DiskCache:
-    """Keeps what was read in a folder: memory holds no more than a batch, however many images there are.
+    """Keeps what was read in a folder while there is room, and reads the rest each time.
+
+    Memory holds no more than a batch, however many images there are.
 
     Args:
         folder: made where missing; the caller removes it.
+        room: bytes (our choice).
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, room: int = 32 * 2**30) -> None:
+        self._folder, self._room = folder, room
 
     def dataset(self, items: Sequence[Mapping[str, str]], read: Transform, transforms: Read) -> Dataset:
         """As :class:`PairCache`."""
         # The name of a file tells what was done to it: two datasets may prepare the same image differently.
-        return PersistentDataset(items, transforms(read), cache_dir=self._folder, hash_transform=pickle_hashing)
+        return _BoundedDataset(self, items, transforms(read), cache_dir=self._folder, hash_transform=pickle_hashing)
+
+    def takes(self, name: str) -> bool:
+        """Whether what is called so is kept, or may be."""
+        return (self._folder / name).is_file() or self._used() < self._room
+
+    def _used(self) -> int:
+        return sum(file.stat().st_size for file in self._folder.glob("*.pt"))
+
+
+class _BoundedDataset(PersistentDataset):
+    """As MONAI's, but where the cache has no room left, an image is read and not kept."""
+
+    def __init__(self, cache: DiskCache, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._cache = cache
+
+    def _cachecheck(self, item_transformed: Any) -> Any:
+        if self._cache.takes(f"{self.hash_func(item_transformed).decode()}{self.transform_hash}.pt"):
+            return super()._cachecheck(item_transformed)
+        return self._pre_transform(deepcopy(item_transformed))
 
 
 class MemoryCache:

@@ -12,6 +12,7 @@ from monai.networks import one_hot
 from monai.transforms import Compose
 from torch import Tensor, nn
 
+from xssr_strategy.errors import UserError
 from xssr_strategy.labels.reading import LabelledImage
 from xssr_strategy.segmentation.data import TrainingData
 from xssr_strategy.segmentation.inference import build_inferer
@@ -85,17 +86,28 @@ def train(
         What the last stage publishes, in evaluation mode, on the device.
 
     Raises:
-        UserError: an image or label cannot be used, or the data do not suffice for the method.
+        UserError: an image or label cannot be used, the data do not suffice for the method, or a step does not fit into
+            the memory of the GPU.
         TrainingStoppedError: ``stopped`` said so; the network is lost.
     """
     published: nn.Module | None = None
     run = _Run(data, plan, device, validation, report, stopped, method.steps_per_epoch)
     with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
-        for stage in method.stages(data, plan, seed, device):
-            run.stage(stage)
-            published = stage.published
+        try:
+            for stage in method.stages(data, plan, seed, device):
+                run.stage(stage)
+                published = stage.published
+        except torch.OutOfMemoryError as error:
+            raise UserError(
+                f"a training step does not fit into the memory of the GPU ({_sentence(error)}); train with a smaller "
+                "train_batch_size, by the method supervised, which needs least, or without a GPU"
+            ) from error
     assert published is not None, "a method has at least one stage"
     return published.eval()
+
+
+def _sentence(error: BaseException) -> str:
+    return str(error).split(". ")[0]
 
 
 class _Run:

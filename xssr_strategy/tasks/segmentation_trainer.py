@@ -24,7 +24,7 @@ from xssr_strategy.images.preset import Preset
 from xssr_strategy.labels.reading import LabelledImage, examined_pairs, no_usable_label
 from xssr_strategy.segmentation.data import TrainingData
 from xssr_strategy.segmentation.methods.catalogue import ABLATIONS, METHODS, SUPERVISED
-from xssr_strategy.segmentation.methods.recipe import MAX_EPOCHS, RECIPE, STEPS_PER_EPOCH, new_network
+from xssr_strategy.segmentation.methods.recipe import RECIPE, STEPS_PER_EPOCH, new_network
 from xssr_strategy.segmentation.pair_cache import DiskCache, MemoryCache, NoCache, PairCache
 from xssr_strategy.segmentation.plan import SegmentationPlan, plan_from
 from xssr_strategy.segmentation.publication import publish, read_json, warm_start
@@ -82,7 +82,7 @@ class SegmentationTrainer(TrainTask):
         super().__init__(f"Trains a {preset.spatial_dims}-D U-Net on the submitted labels")
         self._defaults: dict[str, Any] = {
             "pretrained": False,
-            "max_epochs": MAX_EPOCHS,
+            "max_epochs": METHODS[method].epochs,
             "steps_per_epoch": STEPS_PER_EPOCH,
             "early_stop_patience": 10,
             "val_split": 0.2,
@@ -139,9 +139,10 @@ class SegmentationTrainer(TrainTask):
         Raises:
             UserError: an unusable setting.
         """
-        settings = parse_training_request(
-            self._defaults, {key: request[key] for key in self._defaults if key in request}
-        )
+        asked = {key: request[key] for key in self._defaults if key in request}
+        method = parse_training_request({"method": self._defaults["method"]}, asked)["method"]
+        defaults = {**self._defaults, "max_epochs": METHODS[method].epochs}
+        settings = parse_training_request(defaults, asked)
         check_ranges(settings)
         return {**settings, "device": name_to_device(request.get("device") or device_list())}
 

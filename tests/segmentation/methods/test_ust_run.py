@@ -2,23 +2,87 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from monai.metrics import compute_dice
 from monai.networks import one_hot
 
-from xssr_strategy.segmentation.methods.semi_supervised import Guess
+from xssr_strategy.segmentation.methods import ust_run
+from xssr_strategy.segmentation.methods.semi_supervised import Guess, Views
 from xssr_strategy.segmentation.methods.ust_run import (
     HARDNESS_LIMIT,
     LIMIT_GROWTH,
     Example,
     ReliableQueue,
+    UstRun,
+    UstRunWithoutAmplitudes,
+    UstRunWithoutGuidance,
+    UstRunWithoutQueue,
     amplitude_mix,
     covering_box,
     hardness,
     merge_guidance,
 )
+
+
+def images_and_labels() -> tuple[Views, list[str]]:
+    torch.manual_seed(0)
+    label = torch.zeros(2, 1, 32, 32, dtype=torch.uint8)
+    label[:, :, 8:24, 8:24] = 1
+    return Views(torch.rand(2, 1, 32, 32), label, torch.rand(2, 1, 32, 32), torch.rand(2, 1, 32, 32)), []
+
+
+@pytest.mark.parametrize(
+    ("kind", "missing"),
+    [
+        (UstRun, set()),
+        (UstRunWithoutAmplitudes, {"amplitude_mix"}),
+        (UstRunWithoutGuidance, {"merge_guidance"}),
+        (UstRunWithoutQueue, {"hardness", "covering_box"}),
+    ],
+)
+def test_an_ablation_lacks_its_part_and_no_other(
+    kind: type[UstRun], missing: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    views, used = images_and_labels()
+    for name in ("amplitude_mix", "merge_guidance", "hardness", "covering_box"):
+        original = getattr(ust_run, name)
+
+        def noting(*arguments: Any, name: str = name, original: Any = original) -> Any:
+            used.append(name)
+            return original(*arguments)
+
+        monkeypatch.setattr(ust_run, name, noting)
+    torch.manual_seed(0)
+    student, teacher = (torch.nn.Conv2d(1, 2, 3, padding=1) for _ in range(2))
+    consistency = kind(10).consistency(student, teacher, np.random.default_rng(0))
+    for step in range(2):
+        lesson = consistency.lesson(views, 0.5 + 0.1 * step)
+    assert {"amplitude_mix", "merge_guidance", "hardness", "covering_box"} - set(used) == missing
+    assert lesson.losses.keys() == {"pasted_in", "pasted_around", "guided"}
+    assert lesson.logits.shape == (2, 2, 32, 32)
+
+
+def test_a_teacher_that_is_sure_is_followed() -> None:
+    """A student learns what the teacher says of unlabelled images, whatever they show."""
+    views, _ = images_and_labels()
+    teacher = torch.nn.Conv2d(1, 2, 1)
+    teacher.weight.data = torch.tensor([-50.0, 50.0]).reshape(2, 1, 1, 1)
+    teacher.bias.data = torch.tensor([25.0, -25.0])  # label 1 where the image is bright
+    student = torch.nn.Conv2d(1, 2, 1)
+    torch.nn.init.zeros_(student.weight)
+    consistency = UstRun(10).consistency(student, teacher, np.random.default_rng(0))
+    optimiser = torch.optim.Adam(student.parameters(), 0.1)
+    for _ in range(60):
+        optimiser.zero_grad()
+        views = Views(views.image, views.label, views.weak, views.weak)
+        torch.stack([*consistency.lesson(views, 0.99).losses.values()]).sum().backward()
+        optimiser.step()
+    found = student(views.weak).argmax(1, keepdim=True)
+    assert (found == (views.weak > 0.5)).float().mean() > 0.9
 
 
 def reference(image: np.ndarray, towards: np.ndarray, share: float) -> np.ndarray:

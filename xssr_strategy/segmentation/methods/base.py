@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from xssr_strategy.segmentation.data import TrainingData
-from xssr_strategy.segmentation.methods.recipe import RECIPE, STEPS_PER_EPOCH, Recipe, new_network
+from xssr_strategy.segmentation.methods.recipe import MAX_EPOCHS, RECIPE, STEPS_PER_EPOCH, Recipe, new_network
 from xssr_strategy.segmentation.plan import SegmentationPlan
 
 Batch = Mapping[str, Tensor]
@@ -80,9 +80,11 @@ class TrainingMethod(ABC):
 
     Attributes:
         uses_unlabelled: whether the method reads unlabelled images; if not, it is given none.
+        epochs: of a training by default, so that it takes at most three times as long as a supervised one.
     """
 
     uses_unlabelled: ClassVar[bool]
+    epochs: ClassVar[int] = MAX_EPOCHS
 
     def __init__(
         self,

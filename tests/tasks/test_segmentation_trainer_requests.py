@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tests.support.phantoms import write_png
-from tests.support.trainings import SHORT, same, studies, trainer, weights
+from tests.support.trainings import SHORT, XRAY, same, studies, trainer, weights
 from xssr_strategy.errors import UserError
 from xssr_strategy.segmentation.methods import supervised
 from xssr_strategy.segmentation.pair_cache import DiskCache
@@ -79,3 +79,21 @@ def test_a_training_that_fails_leaves_no_cache_and_the_old_model(
         trainer(tmp_path)(SHORT, datastore)
     assert same(before, weights(tmp_path))
     assert not list((tmp_path / "logs").rglob("cache_*"))
+
+
+def test_each_method_has_a_length_of_its_own_unless_the_request_says_another(tmp_path: Path) -> None:
+    """A step of UST-RUN takes up to four times as long as a supervised one."""
+    supervised_server, other = trainer(tmp_path), trainer(tmp_path, XRAY, ("blob",), "ust_run")
+    assert (supervised_server.config()["max_epochs"], other.config()["max_epochs"]) == (30, 22)
+    for task in (supervised_server, other):
+        assert task.checked({"method": "ust_run"})["max_epochs"] == 22
+        assert task.checked({"method": ["supervised", "ust_run"]})["max_epochs"] == 30
+        assert task.checked({"method": "ust_run", "max_epochs": 30})["max_epochs"] == 30
+        assert task.checked({**task.config()})["max_epochs"] == task.config()["max_epochs"]
+
+
+def test_ablations_are_not_on_offer(tmp_path: Path) -> None:
+    task = trainer(tmp_path)
+    assert task.config()["method"] == ["supervised", "fixmatch", "ust_run"]
+    with pytest.raises(UserError, match="'ust_run:no-queue' is not one of supervised, fixmatch, ust_run"):
+        task.checked({"method": "ust_run:no-queue"})

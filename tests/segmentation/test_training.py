@@ -180,5 +180,5 @@ def test_a_gpu_that_is_too_small_is_a_sentence_with_a_remedy(tmp_path: Path) -> 
             yield replace(stage, update=update)
 
     data, plan = opened(tmp_path, XRAY, ("blob",), 1)
-    with pytest.raises(UserError, match=r"of the GPU \(CUDA out of memory\); train with a smaller train_batch_size"):
+    with pytest.raises(UserError, match=r"of the GPU \(CUDA out of memory\); train smaller batches"):
         train(Greedy(2), data, plan, 0, CPU)

@@ -13,6 +13,8 @@ from xssr_strategy.labels.layouts import KNOWN, labelled_layout
 def source_pairs(folder: Path, images: Mapping[str, Path], labels: Sequence[str]) -> list[dict[str, str]]:
     """The paths ``image`` and ``label`` of each labelled image of the source, sorted by image; no pixel is read.
 
+    Images that the layout holds out as test cases are left out.
+
     Args:
         folder: images with labels in one of the layouts (:mod:`xssr_strategy.labels.layouts`), or labels alone, whose
             file names are the ids of ``images``.
@@ -24,10 +26,10 @@ def source_pairs(folder: Path, images: Mapping[str, Path], labels: Sequence[str]
     """
     try:
         layout = labelled_layout(folder)
+        found = find_images(folder, recursive=True) if layout is None else {}
     except UserError as error:
         raise UserError(f"--conf source_labels {error}") from error
     if layout is None:
-        found = find_images(folder, recursive=True)
         pairs = {images[image]: path for image, path in found.items() if image in images}
     else:
         if layout.label_names and layout.label_names != tuple(labels):
@@ -35,7 +37,7 @@ def source_pairs(folder: Path, images: Mapping[str, Path], labels: Sequence[str]
                 f"--conf source_labels {folder}: its labels are {','.join(layout.label_names)}, but --conf labels is "
                 f"{','.join(labels)}; give both the same names in the same order."
             )
-        pairs = {layout.images[image]: path for image, path in layout.labels.items()}
+        pairs = {layout.images[image]: path for image, path in layout.labels.items() if image not in layout.test}
     if not pairs:
         raise UserError(
             f"--conf source_labels {folder}: holds no label with the file name of an image of --conf source; name the "

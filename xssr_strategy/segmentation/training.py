@@ -99,8 +99,8 @@ def train(
                 published = stage.published
         except torch.OutOfMemoryError as error:
             raise UserError(
-                f"a training step does not fit into the memory of the GPU ({_sentence(error)}); train with a smaller "
-                "train_batch_size, by the method supervised, which needs least, or without a GPU"
+                f"a training step does not fit into the memory of the GPU ({_sentence(error)}); train smaller "
+                "batches (train_batch_size) or images, by the method supervised, which needs least, or without a GPU"
             ) from error
     assert published is not None, "a method has at least one stage"
     return published.eval()
@@ -168,7 +168,8 @@ class _Run:
         found = None if self._validation is None else self._validate(stage.published, self._validation)
         is_best = found is not None and best.update(found, stage.published)
         if self._report is not None:
-            means = {name: float(torch.stack([one[name] for one in losses]).mean()) for name in losses[0]}
+            names = dict.fromkeys(name for one in losses for name in one)  # a method may drop a loss within an epoch
+            means = {name: float(torch.stack([one[name] for one in losses if name in one]).mean()) for name in names}
             self._report(EpochReport(stage.name, self._epochs, self._steps, means, dice.mean(), found, is_best))
 
     def _validate(self, network: nn.Module, validation: Validation) -> float:

@@ -14,11 +14,16 @@ from xssr_strategy.tasks.project import Project
 def unlabelled_images(project: Project, datastore: Datastore) -> dict[str, Path]:
     """id -> path of images of pool and source without a label, as far as they are here.
 
-    Skipped and failed images are left out, as in the ranking; those that are leased are not. If there are more than the
-    settings allow, as many are drawn with their seed.
+    Left out are skipped and failed images, as in the ranking, and those of the source whose labels train; leased ones
+    are not. If there are more than the settings allow, as many are drawn with their seed.
     """
     left_out = project.labelled(datastore) | project.failed.keys()
     target = {f"{TARGET} {image}": path for image, path in project.pool(datastore).items() if image not in left_out}
-    source = {f"{SOURCE} {image}": path for image, path in project.opened.source_images().items()}
+    of_source = {Path(pair["image"]).resolve() for pair in project.source_pairs}
+    source = {
+        f"{SOURCE} {image}": path
+        for image, path in project.opened.source_images().items()
+        if path.resolve() not in of_source
+    }
     here = {image: path for image, path in {**target, **source}.items() if path.exists()}
     return some_images(here, project.settings.unlabelled, project.settings.seed)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
+import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from torch import nn
 
 from tests.support.phantoms import phantom_pairs
 from tests.support.trainings import MRI, XRAY, same
+from xssr_strategy.errors import UserError
 from xssr_strategy.labels.reading import usable_pairs
 from xssr_strategy.segmentation.data import TrainingData
 from xssr_strategy.segmentation.methods import semi_supervised
@@ -30,7 +33,7 @@ from xssr_strategy.segmentation.methods.semi_supervised import (
 )
 from xssr_strategy.segmentation.network import build_loss
 from xssr_strategy.segmentation.plan import plan_from
-from xssr_strategy.segmentation.training import train
+from xssr_strategy.segmentation.training import EpochReport, train
 
 CPU = torch.device("cpu")
 LEARNERS = [name for name, method in METHODS.items() if method.uses_unlabelled and ":" not in name]
@@ -188,10 +191,30 @@ def test_a_teacher_that_finds_nothing_for_long_ends_the_unlabelled_part(
     plan = plan_from(data.labelled, XRAY, ("blob",))
     with caplog.at_level(logging.WARNING):
         train(METHODS[name](20, steps_per_epoch=1), data, plan, 0, CPU, report=lambda one: losses.append([*one.losses]))
+        train(
+            METHODS[name](20, steps_per_epoch=20), data, plan, 0, CPU, report=lambda one: losses.append([*one.losses])
+        )
+    assert losses.pop() == losses[0]  # an epoch in which the teacher collapses tells all its losses
+    caplog.records.pop()
     (said,) = caplog.messages
     assert said.startswith("The network found no label on unlabelled images for 3 steps: the rest of the training is")
     counted_from = next(step for step in range(20) if ramp_up(step / 20) >= 0.1)
     assert [len(names) > 1 for names in losses] == [step < counted_from + 3 for step in range(20)]
+
+
+def test_an_image_that_is_gone_in_mid_training_ends_it_with_its_sentence(tmp_path: Path) -> None:
+    """MONAI's thread would print a traceback and begin the epoch again, for ever."""
+    data = data_of(tmp_path)
+    gone = Path(data.labelled[1].image)
+
+    def report(_: EpochReport) -> None:
+        gone.unlink(missing_ok=True)
+
+    plan = plan_from(data.labelled, XRAY, ("blob",))
+    for name in ("supervised", *LEARNERS):
+        with pytest.raises(UserError, match=re.escape(f"{gone}: does not exist")):
+            train(METHODS[name](200, steps_per_epoch=2), data, plan, 0, CPU, report=report)
+        shutil.copy(data.labelled[0].image, gone)
 
 
 def test_every_second_image_is_the_sources(tmp_path: Path) -> None:

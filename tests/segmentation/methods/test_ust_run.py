@@ -14,6 +14,7 @@ from xssr_strategy.segmentation.methods import ust_run
 from xssr_strategy.segmentation.methods.semi_supervised import Guess, Views
 from xssr_strategy.segmentation.methods.ust_run import (
     HARDNESS_LIMIT,
+    LEAST_LIMIT,
     LIMIT_GROWTH,
     Example,
     ReliableQueue,
@@ -161,7 +162,7 @@ def kept(queue: ReliableQueue) -> list[int]:
 
 
 def test_the_queue_keeps_the_newest_and_its_limit_follows_the_hardest_in_it() -> None:
-    queue = ReliableQueue(length=3)
+    queue = ReliableQueue(LIMIT_GROWTH, length=3)
     queue.offer(example(1, 2), torch.tensor([0.08, 0.5]))
     assert kept(queue) == [1]
     assert queue.limit == pytest.approx(0.08)
@@ -177,6 +178,14 @@ def test_the_queue_keeps_the_newest_and_its_limit_follows_the_hardest_in_it() ->
     for _ in range(5000):
         queue.offer(example(7), torch.tensor([1.0]))
     assert queue.limit == HARDNESS_LIMIT  # and never above
+
+
+def test_images_on_which_all_agree_do_not_end_the_queue() -> None:
+    queue = ReliableQueue(length=2)
+    queue.offer(example(1, 2), torch.tensor([0.0, 0.0]))
+    assert queue.limit == LEAST_LIMIT
+    queue.offer(example(3), torch.tensor([0.0]))
+    assert kept(queue) == [3, 1]
 
 
 def test_the_queue_gives_what_it_has() -> None:

@@ -7,8 +7,10 @@ import logging
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from monai.data import DataLoader, Dataset, ThreadDataLoader
+from monai.data.thread_buffer import ThreadBuffer
 from torch import Tensor
 from torch.utils.data import RandomSampler, Sampler
 
@@ -19,9 +21,6 @@ from xssr_strategy.segmentation.plan import SegmentationPlan
 from xssr_strategy.segmentation.transforms import training_transforms, unlabelled_transforms
 
 logger = logging.getLogger(__name__)
-
-_UNLABELLED = 2**32
-"""Added to the seed of labelled images: a seed is below it."""
 
 
 def labelled_batches(data: TrainingData, plan: SegmentationPlan, steps: int, batch_size: int, seed: int) -> DataLoader:
@@ -43,7 +42,12 @@ def unlabelled_batches(
     dataset = ReadableImages(data.images(plan, lambda read: unlabelled_transforms(data.preset, plan, seed, read)))
     if not dataset.any_readable():
         return None
-    return epoch_loader(dataset, steps, batch_size, _UNLABELLED + seed)
+    return epoch_loader(dataset, steps, batch_size, _another(seed))
+
+
+def _another(seed: int) -> int:
+    """A seed of its own for unlabelled images; torch looks at the low 32 bits alone, so a large number added is none."""
+    return int(np.random.SeedSequence([seed, 1]).generate_state(1)[0])
 
 
 def epoch_loader(
@@ -63,9 +67,30 @@ def epoch_loader(
         sampler = RandomSampler(dataset, num_samples=count, generator=generator)
     else:
         sampler = TakingTurns(first, len(dataset) - first, count, generator)
-    return ThreadDataLoader(
+    return ReadingLoader(
         dataset=dataset, batch_size=batch_size, sampler=sampler, num_workers=num_workers, generator=generator
     )
+
+
+class ReadingLoader(ThreadDataLoader):
+    """As MONAI's, whose thread would print a traceback and end the epoch early where an image cannot be read.
+
+    Raises:
+        UserError: what the reading step said.
+    """
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # as MONAI's, which says nothing
+        failures: list[Exception] = []
+
+        def batches() -> Iterator[Any]:
+            try:
+                yield from DataLoader.__iter__(self)
+            except Exception as error:  # told in the thread that asked
+                failures.append(error)
+
+        yield from ThreadBuffer(batches(), self.buffer_size, self.buffer_timeout)
+        for error in failures:
+            raise user_error(error) or error
 
 
 class TakingTurns(Sampler[int]):
@@ -122,16 +147,22 @@ class ReadableImages(Dataset):
             try:
                 found = self._images[number]
             except (UserError, RuntimeError) as error:
-                reason = (
-                    error if isinstance(error, UserError) else error.__cause__
-                )  # MONAI wraps what a transform raises
-                if not isinstance(reason, UserError):
+                reason = user_error(error)
+                if reason is None:
                     raise
                 self._unreadable.add(number)
                 logger.warning("not learnt from: %s", reason)
                 continue
             return found[0] if isinstance(found, list) else found
         return None
+
+
+def user_error(error: BaseException) -> UserError | None:
+    """The error for people behind what MONAI raises for any error of a transform, if it is one."""
+    reason: BaseException | None = error
+    while reason is not None and not isinstance(reason, UserError):
+        reason = reason.__cause__
+    return reason
 
 
 class Together:

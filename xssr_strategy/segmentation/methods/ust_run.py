@@ -7,7 +7,7 @@ algorithm and its numbers are theirs; network, optimiser and augmentation of lab
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -35,30 +35,34 @@ from xssr_strategy.segmentation.methods.semi_supervised import (
 LOW_FREQUENCIES = 0.01  # half-size of the square of amplitudes that are mixed, as a share of the smallest side
 QUEUE_LENGTH = 10
 HARDNESS_LIMIT = 0.1  # up to which an image may be reliable
-LIMIT_GROWTH = 1.0005  # of the limit, with each step that found no reliable image
+LIMIT_GROWTH = 1.0005  # of the limit, with each step of ``THEIR_STEPS`` that found no reliable image
+THEIR_STEPS = 60_000  # of a training
 QUEUE_SHARE = 0.5  # of the images to be mixed in that come from the queue
-UNTRIED = 1 / 120  # share of a training in which no image is reliable: the first 500 of 60,000 steps
+UNTRIED = 500 / THEIR_STEPS  # share of a training in which no image is reliable
+LEAST_LIMIT = 0.01  # our choice: images on which student and teacher agree in each pixel would end the queue
 
 AMPLITUDES, GUIDANCE, QUEUE = "amplitudes", "guidance", "queue"  # TP-RAM; SymGD; reliable and hardest images
 
 
 class _UstRunConsistency(Consistency):
-    def __init__(self, student: nn.Module, teacher: nn.Module, rng: np.random.Generator, parts: frozenset[str]) -> None:
+    def __init__(
+        self, student: nn.Module, teacher: nn.Module, rng: np.random.Generator, steps: int, parts: frozenset[str]
+    ) -> None:
         super().__init__(student, teacher, rng)
-        self._parts = parts
-        self._reliable = ReliableQueue()
+        self._with = parts
+        self._reliable = ReliableQueue(LIMIT_GROWTH ** (THEIR_STEPS / steps))
         self._hardest: Example | None = None
 
     def lesson(self, views: Views, done: float) -> Lesson:
         known = Example(views.image, views.label.long(), torch.ones_like(views.label, dtype=torch.bool))
-        pasted = self._to_paste(known, len(views.weak))
+        pasted = self._to_paste(known, len(views.weak))  # in the range of unlabelled images
         box = copy_paste_boxes(views.weak, self.rng)
         with torch.no_grad():
             in_weak, around_weak = mix(views.weak, pasted.image, box), mix(pasted.image, views.weak, box)
             seen = self.teacher(torch.cat([views.weak, in_weak, around_weak])).float().chunk(3)
             plain, inside, around = (guess(logits) for logits in seen)
             styled = self._styled(pasted.image, views.weak, done)
-        guided = merge_guidance(plain, inside, around, box) if GUIDANCE in self._parts else plain
+        guided = merge_guidance(plain, inside, around, box) if GUIDANCE in self._with else plain
         lessons = [
             Example(mix(views.strong, styled, box), *_parts(mix_guess(plain, pasted.guess, box))),
             Example(mix(styled, views.strong, box), *_parts(mix_guess(pasted.guess, plain, box))),
@@ -68,7 +72,7 @@ class _UstRunConsistency(Consistency):
             lessons.append(self._covered(self._hardest, known))
         inputs = [known.image, *(one.image for one in lessons)]
         logits, *learnt = self.student(torch.cat(inputs)).float().split([len(one) for one in inputs])
-        if QUEUE in self._parts:
+        if QUEUE in self._with:
             self._keep(Example(views.weak, *_parts(plain)), done)
         in_strong = torch.cat([learnt[0], *learnt[3:]])
         weight = ramp_up(done)
@@ -84,10 +88,11 @@ class _UstRunConsistency(Consistency):
         reliable = self._reliable.draw(int(QUEUE_SHARE * count), self.rng)
         rows = self.rng.integers(len(known.image), size=count - len(reliable))
         chosen = [known.row(int(row)) for row in rows] + reliable
-        return _stacked([chosen[place] for place in self.rng.permutation(count)])
+        pasted = _stacked([chosen[place] for place in self.rng.permutation(count)])
+        return replace(pasted, image=pasted.image.clamp(0.0, 1.0))
 
     def _styled(self, images: Tensor, towards: Tensor, done: float) -> Tensor:
-        if AMPLITUDES not in self._parts:
+        if AMPLITUDES not in self._with:
             return images
         shares = self.rng.uniform(0.0, done, size=len(images))
         return amplitude_mix(images, towards, torch.as_tensor(shares, dtype=images.dtype, device=images.device))
@@ -128,7 +133,7 @@ class UstRun(SemiSupervised):
 
     def consistency(self, student: nn.Module, teacher: nn.Module, rng: np.random.Generator) -> Consistency:
         """With its parts."""
-        return _UstRunConsistency(student, teacher, rng, self.parts)
+        return _UstRunConsistency(student, teacher, rng, self.steps, self.parts)
 
 
 class UstRunWithoutAmplitudes(UstRun):
@@ -169,19 +174,22 @@ class Example:
         return Guess(self.label, self.trusted)
 
     def row(self, number: int) -> Example:
-        """One of the images, as a batch of its own."""
-        return Example(*(part[number : number + 1] for part in (self.image, self.label, self.trusted)))
+        """One of the images, as a batch of its own, which does not keep the others in memory."""
+        return Example(*(part[number : number + 1].clone() for part in (self.image, self.label, self.trusted)))
 
 
 class ReliableQueue:
     """The last images of which student and teacher said the same, to be mixed with others.
 
+    Args:
+        growth: of the limit, with each batch without a reliable image.
+
     Attributes:
         limit: hardness below which an image is reliable.
     """
 
-    def __init__(self, length: int = QUEUE_LENGTH) -> None:
-        self._length = length
+    def __init__(self, growth: float = LIMIT_GROWTH, length: int = QUEUE_LENGTH) -> None:
+        self._growth, self._length = growth, length
         self._kept: list[tuple[Example, float]] = []  # the newest first
         self.limit = HARDNESS_LIMIT
 
@@ -191,14 +199,15 @@ class ReliableQueue:
     def offer(self, batch: Example, hard: Tensor) -> None:
         """Keep the reliable ones of a batch, of hardness (B,).
 
-        The limit falls to the largest hardness in the queue when there is one, and grows slowly when there is none.
+        After a batch with a reliable image the limit is the largest hardness in the queue, but not below
+        ``LEAST_LIMIT`` nor above what it was; after a batch without one it grows.
         """
         new = [(batch.row(row), value) for row, value in enumerate(hard.tolist()) if value < self.limit]
         if not new:
-            self.limit = min(LIMIT_GROWTH * self.limit, HARDNESS_LIMIT)
+            self.limit = min(self._growth * self.limit, HARDNESS_LIMIT)
             return
         self._kept = [*new, *self._kept][: self._length]
-        self.limit = min(self.limit, max(value for _, value in self._kept))
+        self.limit = min(self.limit, max(LEAST_LIMIT, *(value for _, value in self._kept)))
 
     def draw(self, count: int, rng: np.random.Generator) -> list[Example]:
         """So many images of the queue, or as many as it holds; one may be drawn twice."""

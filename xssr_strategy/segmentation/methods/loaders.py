@@ -46,7 +46,7 @@ def unlabelled_batches(
 
 
 def _another(seed: int) -> int:
-    """A seed of its own for unlabelled images; torch takes the low 32 bits alone, so adding more than that is no change."""
+    """A seed of its own for unlabelled images; torch takes the low 32 bits alone, so adding 2**32 is no change."""
     return int(np.random.SeedSequence([seed, 1]).generate_state(1)[0])
 
 

@@ -51,9 +51,9 @@ def test_a_row_for_every_case_and_label(out: Path) -> None:
     assert len(table) == 3 * 2 * 2
     assert table[0] == {
         "strategy": "xssr", "method": "supervised", "budget": "22", "seed": "0", "draw": "0",
-        "case": "case_00", "label": "liver", "dice": "0.9", "hd95": "3",
+        "case": "case_00", "label": "liver", "dice": "0.9", "hd95": "3", "asd": "1.5",
     }  # fmt: skip
-    assert (table[1]["label"], table[1]["dice"], table[1]["hd95"]) == ("spleen", "", "")
+    assert [table[1][name] for name in ("label", "dice", "hd95", "asd")] == ["spleen", "", "", ""]
 
 
 def test_picks_keep_their_order_and_names(out: Path) -> None:

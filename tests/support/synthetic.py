@@ -28,7 +28,7 @@ def result(
     picks: Sequence[str] = ("image_00", "image_01", "image_02", "image_03"),
     **others: Any,
 ) -> JobResult:
-    """A job with this Dice (cases, labels); HD95 is ten times what is missing to 1, unless given."""
+    """A job with this Dice (cases, labels); HD95 is ten times what is missing to 1, unless given; ASD half of it."""
     far = [[10.0 * (1.0 - value) for value in row] for row in dice] if hd95 is None else hd95
     values: dict[str, Any] = {
         "alpha": None,
@@ -47,6 +47,7 @@ def result(
         cases=tuple(f"case_{place:02}" for place in range(len(dice))),
         dice=tuple(tuple(row) for row in dice),
         hd95=tuple(tuple(row) for row in far),
+        asd=tuple(tuple(value / 2 for value in row) for row in far),
         **{**values, **others},
     )
 

@@ -129,7 +129,7 @@ class SegmentationTrainer(TrainTask):
             with self._cache(settings["dataset"]) as cache:
                 self._train(settings, labels, cache, datastore)
         except UserError as error:
-            logger.error("training was not started: %s", error)
+            logger.error("no network was trained: %s", error)
             raise
         return self.stats()
 

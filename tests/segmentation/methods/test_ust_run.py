@@ -154,11 +154,11 @@ def test_hardness_where_labels_are_missing() -> None:
 
 def example(*values: int) -> Example:
     image = torch.tensor(values, dtype=torch.float32).reshape(-1, 1, 1, 1)
-    return Example(image, image.long(), torch.ones_like(image, dtype=torch.bool))
+    return Example(image, Guess(image.long(), torch.ones_like(image, dtype=torch.bool)))
 
 
 def kept(queue: ReliableQueue) -> list[int]:
-    return [int(one.label) for one, _ in queue._kept]
+    return [int(one.guess.label) for one, _ in queue._kept]
 
 
 def test_the_queue_keeps_the_newest_and_its_limit_follows_the_hardest_in_it() -> None:
@@ -192,7 +192,7 @@ def test_the_queue_gives_what_it_has() -> None:
     queue, rng = ReliableQueue(), np.random.default_rng(0)
     assert queue.draw(2, rng) == []
     queue.offer(example(1, 2), torch.tensor([0.01, 0.02]))
-    assert {int(one.label) for _ in range(50) for one in queue.draw(2, rng)} == {1, 2}
+    assert {int(one.guess.label) for _ in range(50) for one in queue.draw(2, rng)} == {1, 2}
     assert len(queue.draw(5, rng)) == 2
 
 

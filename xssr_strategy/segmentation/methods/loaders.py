@@ -50,9 +50,7 @@ def _another(seed: int) -> int:
     return int(np.random.SeedSequence([seed, 1]).generate_state(1)[0])
 
 
-def epoch_loader(
-    dataset: Dataset, steps: int, batch_size: int, seed: int, num_workers: int = 0, first: int | None = None
-) -> DataLoader:
+def epoch_loader(dataset: Dataset, steps: int, batch_size: int, seed: int, first: int | None = None) -> DataLoader:
     """An epoch of ``steps`` batches: the images over and over in random order, or a random part of them.
 
     Args:
@@ -67,9 +65,7 @@ def epoch_loader(
         sampler = RandomSampler(dataset, num_samples=count, generator=generator)
     else:
         sampler = TakingTurns(first, len(dataset) - first, count, generator)
-    return ReadingLoader(
-        dataset=dataset, batch_size=batch_size, sampler=sampler, num_workers=num_workers, generator=generator
-    )
+    return ReadingLoader(dataset=dataset, batch_size=batch_size, sampler=sampler, generator=generator)
 
 
 class ReadingLoader(ThreadDataLoader):

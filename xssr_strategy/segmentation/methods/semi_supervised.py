@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from xssr_strategy.segmentation.data import TrainingData
 from xssr_strategy.segmentation.methods.base import Batch, Stage, StepResult, TrainingMethod
 from xssr_strategy.segmentation.methods.loaders import Together, labelled_batches, unlabelled_batches
+from xssr_strategy.segmentation.methods.supervised import supervised_step
 from xssr_strategy.segmentation.network import build_loss
 from xssr_strategy.segmentation.plan import SegmentationPlan
 
@@ -126,11 +127,7 @@ class SemiSupervised(TrainingMethod):
         size = self.recipe.batch_size
         labelled = labelled_batches(data, plan, self.steps_per_epoch, size, seed)
         unlabelled = unlabelled_batches(data, plan, self.steps_per_epoch, size, seed)
-        loss = build_loss()
-
-        def supervised(batch: Batch) -> StepResult:
-            logits, label = student(batch["image"].to(device)), batch["label"].to(device)
-            return StepResult({"dice_ce": loss(logits.float(), label)}, logits, label)
+        loss, supervised = build_loss(), supervised_step(student, device)
 
         if unlabelled is None:
             logger.warning("There is no unlabelled image to learn from: the training is supervised.")

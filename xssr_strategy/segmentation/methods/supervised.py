@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
+from torch import nn
 
 from xssr_strategy.segmentation.data import TrainingData
 from xssr_strategy.segmentation.methods.base import Batch, Stage, StepResult, TrainingMethod
@@ -31,10 +32,15 @@ class Supervised(TrainingMethod):
         """One stage of all steps."""
         network = self.new_network(plan, seed, device)
         batches = labelled_batches(data, plan, self.steps_per_epoch, self.recipe.batch_size, seed)
-        loss = build_loss()
+        yield self.stage("supervised", network, batches, self.steps, supervised_step(network, device))
 
-        def update(batch: Batch) -> StepResult:
-            logits, label = network(batch["image"].to(device)), batch["label"].to(device)
-            return StepResult({"dice_ce": loss(logits.float(), label)}, logits, label)
 
-        yield self.stage("supervised", network, batches, self.steps, update)
+def supervised_step(network: nn.Module, device: torch.device) -> Callable[[Batch], StepResult]:
+    """From a batch {"image", "label"} to its loss."""
+    loss = build_loss()
+
+    def update(batch: Batch) -> StepResult:
+        logits, label = network(batch["image"].to(device)), batch["label"].to(device)
+        return StepResult({"dice_ce": loss(logits.float(), label)}, logits, label)
+
+    return update

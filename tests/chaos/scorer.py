@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import subprocess
 import sys
@@ -64,7 +65,14 @@ def _go_on() -> None:
         datastore = app.datastore()
         datastore.refresh()
         app.scoring({"method": line.strip()}, datastore)
+        _give_back_freed_memory()
         print("scored", file=answers, flush=True)
+
+
+def _give_back_freed_memory() -> None:
+    """What is still resident afterwards is in use; else the gaps that glibc keeps look like a leak of 50 MB."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from xssr_strategy.embedding.encoder import EncoderOptions, is_foundation, parse
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import PRESETS
 from xssr_strategy.segmentation.data import UNLABELLED
-from xssr_strategy.segmentation.methods.catalogue import SUPERVISED, method_names
+from xssr_strategy.segmentation.methods.catalogue import SUPERVISED, method_choices
 from xssr_strategy.selection.catalogue import AUTO_LABELS, DEFAULT, MODEL_BASED, SERVED
 
 
@@ -194,8 +194,8 @@ class Settings:
     )
     training: str = _key(
         SUPERVISED,
-        _one_of(*method_names()),
-        ", ".join(f"`{n}`" for n in method_names()),
+        _one_of(*method_choices()),
+        ", ".join(f"`{n}`" for n in method_choices()),
         "How labels become a network; a train request may name another as `method`.",
     )
     unlabelled: int = _key(

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.chaos.clicks import Clicks
+from tests.chaos.clicks import Clicks, Refused
 from tests.chaos.pool import wait_until
 from tests.support.data import MONTGOMERY, SHENZHEN, held_out, need
 from tests.support.harness import copy_pool, pixels
@@ -50,3 +50,19 @@ def test_a_first_mask_from_the_labels_of_the_source_alone(tmp_path: Path) -> Non
             mask.unlink()
         assert np.mean(found) > 0.5
         assert annotator.client.info()["datastore"]["completed"] == 0
+        a_training_is_stopped(Clicks(server.url))
+        annotator.segment(SHENZHEN / "images" / f"{test[0]}.png").unlink()  # by the network of before
+
+
+def a_training_is_stopped(clicks: Clicks) -> None:
+    """In the middle; a second one waits for nobody."""
+    clicks.train(max_epochs=500, steps_per_epoch=2)
+    wait_until(lambda: clicks.info()["train_stats"]["segmentation"]["max_epochs"] == 500, 300)
+    wait_until(lambda: clicks.info()["train_stats"]["segmentation"]["epoch"] >= 1, 300)
+    with pytest.raises(Refused, match="A train task runs already; wait until it has ended, or end it by DELETE"):
+        clicks.train()
+    stats = clicks.info()["train_stats"]["segmentation"]
+    assert stats["stage"] == "semi-supervised"
+    assert 0 < stats["epoch"] < 500
+    assert clicks.ask("DELETE", "/train/")["status"] == "STOPPED"
+    wait_until(clicks.nothing_runs, 60)

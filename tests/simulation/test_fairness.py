@@ -15,7 +15,7 @@ from tests.support.phantoms import write_png
 from xssr_strategy.errors import UserError
 from xssr_strategy.labels import reading
 from xssr_strategy.segmentation import transforms
-from xssr_strategy.segmentation.methods.catalogue import METHODS, method_names
+from xssr_strategy.segmentation.methods.catalogue import AUTO, METHODS, method_choices
 from xssr_strategy.segmentation.pair_cache import NoCache
 from xssr_strategy.selection.catalogue import SELECTORS
 from xssr_strategy.simulation.domains import held_out, read_domain
@@ -73,7 +73,7 @@ def test_the_encoder_does_not_learn_from_what_the_source_holds_out(copies: tuple
     assert before.jobs[0].choice.selection.scores.tolist() != other.jobs[0].choice.selection.scores.tolist()  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("method", [name for name in method_names() if METHODS[name].uses_unlabelled])
+@pytest.mark.parametrize("method", [name for name in method_choices() if name == AUTO or METHODS[name].uses_unlabelled])
 def test_no_test_case_is_read_before_the_network_is_trained(
     method: str, copies: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

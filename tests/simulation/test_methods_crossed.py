@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 from collections.abc import Iterator
@@ -12,9 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 from tests.support.hospitals import Inline, experiment, planned, rows, simulate
 from tests.support.synthetic import facts, result
+from xssr_strategy.commands.simulate import _announce
 from xssr_strategy.errors import UserError
 from xssr_strategy.segmentation.data import TrainingData
 from xssr_strategy.segmentation.methods import catalogue
@@ -42,7 +45,7 @@ class Curious(Supervised):
 
 @pytest.fixture(autouse=True)
 def _two_methods(monkeypatch: pytest.MonkeyPatch) -> None:
-    methods = {"supervised": Supervised, "curious": Curious}
+    methods = {"supervised": Supervised, "curious": Curious, "ust_run": Curious}
     for module in (catalogue, planning, work):
         monkeypatch.setattr(module, "METHODS", methods)
 
@@ -80,6 +83,29 @@ def test_unlabelled_images_are_the_pool_that_was_not_picked_and_the_source_and_n
         assert not unlabelled & paid
         expected = set() if method == "supervised" else (pool | of_source) - paid
         assert unlabelled == expected, (strategy, method)
+
+
+def test_auto_is_the_training_of_the_method_that_it_chooses(hospitals: tuple[Path, Path], tmp_path: Path) -> None:
+    """Few labels and many images: UST-RUN, whether or not the source has labels; the whole pool: supervised."""
+    source, target = hospitals
+    methods = ("auto", "supervised", "ust_run")
+    what = experiment(target, source, strategies=("xssr", "full", "source-only"), seeds=1, methods=methods)
+    digests = {(one.job.strategy, one.job.method): one.training.digest for one in planned(what, tmp_path).jobs}
+    chosen = {"xssr": "ust_run", "full": "supervised", "source-only": "ust_run"}
+    assert len(set(digests.values())) == 6
+    for strategy, method in chosen.items():
+        assert digests[strategy, "auto"] == digests[strategy, method]
+
+
+def test_without_unlabelled_images_every_training_is_supervised(hospitals: tuple[Path, Path], tmp_path: Path) -> None:
+    _, target = hospitals
+    what = experiment(target, strategies=("xssr", "full"), seeds=1, methods=BOTH)
+    jobs = {(one.job.strategy, one.job.method): one for one in planned(what, tmp_path).jobs}
+    assert [names for names, one in jobs.items() if one.falls_back] == [("full", "curious")]
+    assert jobs["full", "curious"].training.digest == jobs["full", "supervised"].training.digest
+    said = io.StringIO()
+    _announce(planned(what, tmp_path), what, Console(file=said, width=200))
+    assert "full with curious: there is no unlabelled image, the training is supervised." in said.getvalue()
 
 
 def test_supervised_results_are_found_again_when_a_method_is_added(

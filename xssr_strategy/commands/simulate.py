@@ -150,6 +150,12 @@ def _announce(planned: Plan, experiment: Experiment, console: Console) -> None:
     )
     for reason in list(planned.set_aside.values())[:_SHOWN]:
         say(console, f"set aside: {reason}", style="yellow")
+    for strategy, method in dict.fromkeys((one.job.strategy, one.job.method) for one in planned.jobs if one.falls_back):
+        say(
+            console,
+            f"{strategy} with {method}: there is no unlabelled image, the training is supervised.",
+            style="yellow",
+        )
     lacking = without_label(experiment.target)
     if lacking:
         say(

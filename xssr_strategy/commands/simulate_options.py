@@ -10,7 +10,7 @@ from typing import NoReturn
 from xssr_strategy.embedding.catalogue import encoder_names
 from xssr_strategy.images.preset import PRESETS
 from xssr_strategy.segmentation.data import UNLABELLED
-from xssr_strategy.segmentation.methods.catalogue import ABLATIONS, SUPERVISED, method_names
+from xssr_strategy.segmentation.methods.catalogue import ABLATIONS, SUPERVISED, method_choices
 from xssr_strategy.segmentation.methods.recipe import MAX_EPOCHS, STEPS_PER_EPOCH
 from xssr_strategy.segmentation.network import side_multiple
 from xssr_strategy.settings import Settings
@@ -75,7 +75,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_training(parser: argparse.ArgumentParser) -> None:
     """Which methods train, and on what."""
-    methods = ", ".join((*method_names(), *ABLATIONS))
+    methods = ", ".join((*method_choices(), *ABLATIONS))
     parser.add_argument(
         "--training",
         default=SUPERVISED,

@@ -12,7 +12,7 @@ from pathlib import Path
 from xssr_strategy.embedding.store import SOURCE, TARGET
 from xssr_strategy.errors import UserError
 from xssr_strategy.segmentation.data import some_images
-from xssr_strategy.segmentation.methods.catalogue import METHODS
+from xssr_strategy.segmentation.methods.catalogue import AUTO, METHODS, chosen_method
 from xssr_strategy.simulation.annotator import SimulatedAnnotator
 from xssr_strategy.simulation.choosing import JobPicks, JobSelector
 from xssr_strategy.simulation.experiment import Experiment, cases_of
@@ -35,6 +35,11 @@ class PlannedJob:
     job: Job
     choice: JobPicks
     training: Training
+
+    @property
+    def falls_back(self) -> bool:
+        """Whether another method trains than the one asked for, because it has no unlabelled image."""
+        return self.job.method not in (AUTO, self.training.method)
 
     def result(self, outcome: Outcome) -> JobResult:
         """The row of the table."""
@@ -144,6 +149,8 @@ class Planner:
             pairs = self._expert.annotate(self._from_source(job))
         else:
             pairs = self._annotator.annotate(choice.picks)
+        unlabelled = self._unlabelled(job, choice)
+        method = chosen_method(job.method, 0 if job.strategy == SOURCE_ONLY else len(pairs), len(unlabelled))
         following = experiment.round_after(job)
         asked = following is not None and self._selector.needs_network(following, choice)
         return training_of(
@@ -151,13 +158,13 @@ class Planner:
             cases=cases_of(experiment.test),
             preset=protocol.preset,
             labels=protocol.labels,
-            method=job.method,
+            method=method,
             recipe=protocol.recipe,
             steps=protocol.full_steps if job.strategy == FULL else protocol.steps,
             seed=job.seed,
             threads=protocol.threads,
             out=self._out,
-            unlabelled=self._unlabelled(job, choice) if METHODS[job.method].uses_unlabelled else {},
+            unlabelled=unlabelled if METHODS[method].uses_unlabelled else {},
             entropy_of=self._selector.left(job, choice) if asked else {},
         )
 

@@ -23,7 +23,7 @@ from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.labels.reading import LabelledImage, examined_pairs, no_usable_label
 from xssr_strategy.segmentation.data import TrainingData
-from xssr_strategy.segmentation.methods.catalogue import ABLATIONS, METHODS, SUPERVISED
+from xssr_strategy.segmentation.methods.catalogue import AUTO, METHODS, SUPERVISED, chosen_method, method_choices
 from xssr_strategy.segmentation.methods.recipe import RECIPE, STEPS_PER_EPOCH, new_network
 from xssr_strategy.segmentation.pair_cache import DiskCache, MemoryCache, NoCache, PairCache
 from xssr_strategy.segmentation.plan import SegmentationPlan, plan_from
@@ -82,13 +82,13 @@ class SegmentationTrainer(TrainTask):
         super().__init__(f"Trains a {preset.spatial_dims}-D U-Net on the submitted labels")
         self._defaults: dict[str, Any] = {
             "pretrained": False,
-            "max_epochs": METHODS[method].epochs,
+            "max_epochs": METHODS[SUPERVISED if method == AUTO else method].epochs,
             "steps_per_epoch": STEPS_PER_EPOCH,
             "early_stop_patience": 10,
             "val_split": 0.2,
             "train_batch_size": RECIPE.batch_size,
             "seed": 0,
-            "method": [method, *(name for name in METHODS if name not in {method, *ABLATIONS})],
+            "method": [method, *(name for name in method_choices() if name != method)],
             "dataset": [_DISK, _MEMORY, _NONE],
         }
         self._stats = Path(model_dir) / "train_stats.json"
@@ -141,7 +141,9 @@ class SegmentationTrainer(TrainTask):
         """
         asked = {key: request[key] for key in self._defaults if key in request}
         method = parse_training_request({"method": self._defaults["method"]}, asked)["method"]
-        defaults = {**self._defaults, "max_epochs": METHODS[method].epochs}
+        defaults = self._defaults
+        if method != AUTO:
+            defaults = {**defaults, "max_epochs": METHODS[method].epochs}
         settings = parse_training_request(defaults, asked)
         check_ranges(settings)
         return {**settings, "device": name_to_device(request.get("device") or device_list())}
@@ -177,19 +179,23 @@ class SegmentationTrainer(TrainTask):
         cache: PairCache,
         datastore: Datastore,
     ) -> None:
-        kind, epochs, seed = METHODS[settings["method"]], settings["max_epochs"], settings["seed"]
+        asked, epochs, seed = settings["method"], settings["max_epochs"], settings["seed"]
+        unlabelled = self._without_label(asked, labels, datastore)
+        name = chosen_method(asked, len(labels.pairs), len(unlabelled))
+        logger.info("training by %s, with %d unlabelled images", name, len(unlabelled))
+        if asked == AUTO and epochs == self._defaults["max_epochs"]:  # viewers send back what they show
+            epochs = METHODS[name].epochs
+        elif asked not in (name, AUTO):
+            logger.warning("%s has no unlabelled image to learn from: the training is supervised", asked)
         plan = plan_from(labels.pairs or labels.source, self._preset, self._names)
         trained_on, held_back = _held_back(labels.pairs, settings["val_split"], seed)
-        method = kind(
+        method = METHODS[name](
             steps=epochs * settings["steps_per_epoch"],
             steps_per_epoch=settings["steps_per_epoch"],
             recipe=replace(RECIPE, batch_size=settings["train_batch_size"]),
             start=self._start(plan, seed) if settings["pretrained"] else None,
         )
-        unlabelled = self._unlabelled(datastore) if method.uses_unlabelled else {}
-        of_labels = {pair.image for pair in (*labels.pairs, *labels.source)}
-        unlabelled = {image: path for image, path in unlabelled.items() if str(path) not in of_labels}
-        facts = {"labels": labels.told, "method": settings["method"]}
+        facts = {"labels": labels.told, "method": name}
         stats = TrainingStats(self._stats, epochs, settings["steps_per_epoch"], bool(held_back), facts)
 
         def report(one: EpochReport) -> None:
@@ -199,7 +205,7 @@ class SegmentationTrainer(TrainTask):
         stats.write()
         network = train(
             method,
-            TrainingData(self._preset, trained_on, unlabelled, cache, labels.source),
+            TrainingData(self._preset, trained_on, unlabelled if method.uses_unlabelled else {}, cache, labels.source),
             plan,
             seed,
             torch.device(settings["device"] if torch.cuda.is_available() else "cpu"),
@@ -209,6 +215,13 @@ class SegmentationTrainer(TrainTask):
         publish(network.state_dict(), plan, self._published)
         logger.info("published %s", self._published)
         stats.write(finished=True)
+
+    def _without_label(self, method: str, labels: _Labels, datastore: Datastore) -> Mapping[str, Path]:
+        """The unlabelled images, if the method may use them."""
+        if method != AUTO and not METHODS[method].uses_unlabelled:
+            return {}
+        of_labels = {pair.image for pair in (*labels.pairs, *labels.source)}
+        return {image: path for image, path in self._unlabelled(datastore).items() if str(path) not in of_labels}
 
     @contextmanager
     def _cache(self, kind: str) -> Iterator[PairCache]:

@@ -89,7 +89,10 @@ def _checked_run(
     size = len(json.dumps(merged))
     if size > _LARGEST:
         raise HTTPException(413, f"The request has {size} bytes; send {_LARGEST} at most.")
-    return _run(method, request, params, enqueue=enqueue)
+    task, why_not = _run(method, request, params, enqueue=enqueue)
+    if task is None:
+        why_not = f"A {method} task runs already; wait until it has ended, or end it by DELETE /{method}/."
+    return task, why_not
 
 
 def _check_name(app: Any, method: str, request: Mapping[str, Any]) -> None:

@@ -17,6 +17,11 @@ from xssr_strategy.segmentation.methods.ust_run import (
 SUPERVISED = "supervised"
 """The method of whoever names none."""
 
+AUTO = "auto"
+"""Not a method: the one that :func:`chosen_method` chooses."""
+
+AUTO_FEW_LABELS = 16  # labels of the target up to which unlabelled images help; see docs/METHOD.md
+
 ABLATIONS: Mapping[str, type[TrainingMethod]] = {
     "ust_run:no-amplitudes": UstRunWithoutAmplitudes,
     "ust_run:no-guidance": UstRunWithoutGuidance,
@@ -33,7 +38,7 @@ METHODS: Mapping[str, type[TrainingMethod]] = {
 
 
 def parse_methods(text: str) -> tuple[str, ...]:
-    """The names of a comma list, each once.
+    """The names of a comma list, each once; ``auto`` may be one.
 
     Raises:
         ValueError: an unknown name; what is allowed.
@@ -42,15 +47,45 @@ def parse_methods(text: str) -> tuple[str, ...]:
     ('supervised',)
     """
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
-    if not all(name in METHODS for name in names):
-        raise ValueError(f"training methods separated by commas, of {', '.join(method_names())}")
+    if not all(name in METHODS or name == AUTO for name in names):
+        raise ValueError(f"training methods separated by commas, of {', '.join(method_choices())}")
     return names
 
 
 def method_names() -> tuple[str, ...]:
-    """Names that a user may choose from.
+    """The methods without their ablations.
 
     >>> method_names()
     ('supervised', 'fixmatch', 'ust_run')
     """
     return tuple(name for name in METHODS if name not in ABLATIONS)
+
+
+def method_choices() -> tuple[str, ...]:
+    """Names that a user may choose from.
+
+    >>> method_choices()
+    ('auto', 'supervised', 'fixmatch', 'ust_run')
+    """
+    return (AUTO, *method_names())
+
+
+def chosen_method(name: str, labels: int, unlabelled: int) -> str:
+    """The method that trains by a name: with ``auto``, UST-RUN where unlabelled images help.
+
+    They do while the target has few labels, or none beside those of the source, and more images without a label than
+    with one (docs/METHOD.md). Without any unlabelled image every training is supervised.
+
+    Args:
+        name: of a method, or ``auto``.
+        labels: of the target that the training has.
+        unlabelled: images that it may learn from without a label.
+
+    >>> chosen_method("auto", labels=4, unlabelled=300), chosen_method("auto", labels=100, unlabelled=300)
+    ('ust_run', 'supervised')
+    >>> chosen_method("fixmatch", labels=100, unlabelled=300), chosen_method("fixmatch", labels=100, unlabelled=0)
+    ('fixmatch', 'supervised')
+    """
+    if name == AUTO:
+        return "ust_run" if labels <= AUTO_FEW_LABELS and unlabelled > labels else SUPERVISED
+    return name if unlabelled or not METHODS[name].uses_unlabelled else SUPERVISED

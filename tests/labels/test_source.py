@@ -23,6 +23,15 @@ def test_a_folder_of_images_with_labels(layout: FolderLayout, tmp_path: Path) ->
         assert Path(pair["image"]).is_file()
 
 
+def test_test_cases_do_not_train(tmp_path: Path) -> None:
+    folders(tmp_path)
+    (tmp_path / "test.txt").write_text("b\nd.png\n")
+    assert [Path(pair["image"]).stem for pair in source_pairs(tmp_path, {}, BOTH)] == ["a", "c", "e"]
+    (tmp_path / "test.txt").write_text("z\n")
+    with pytest.raises(UserError, match=r"^--conf source_labels .*test.txt, line 1: 'z' is none of the 5 images"):
+        source_pairs(tmp_path, {}, BOTH)
+
+
 def test_a_folder_of_labels_beside_the_sources_images(tmp_path: Path) -> None:
     folders(tmp_path)
     (tmp_path / "labels" / "b.png").unlink()

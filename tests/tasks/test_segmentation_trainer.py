@@ -2,10 +2,8 @@ from __future__ import annotations
 
 import json
 import logging
-import multiprocessing
 import shutil
 import threading
-from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,27 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from monailabel.datastore.local import LocalDatastore
-from PIL import Image
 
-from tests.support.phantoms import phantom_pairs
 from tests.support.trainings import MRI, SHORT, XRAY, same, studies, trainer, weights
-from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.images.reading import read_image
 from xssr_strategy.segmentation import transforms
-from xssr_strategy.segmentation.data import TrainingData
-from xssr_strategy.segmentation.methods.base import Stage
-from xssr_strategy.segmentation.methods.catalogue import METHODS
 from xssr_strategy.segmentation.methods.recipe import RECIPE
-from xssr_strategy.segmentation.methods.supervised import Supervised
 from xssr_strategy.segmentation.pair_cache import DiskCache
 from xssr_strategy.segmentation.publication import publish, published_plan
 from xssr_strategy.storage.atomic_files import locked_temporary_folder
 from xssr_strategy.tasks import segmentation_trainer
 from xssr_strategy.tasks.segmentation_infer import SegmentationInfer
-
-spawn = multiprocessing.get_context("spawn")
 
 
 @pytest.mark.slow
@@ -206,127 +194,6 @@ def test_below_the_threshold_every_label_trains(tmp_path: Path) -> None:
     task = trainer(tmp_path)
     task(SHORT, studies(tmp_path / "studies", 6, 2, 1))
     assert task.trained_on == [(6, 0)]
-
-
-def test_a_request_names_the_training_method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A method that uses unlabelled images is given them; the settings say which method trained."""
-    seen: list[Mapping[str, Path]] = []
-
-    class Curious(Supervised):
-        uses_unlabelled = True
-
-        def stages(self, data: TrainingData, *rest: Any) -> Iterator[Stage]:
-            seen.append(data.unlabelled)
-            return super().stages(data, *rest)
-
-    monkeypatch.setitem(METHODS, "curious", Curious)
-    datastore, elsewhere = studies(tmp_path / "studies", 2, 2, 1), {"target a": tmp_path / "a.png"}
-    task = trainer(tmp_path, XRAY, ("blob",), "curious", lambda datastore: elsewhere)
-    menu = task.config()["method"]
-    assert menu == ["curious", "auto", "supervised", "fixmatch", "ust_run"]  # what the server is set to comes first
-    assert task(SHORT, datastore)["method"] == "curious"
-    assert seen == [elsewhere]
-    assert task({**SHORT, "method": "supervised"}, datastore)["method"] == "supervised"
-    assert len(seen) == 1
-    with pytest.raises(UserError, match="training setting method: 'guessing' is not one of curious, auto, supervised"):
-        task({**SHORT, "method": "guessing"}, datastore)
-
-
-@pytest.mark.parametrize(
-    ("unlabelled", "asked", "method", "epochs"),
-    [
-        (3, {}, "ust_run", 2),
-        (2, {}, "supervised", 3),
-        (3, {"max_epochs": 3}, "ust_run", 2),
-        (3, {"max_epochs": 1}, "ust_run", 1),
-    ],
-)
-def test_auto_looks_at_labels_and_unlabelled_images(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    unlabelled: int,
-    asked: Mapping[str, int],
-    method: str,
-    epochs: int,
-) -> None:
-    """So many epochs as the method needs, unless the request asks for others than the settings show."""
-
-    class Three(Supervised):
-        epochs = 3
-
-    class Two(Supervised):
-        uses_unlabelled = True
-        epochs = 2
-
-    monkeypatch.setitem(METHODS, "supervised", Three)
-    monkeypatch.setitem(METHODS, "ust_run", Two)
-    images = {f"target {number}": tmp_path / f"{number}.png" for number in range(unlabelled)}
-    task = trainer(tmp_path, XRAY, ("blob",), "auto", lambda datastore: images)
-    assert task.config()["max_epochs"] == 3
-    request = {**{key: value for key, value in SHORT.items() if key != "max_epochs"}, **asked}
-    told = task(request, studies(tmp_path / "studies", 2, 2, 1))
-    assert (told["method"], told["max_epochs"], told["epoch"]) == (method, epochs, epochs)
-
-
-@pytest.mark.slow
-def test_two_trainings_at_once_on_one_workspace(tmp_path: Path) -> None:
-    """As of two servers: each reads its own cache, and what is published is whole."""
-    studies(tmp_path / "studies", 4, 2, 1)
-    studies(tmp_path / "unlabelled", 4, 2, 1)
-    for seed in (0, 1):
-        _train(tmp_path / str(seed), tmp_path, seed)
-    processes = [spawn.Process(target=_train, args=(tmp_path / "both", tmp_path, seed)) for seed in (0, 1)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(300)
-    assert [process.exitcode for process in processes] == [0, 0]
-    assert sum(same(weights(tmp_path / "both"), weights(tmp_path / str(seed))) for seed in (0, 1)) == 1
-    assert not list(tmp_path.rglob("cache_*"))
-
-
-def _train(folder: Path, root: Path, seed: int) -> None:
-    images = {path.stem: path for path in (root / "unlabelled").glob("*.png")}
-    task = trainer(folder, XRAY, ("blob",), "ust_run", lambda datastore: images)
-    task({**SHORT, "seed": seed}, LocalDatastore(str(root / "studies"), extensions=["*.png"], auto_reload=False))
-
-
-def test_labels_of_the_source_train_alone_or_beside_those_submitted(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A volume among them and a label of another number are left out, each with its sentence."""
-    source = phantom_pairs(tmp_path / "source", 4, 2, 1)
-    source += phantom_pairs(tmp_path / "volumes", 1, 3, 1)
-    numbers = np.asarray(Image.open(source[3]["label"]))
-    Image.fromarray(np.where(numbers > 0, 7, 0).astype(np.uint8)).save(source[3]["label"])
-    unlabelled = {"source 0": Path(source[0]["image"]), "target a": tmp_path / "a.png"}
-    seen: list[TrainingData] = []
-
-    class Curious(Supervised):
-        uses_unlabelled = True
-
-        def stages(self, data: TrainingData, *rest: Any) -> Iterator[Stage]:
-            seen.append(data)
-            return super().stages(data, *rest)
-
-    caplog.set_level(logging.INFO)
-    none = studies(tmp_path / "none", 0, 2, 2)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(METHODS, "curious", Curious)
-        task = trainer(tmp_path, XRAY, ("a", "b"), "curious", lambda datastore: unlabelled, source)
-        told = task(SHORT, none)["labels"]
-        assert (told["trained_on"], told["of_source"]) == (0, 3)
-        assert "holds the value 7" in told["left_out"][0]
-        assert "preset 'xray' is for 2-D images" in told["left_out"][1]
-        told = task(SHORT, studies(tmp_path / "some", 2, 2, 2))["labels"]
-        assert (told["trained_on"], told["of_source"]) == (2, 3)
-    assert [len(data.labelled) for data in seen] == [0, 2]
-    assert [len(data.source_labelled) for data in seen] == [3, 3]
-    assert [*seen[0].unlabelled] == ["target a"]  # a labelled image is not an unlabelled one, too
-    assert task._published.exists()
-    assert "training on 2 labels and 3 of the source; 2 left out" in caplog.messages
-    with pytest.raises(UserError, match="there is no usable label to train on: annotate and submit at least one image"):
-        trainer(tmp_path, XRAY, ("a", "b"))(SHORT, none)
 
 
 def test_info_names_the_labels_after_a_training_too(tmp_path: Path) -> None:

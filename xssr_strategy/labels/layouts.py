@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,36 @@ def plain_layout(folder: Path) -> FolderLayout:
     if all(image.startswith("images/") for image in images):
         images = {image.removeprefix("images/"): path for image, path in images.items()}
     return FolderLayout(images, {}, {image: f"{folder / 'labels' / image}.*" for image in images})
+
+
+def held_out_cases(folder: Path, images: Collection[str]) -> frozenset[str]:
+    """The ids that ``test.txt`` of a folder names, one a line, with or without extension.
+
+    Raises:
+        UserError: a line is none of the ``images``.
+    """
+    file = folder / "test.txt"
+    if not file.is_file():
+        return frozenset()
+    lines = enumerate(read_text(file).splitlines(), start=1)
+    return frozenset(
+        listed_image(line.strip(), f"{file}, line {number}", images) for number, line in lines if line.strip()
+    )
+
+
+def listed_image(text: str, place: str, images: Collection[str]) -> str:
+    """The id that a line names, with or without extension.
+
+    Args:
+        place: of the line, for the message.
+
+    Raises:
+        UserError: it is none of the ``images``.
+    """
+    for image in (text, without_extension(text)):
+        if image in images:
+            return image
+    raise UserError(f"{place}: '{text}' is none of the {len(images)} images; correct or remove the line.")
 
 
 def without_extension(name: str) -> str:

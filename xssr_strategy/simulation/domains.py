@@ -15,10 +15,11 @@ from xssr_strategy.errors import UserError
 from xssr_strategy.labels.layouts import (
     KNOWN,
     FolderLayout,
+    held_out_cases,
     labelled_layout,
+    listed_image,
     plain_layout,
     read_text,
-    without_extension,
 )
 
 
@@ -143,7 +144,7 @@ def _domain(path: Path, layout: FolderLayout, labelled: bool) -> Domain:
         if image.encode(errors="replace") != os.fsencode(image):
             shown = os.fsencode(image).decode(errors="backslashreplace")
             raise UserError(f"{path}: the file name {shown} is not UTF-8; rename it.")
-    test = layout.test | _test_cases(path / "test.txt", layout.images)
+    test = layout.test | held_out_cases(path, layout.images)
     if labelled and not layout.labels:
         place = layout.label_places[min(layout.images)]
         raise UserError(
@@ -167,13 +168,6 @@ def _domain(path: Path, layout: FolderLayout, labelled: bool) -> Domain:
     )
 
 
-def _test_cases(file: Path, images: Mapping[str, Path]) -> frozenset[str]:
-    if not file.is_file():
-        return frozenset()
-    lines = enumerate(read_text(file).splitlines(), start=1)
-    return frozenset(_image(line.strip(), f"{file}, line {number}", images) for number, line in lines if line.strip())
-
-
 def _sites(file: Path, images: Mapping[str, Path], name: str) -> dict[str, str]:
     sites: dict[str, str] = {}
     table = csv.DictReader(
@@ -183,7 +177,7 @@ def _sites(file: Path, images: Mapping[str, Path], name: str) -> dict[str, str]:
         raise UserError(f"{file}: the first line has no columns image and site; begin the file with image,site.")
     for row in _rows(table, file):
         place = f"{file}, line {table.line_num}"
-        image = _image((row["image"] or "").strip(), place, images)
+        image = listed_image((row["image"] or "").strip(), place, images)
         site = (row["site"] or "").strip()
         if not site:
             raise UserError(f"{place}: no site for {image}; add it or remove the line.")
@@ -198,11 +192,3 @@ def _rows(table: csv.DictReader[str], file: Path) -> Iterator[dict[str, str]]:
         yield from table
     except csv.Error as error:
         raise UserError(f"{file}, line {table.line_num + 1}: {error}; correct the line.") from error
-
-
-def _image(text: str, place: str, images: Mapping[str, Path]) -> str:
-    """The id that a line names, with or without extension."""
-    for image in (text, without_extension(text)):
-        if image in images:
-            return image
-    raise UserError(f"{place}: '{text}' is none of the {len(images)} images; correct or remove the line.")

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from tests.support.warm import warm_server
 from xssr_strategy.demo import command
 
 pytestmark = pytest.mark.e2e
@@ -26,6 +27,7 @@ def test_the_whole_way_to_the_picture(tmp_path: Path, monkeypatch: pytest.Monkey
     }
     for name, value in small.items():
         monkeypatch.setattr(command, name, value)
+    monkeypatch.setattr(command, "Server", warm_server)
     said = io.StringIO()
     told = argparse.Namespace(out=tmp_path / "demo", port=8000, exit=True)
     assert command.run(told, Console(file=said)) == 0

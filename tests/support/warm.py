@@ -111,6 +111,12 @@ def start_archive_server(
     return start_server(archive.url, conf, folder / "server.log", app=app, more=more)
 
 
+def warm_server(command: Sequence[str], port: int, environment: Mapping[str, str], log: Path) -> Server:
+    """In place of ``xssr_strategy.demo.server.Server``, for commands of ``xssr serve``; of the same kiln."""
+    command = ["monailabel", *command[command.index("start_server") :]]
+    return _WarmServer(_kiln_of_all(), command, port, {**environment, "PYTHONPATH": str(CHECKOUT)}, log)
+
+
 @cache
 def _kiln_of_all() -> Kiln:
     kiln = Kiln().__enter__()

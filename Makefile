@@ -1,5 +1,4 @@
-# `make venv` makes .venv with pip; it does nothing while setup.cfg and constraints.txt are unchanged. Python compiles
-# a module at its first import: to compile all 24,000 files at once would take over a minute, and most are never used.
+# `make venv` makes .venv with pip; it does nothing while setup.cfg and constraints.txt are unchanged.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -17,7 +16,7 @@ venv: $(STAMP)
 
 $(STAMP): setup.cfg pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt --editable '.[server,test,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[server,test,dev]'
 	touch $(STAMP)
 
 demo: venv
@@ -54,7 +53,7 @@ test-lowest: $(LOWEST)/.installed
 
 $(LOWEST)/.installed: setup.cfg pyproject.toml constraints-lowest.txt
 	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
-	$(LOWEST)/bin/pip install --quiet --disable-pip-version-check --no-compile --constraint constraints-lowest.txt \
+	$(LOWEST)/bin/pip install --quiet --disable-pip-version-check --constraint constraints-lowest.txt \
 		--editable '.[server,foundation,large]' hypothesis pytest pytest-timeout
 	touch $@
 

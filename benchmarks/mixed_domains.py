@@ -5,10 +5,10 @@ r"""Folders for the mixed-domain protocol of MiDSS: labels in one domain, none i
     xssr simulate --source simulations/domains/prostate-B/source --target simulations/domains/prostate-B/target \
         --strategies source-only --from-labels 20 --training supervised,ust_run --out simulations/prostate-B
 
-The source is the pool of the labelled domain. The pool of the target is that of all others. The test cases are those
-that the domains hold out, or a fifth of their images where nothing is held out. ``sites.csv`` tells the domain of each.
-With ``--development``, to choose settings by, held-out images are not even linked: the test cases are a quarter of the
-patients of each pool, or of the images where no ``patients.csv`` tells the patients.
+The source is the pool of the labelled domain. The pool of the target is that of all others. ``sites.csv`` tells which
+domain each image is of. The test cases are those that the domains hold out, or, where one holds out nothing, a quarter
+of its patients, or of its images if no ``patients.csv`` tells the patients. With ``--development``, to choose settings
+by, held-out images are not even linked: the test cases are such a quarter of each pool.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from pathlib import Path
 
 import numpy as np
 
-from xssr_strategy.simulation.domains import Domain, held_out, read_domain
+from xssr_strategy.simulation.domains import Domain, read_domain
 
 SHARE = 0.25  # of the patients, held out for development
 
 
 def main(domains: Sequence[Path], labelled: str, out: Path, development: bool) -> None:
     """Link images and labels below ``out``."""
-    read = [held_out(read_domain(folder, "DOMAIN")) for folder in domains]  # a fifth where nothing is held out
+    read = [read_domain(folder, "DOMAIN") for folder in domains]
     if labelled not in {domain.name for domain in read}:
         raise SystemExit(f"--labelled {labelled}: is none of {', '.join(domain.name for domain in read)}.")
     tests: list[str] = []
     sites: list[tuple[str, str]] = []
     for domain in read:
-        test = held_out_patients(domain) if development else set(domain.test)
+        test = held_out_patients(domain) if development or not domain.test else set(domain.test)
         pool = sorted(set(domain.pool) - test)
         in_target = sorted(test) if domain.name == labelled else [*pool, *sorted(test)]
         if domain.name == labelled:

@@ -71,7 +71,10 @@ class XSSRApp(MONAILabelApp):
         project = self.project
         return {
             "segmentation": SegmentationInfer(
-                project.workspace.segmentation, project.preset, project.settings.labels, len(project.source_pairs)
+                project.workspace.segmentation,
+                project.preset,
+                project.settings.labels,
+                len(project.source_labels.pairs),
             ),
         }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -65,4 +66,7 @@ def a_training_is_stopped(clicks: Clicks) -> None:
     assert stats["stage"] == "semi-supervised"
     assert 0 < stats["epoch"] < 500
     assert clicks.ask("DELETE", "/train/")["status"] == "STOPPED"
-    wait_until(clicks.nothing_runs, 60)
+    epoch = clicks.info()["train_stats"]["segmentation"]["epoch"]
+    wait_until(lambda: clicks.nothing_runs("train"), 60)
+    time.sleep(2)  # some twenty steps
+    assert clicks.info()["train_stats"]["segmentation"]["epoch"] == epoch

@@ -9,34 +9,41 @@ import pytest
 from tests.support.folders import LAYOUTS, NAMES, FolderLayout, decathlon, folders, put
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import find_images
-from xssr_strategy.labels.source import source_pairs
+from xssr_strategy.labels.source import read_source_labels
 
 BOTH = ("Anterior", "Posterior")
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_folder_of_images_with_labels(layout: FolderLayout, tmp_path: Path) -> None:
-    pairs = source_pairs(layout(tmp_path), {}, BOTH)
+    pairs = read_source_labels(layout(tmp_path), {}, BOTH).pairs
     assert [Path(pair["label"]).name.split(".")[0] for pair in pairs] == list(NAMES)
     for pair in pairs:
         assert Path(pair["image"]).name.split(".")[0].removesuffix("_0000") == Path(pair["label"]).name.split(".")[0]
         assert Path(pair["image"]).is_file()
 
 
-def test_test_cases_do_not_train(tmp_path: Path) -> None:
+@pytest.mark.parametrize("named", [".", "labels"])
+def test_test_cases_do_not_train(named: str, tmp_path: Path) -> None:
     folders(tmp_path)
+    images = find_images(tmp_path / "images")
     (tmp_path / "test.txt").write_text("b\nd.png\n")
-    assert [Path(pair["image"]).stem for pair in source_pairs(tmp_path, {}, BOTH)] == ["a", "c", "e"]
+    found = read_source_labels(tmp_path / named, images, BOTH)
+    assert [Path(pair["image"]).stem for pair in found.pairs] == ["a", "c", "e"]
+    assert found.held_out == {(tmp_path / "images" / f"{name}.png").resolve() for name in "bd"}
     (tmp_path / "test.txt").write_text("z\n")
     with pytest.raises(UserError, match=r"^--conf source_labels .*test.txt, line 1: 'z' is none of the 5 images"):
-        source_pairs(tmp_path, {}, BOTH)
+        read_source_labels(tmp_path / named, images, BOTH)
+    (tmp_path / "test.txt").write_text("\n".join("abcde"))
+    with pytest.raises(UserError, match="all its labels are of test cases; shorten"):
+        read_source_labels(tmp_path / named, images, BOTH)
 
 
 def test_a_folder_of_labels_beside_the_sources_images(tmp_path: Path) -> None:
     folders(tmp_path)
     (tmp_path / "labels" / "b.png").unlink()
     put(tmp_path / "labels" / "of nothing.png")
-    pairs = source_pairs(tmp_path / "labels", find_images(tmp_path / "images"), BOTH)
+    pairs = read_source_labels(tmp_path / "labels", find_images(tmp_path / "images"), BOTH).pairs
     assert [Path(pair["label"]).stem for pair in pairs] == ["a", "c", "d", "e"]
     assert all(Path(pair["image"]) == tmp_path / "images" / Path(pair["label"]).name for pair in pairs)
 
@@ -44,19 +51,19 @@ def test_a_folder_of_labels_beside_the_sources_images(tmp_path: Path) -> None:
 @pytest.mark.parametrize("labels", [("Anterior",), ("Posterior", "Anterior"), ("Anterior", "Posterior", "Other")])
 def test_labels_of_other_names_or_in_another_order(labels: tuple[str, ...], tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"source_labels .*: its labels are Anterior,Posterior, but --conf labels"):
-        source_pairs(decathlon(tmp_path), {}, labels)
+        read_source_labels(decathlon(tmp_path), {}, labels)
 
 
 def test_no_label_of_an_image(tmp_path: Path) -> None:
     put(tmp_path / "labels" / "z.png")
     with pytest.raises(UserError, match="holds no label with the file name of an image of --conf source; name the"):
-        source_pairs(tmp_path / "labels", {"a": tmp_path / "a.png"}, BOTH)
+        read_source_labels(tmp_path / "labels", {"a": tmp_path / "a.png"}, BOTH)
     with pytest.raises(UserError, match="holds no label"):
-        source_pairs(tmp_path / "labels", {}, BOTH)
+        read_source_labels(tmp_path / "labels", {}, BOTH)
 
 
 def test_a_layout_that_cannot_be_used_names_the_key(tmp_path: Path) -> None:
     decathlon(tmp_path)
     (tmp_path / "dataset.json").write_text("{")
     with pytest.raises(UserError, match=r"^--conf source_labels .*dataset.json"):
-        source_pairs(tmp_path, {}, BOTH)
+        read_source_labels(tmp_path, {}, BOTH)

@@ -162,6 +162,19 @@ def test_a_failure_is_tried_again_when_the_file_is_whole_or_the_preset_another(a
     assert app.scoring.info()["error"] == ""
 
 
+def test_test_cases_of_the_source_train_neither_with_a_label_nor_without(app: App, tmp_path: Path) -> None:
+    images = write(tmp_path / "source" / "images", 4, 7)
+    shutil.copytree(images, tmp_path / "source" / "labels")
+    (tmp_path / "source" / "test.txt").write_text("i00")
+    (tmp_path / "source" / "labels" / "i03.png").unlink()
+    for labels in (tmp_path / "source", tmp_path / "source" / "labels"):
+        app.reopen({**CONF, "source": str(images), "source_labels": str(labels)})
+        pairs = app.project.source_labels.pairs
+        assert [Path(pair["image"]).stem for pair in pairs] == ["i01", "i02"]
+        found = unlabelled_images(app.project, app.datastore)
+        assert [image for image in found if image.startswith("source")] == ["source i03"]
+
+
 def test_a_training_may_learn_from_what_has_no_label_is_not_skipped_and_can_be_read(app: App, tmp_path: Path) -> None:
     source = write(tmp_path / "source", 2, 7)
     app.reopen({**CONF, "source": str(source)})

@@ -94,6 +94,6 @@ def test_each_method_has_a_length_of_its_own_unless_the_request_says_another(tmp
 
 def test_ablations_are_not_on_offer(tmp_path: Path) -> None:
     task = trainer(tmp_path)
-    assert task.config()["method"] == ["supervised", "fixmatch", "ust_run"]
-    with pytest.raises(UserError, match="'ust_run:no-queue' is not one of supervised, fixmatch, ust_run"):
+    assert task.config()["method"] == ["supervised", "auto", "fixmatch", "ust_run"]
+    with pytest.raises(UserError, match="'ust_run:no-queue' is not one of supervised, auto, fixmatch, ust_run"):
         task.checked({"method": "ust_run:no-queue"})

@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import find_images
-from xssr_strategy.labels.layouts import KNOWN, held_out_cases, labelled_layout
+from xssr_strategy.labels.layouts import KNOWN, FolderLayout, held_out_cases, labelled_layout
 
 
-def source_pairs(folder: Path, images: Mapping[str, Path], labels: Sequence[str]) -> list[dict[str, str]]:
-    """The paths ``image`` and ``label`` of each labelled image of the source, sorted by image; no pixel is read.
+@dataclass(frozen=True)
+class SourceLabels:
+    """What the source's labels are.
 
-    Test cases, which ``test.txt`` in the folder or its layout holds out, are left out.
+    Attributes:
+        pairs: the paths ``image`` and ``label`` of each labelled image, sorted by image.
+        held_out: images that the folder holds out as test cases, resolved; nothing may train on them.
+    """
+
+    pairs: Sequence[Mapping[str, str]] = ()
+    held_out: frozenset[Path] = frozenset()
+
+
+def read_source_labels(folder: Path, images: Mapping[str, Path], labels: Sequence[str]) -> SourceLabels:
+    """The labelled images of the source without its test cases; no pixel is read.
+
+    Test cases are those that ``test.txt`` or the layout holds out.
 
     Args:
         folder: images with labels in one of the layouts (:mod:`xssr_strategy.labels.layouts`), or labels alone, whose
-            file names are the ids of ``images``.
+            file names are the ids of ``images``. Of ``labels`` beside ``images``, the ``test.txt`` beside both counts.
         images: id -> path of the source's images; empty without a source.
         labels: names of the labels that are drawn here.
 
@@ -27,7 +41,10 @@ def source_pairs(folder: Path, images: Mapping[str, Path], labels: Sequence[str]
     """
     try:
         layout = labelled_layout(folder)
-        held_out = held_out_cases(folder, layout.images) | layout.test if layout else frozenset()
+        if layout is None and folder.name == "labels":
+            test = _test_cases(folder.parent, labelled_layout(folder.parent))
+        else:
+            test = _test_cases(folder, layout)
         found = find_images(folder, recursive=True) if layout is None else {}
     except UserError as error:
         raise UserError(f"--conf source_labels {error}") from error
@@ -39,10 +56,21 @@ def source_pairs(folder: Path, images: Mapping[str, Path], labels: Sequence[str]
                 f"--conf source_labels {folder}: its labels are {','.join(layout.label_names)}, but --conf labels is "
                 f"{','.join(labels)}; give both the same names in the same order."
             )
-        pairs = {layout.images[image]: path for image, path in layout.labels.items() if image not in held_out}
+        pairs = {layout.images[image]: path for image, path in layout.labels.items()}
     if not pairs:
         raise UserError(
             f"--conf source_labels {folder}: holds no label with the file name of an image of --conf source; name the "
             f"labels as their images, or lay the folder out as {KNOWN}."
         )
-    return [{"image": str(image), "label": str(label)} for image, label in sorted(pairs.items())]
+    kept = {image: path for image, path in pairs.items() if image.resolve() not in test}
+    if not kept:
+        raise UserError(f"--conf source_labels {folder}: all its labels are of test cases; shorten its test.txt.")
+    return SourceLabels([{"image": str(image), "label": str(label)} for image, label in sorted(kept.items())], test)
+
+
+def _test_cases(folder: Path, layout: FolderLayout | None) -> frozenset[Path]:
+    """The resolved images that ``test.txt`` of a folder, or its layout, holds out."""
+    if layout is None:
+        return frozenset()
+    test = held_out_cases(folder, layout.images) | layout.test
+    return frozenset(layout.images[image].resolve() for image in test)

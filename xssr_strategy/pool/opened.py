@@ -9,7 +9,7 @@ from pathlib import Path
 from xssr_strategy.archive.pool import ArchivePool
 from xssr_strategy.embedding.store import EmbeddingStore
 from xssr_strategy.images.preset import Preset
-from xssr_strategy.labels.source import source_pairs
+from xssr_strategy.labels.source import SourceLabels, read_source_labels
 from xssr_strategy.pool import pipeline
 from xssr_strategy.pool.leases import Leases
 from xssr_strategy.pool.studies import Studies, open_studies, resolve_source
@@ -50,14 +50,16 @@ class OpenPool:
         """
         return pipeline.source_images(self.settings)
 
-    def source_pairs(self) -> list[dict[str, str]]:
-        """The paths ``image`` and ``label`` of each labelled image of the source, if its labels are named.
+    def source_labels(self) -> SourceLabels:
+        """The labelled images of the source, if its labels are named.
 
         Raises:
             UserError: they cannot be used.
         """
         folder = self.settings.source_labels
-        return [] if folder is None else source_pairs(folder, self.source_images(), self.settings.labels)
+        return (
+            SourceLabels() if folder is None else read_source_labels(folder, self.source_images(), self.settings.labels)
+        )
 
     def fetch(self, progress: pipeline.Progress) -> dict[str, str]:
         """Bring the series of an archive here; id -> reason of those that it cannot give. No vector is touched.

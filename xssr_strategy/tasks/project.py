@@ -76,7 +76,7 @@ class Project:
         archive: the pool, if it is in an archive.
         store, leases, uncertainty: vectors; who has which image; entropies.
         preset: kind of image.
-        source_pairs: paths ``image`` and ``label`` of each labelled image of the source.
+        source_labels: the labelled images of the source.
 
     Raises:
         StartupError: an unknown key, a bad value, or no image; one sentence that says what is allowed.
@@ -89,7 +89,7 @@ class Project:
             self.opened = opened
             self.settings, self.workspace, self.store = opened.settings, opened.workspace, opened.store
             self.archive, self.leases, self.preset = opened.archive, opened.leases, opened.preset
-            self.source_pairs = opened.source_pairs()
+            self.source_labels = opened.source_labels()
             always = self.settings.viewer_strategy in MODEL_BASED
             self.uncertainty = Uncertainty(self.workspace.uncertainty, self.workspace.segmentation, always)
             remove_leftovers(self.workspace.models)

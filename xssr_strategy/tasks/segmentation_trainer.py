@@ -82,7 +82,7 @@ class SegmentationTrainer(TrainTask):
         super().__init__(f"Trains a {preset.spatial_dims}-D U-Net on the submitted labels")
         self._defaults: dict[str, Any] = {
             "pretrained": False,
-            "max_epochs": METHODS[SUPERVISED if method == AUTO else method].epochs,
+            "max_epochs": self._epochs(method),
             "steps_per_epoch": STEPS_PER_EPOCH,
             "early_stop_patience": 10,
             "val_split": 0.2,
@@ -141,12 +141,15 @@ class SegmentationTrainer(TrainTask):
         """
         asked = {key: request[key] for key in self._defaults if key in request}
         method = parse_training_request({"method": self._defaults["method"]}, asked)["method"]
-        defaults = self._defaults
-        if method != AUTO:
-            defaults = {**defaults, "max_epochs": METHODS[method].epochs}
+        defaults = {**self._defaults, "max_epochs": self._epochs(method)}
         settings = parse_training_request(defaults, asked)
         check_ranges(settings)
         return {**settings, "device": name_to_device(request.get("device") or device_list())}
+
+    @staticmethod
+    def _epochs(method: str) -> int:
+        """So many by default; ``auto`` shows those of a supervised training until it has chosen."""
+        return METHODS[SUPERVISED if method == AUTO else method].epochs
 
     def _labelled(self, datastore: Datastore) -> _Labels:
         """Every label that fits its image, and what the statistics tell of all of them."""
@@ -183,10 +186,10 @@ class SegmentationTrainer(TrainTask):
         unlabelled = self._without_label(asked, labels, datastore)
         name = chosen_method(asked, len(labels.pairs), len(unlabelled))
         logger.info("training by %s, with %d unlabelled images", name, len(unlabelled))
-        if asked == AUTO and epochs == self._defaults["max_epochs"]:  # viewers send back what they show
-            epochs = METHODS[name].epochs
-        elif asked not in (name, AUTO):
+        if asked not in (name, AUTO):
             logger.warning("%s has no unlabelled image to learn from: the training is supervised", asked)
+        if asked != name and epochs == self._epochs(asked):  # viewers send back what they show
+            epochs = METHODS[name].epochs
         plan = plan_from(labels.pairs or labels.source, self._preset, self._names)
         trained_on, held_back = _held_back(labels.pairs, settings["val_split"], seed)
         method = METHODS[name](

@@ -21,6 +21,6 @@ def served_trainers(project: Project) -> dict[str, TrainTask]:
         project.workspace.segmentation,
         project.settings.training,
         partial(unlabelled_images, project),
-        project.source_pairs,
+        project.source_labels.pairs,
     )
     return {"segmentation": segmentation, "encoder": EncoderTrainer(project)}

@@ -91,7 +91,9 @@ def _checked_run(
         raise HTTPException(413, f"The request has {size} bytes; send {_LARGEST} at most.")
     task, why_not = _run(method, request, params, enqueue=enqueue)
     if task is None:
-        why_not = f"A {method} task runs already; wait until it has ended, or end it by DELETE /{method}/."
+        why_not = (
+            f"A {method} task runs already; wait until it has ended, or end it by DELETE /{method.replace('_', '/')}."
+        )
     return task, why_not
 
 

@@ -20,7 +20,7 @@ SUPERVISED = "supervised"
 AUTO = "auto"
 """Not a method: the one that :func:`chosen_method` chooses."""
 
-AUTO_FEW_LABELS = 16  # labels of the target up to which unlabelled images help; see docs/METHOD.md
+AUTO_FEW_LABELS = 16  # labels of the target up to which unlabelled images train, too; our choice, not measured yet
 
 ABLATIONS: Mapping[str, type[TrainingMethod]] = {
     "ust_run:no-amplitudes": UstRunWithoutAmplitudes,
@@ -71,17 +71,17 @@ def method_choices() -> tuple[str, ...]:
 
 
 def chosen_method(name: str, labels: int, unlabelled: int) -> str:
-    """The method that trains by a name: with ``auto``, UST-RUN where unlabelled images help.
+    """The method that trains by a name: with ``auto``, UST-RUN where unlabelled images are expected to help.
 
-    They do while the target has few labels, or none beside those of the source, and more images without a label than
+    That is while the target has few labels, or none beside those of the source, and more images without a label than
     with one (docs/METHOD.md). Without any unlabelled image every training is supervised.
 
     Args:
         name: of a method, or ``auto``.
         labels: of the target that the training has.
-        unlabelled: images that it may learn from without a label.
+        unlabelled: images that it may learn from without a label, as far as the settings allow.
 
-    >>> chosen_method("auto", labels=4, unlabelled=300), chosen_method("auto", labels=100, unlabelled=300)
+    >>> chosen_method("auto", labels=16, unlabelled=300), chosen_method("auto", labels=17, unlabelled=300)
     ('ust_run', 'supervised')
     >>> chosen_method("fixmatch", labels=100, unlabelled=300), chosen_method("fixmatch", labels=100, unlabelled=0)
     ('fixmatch', 'supervised')

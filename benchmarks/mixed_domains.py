@@ -1,7 +1,7 @@
 r"""Folders for the mixed-domain protocol of MiDSS: labels in one domain, none in the others, test cases of all.
 
     python -m benchmarks.mixed_domains ../shared/data/prostate-slices/B ../shared/data/prostate-slices/D \
-        --labelled B simulations/domains/prostate-B
+        simulations/domains/prostate-B --labelled B
     xssr simulate --source simulations/domains/prostate-B/source --target simulations/domains/prostate-B/target \
         --strategies source-only --from-labels 20 --training supervised,ust_run --out simulations/prostate-B
 

@@ -6,6 +6,8 @@ STAMP := $(VENV)/.installed
 LOWEST := .venv-lowest
 # Threads that wait actively take the processor from each other; read before torch is loaded.
 export OMP_WAIT_POLICY := PASSIVE
+# The tests start some two hundred processes, each of which would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 # Where the X-rays of the experiments are: montgomery and shenzhen, each with images/ and labels/.
 XRAYS ?= ../shared/data/cxr-lung

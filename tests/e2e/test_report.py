@@ -42,21 +42,21 @@ def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of ``make simulate-quick`` on some of the real X-rays, with a fourth of its training steps."""
+    """The report of ``make simulate-quick`` on some of the real X-rays, with a tenth of its training steps."""
     out, xrays = (tmp_path_factory.mktemp(name) for name in ("quick", "xrays"))
     some_of(need(MONTGOMERY), xrays, 24)
     some_of(need(SHENZHEN), xrays, 80, held_out(SHENZHEN))
-    less = [f"XRAYS={xrays}", f"SIMULATE_ARGS=--steps 40 --encoder-steps 30 --out {out}"]
+    less = [f"XRAYS={xrays}", f"SIMULATE_ARGS=--steps 16 --encoder-steps 12 --out {out}"]
     subprocess.run(["make", "simulate-quick", *less], cwd=Path(__file__).parents[2], check=True, timeout=1000)
     return out / "report.html"
 
 
 def some_of(domain: Path, folder: Path, count: int, test: Sequence[str] = ()) -> None:
-    """So many images of a domain with their labels, and 20 of its test cases."""
+    """So many images of a domain with their labels, and ten of its test cases."""
     pool = sorted({path.stem for path in (domain / "images").iterdir()} - set(test))[:count]
     for part in ("images", "labels"):
-        copy_pool(domain / part, [*pool, *test[:20]], folder / domain.name / part)
-    (folder / domain.name / "test.txt").write_text("\n".join(test[:20]))
+        copy_pool(domain / part, [*pool, *test[:10]], folder / domain.name / part)
+    (folder / domain.name / "test.txt").write_text("\n".join(test[:10]))
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from xssr_strategy.segmentation.methods import catalogue
 from xssr_strategy.segmentation.methods.base import Stage
 from xssr_strategy.segmentation.methods.supervised import Supervised
 from xssr_strategy.segmentation.plan import SegmentationPlan
-from xssr_strategy.simulation import planning, work
+from xssr_strategy.simulation import work
 from xssr_strategy.simulation.report import write_report
 from xssr_strategy.simulation.results import JobResult
 from xssr_strategy.simulation.scores import Scores
@@ -46,7 +46,7 @@ class Curious(Supervised):
 @pytest.fixture(autouse=True)
 def _two_methods(monkeypatch: pytest.MonkeyPatch) -> None:
     methods = {"supervised": Supervised, "curious": Curious, "ust_run": Curious}
-    for module in (catalogue, planning, work):
+    for module in (catalogue, work):
         monkeypatch.setattr(module, "METHODS", methods)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from xssr_strategy.embedding.store import SOURCE, TARGET
 from xssr_strategy.errors import UserError
 from xssr_strategy.segmentation.data import some_images
-from xssr_strategy.segmentation.methods.catalogue import AUTO, METHODS, chosen_method
+from xssr_strategy.segmentation.methods.catalogue import AUTO, chosen_method, may_use_unlabelled
 from xssr_strategy.simulation.annotator import SimulatedAnnotator
 from xssr_strategy.simulation.choosing import JobPicks, JobSelector
 from xssr_strategy.simulation.experiment import Experiment, cases_of
@@ -149,7 +149,7 @@ class Planner:
             pairs = self._expert.annotate(self._from_source(job))
         else:
             pairs = self._annotator.annotate(choice.picks)
-        unlabelled = self._unlabelled(job, choice)
+        unlabelled = self._unlabelled(job, choice) if may_use_unlabelled(job.method) else {}
         method = chosen_method(job.method, 0 if job.strategy == SOURCE_ONLY else len(pairs), len(unlabelled))
         following = experiment.round_after(job)
         asked = following is not None and self._selector.needs_network(following, choice)
@@ -164,7 +164,7 @@ class Planner:
             seed=job.seed,
             threads=protocol.threads,
             out=self._out,
-            unlabelled=unlabelled if METHODS[method].uses_unlabelled else {},
+            unlabelled=unlabelled if may_use_unlabelled(method) else {},
             entropy_of=self._selector.left(job, choice) if asked else {},
         )
 

@@ -23,7 +23,14 @@ from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.labels.reading import LabelledImage, examined_pairs, no_usable_label
 from xssr_strategy.segmentation.data import TrainingData
-from xssr_strategy.segmentation.methods.catalogue import AUTO, METHODS, SUPERVISED, chosen_method, method_choices
+from xssr_strategy.segmentation.methods.catalogue import (
+    AUTO,
+    METHODS,
+    SUPERVISED,
+    chosen_method,
+    may_use_unlabelled,
+    method_choices,
+)
 from xssr_strategy.segmentation.methods.recipe import RECIPE, STEPS_PER_EPOCH, new_network
 from xssr_strategy.segmentation.pair_cache import DiskCache, MemoryCache, NoCache, PairCache
 from xssr_strategy.segmentation.plan import SegmentationPlan, plan_from
@@ -221,7 +228,7 @@ class SegmentationTrainer(TrainTask):
 
     def _without_label(self, method: str, labels: _Labels, datastore: Datastore) -> Mapping[str, Path]:
         """The unlabelled images, if the method may use them."""
-        if method != AUTO and not METHODS[method].uses_unlabelled:
+        if not may_use_unlabelled(method):
             return {}
         of_labels = {pair.image for pair in (*labels.pairs, *labels.source)}
         return {image: path for image, path in self._unlabelled(datastore).items() if str(path) not in of_labels}

@@ -70,6 +70,15 @@ def method_choices() -> tuple[str, ...]:
     return (AUTO, *method_names())
 
 
+def may_use_unlabelled(name: str) -> bool:
+    """Whether a method, or ``auto``, may read unlabelled images.
+
+    >>> may_use_unlabelled("auto"), may_use_unlabelled("supervised")
+    (True, False)
+    """
+    return name == AUTO or METHODS[name].uses_unlabelled
+
+
 def chosen_method(name: str, labels: int, unlabelled: int) -> str:
     """The method that trains by a name: with ``auto``, UST-RUN where unlabelled images are expected to help.
 
@@ -88,4 +97,4 @@ def chosen_method(name: str, labels: int, unlabelled: int) -> str:
     """
     if name == AUTO:
         return "ust_run" if labels <= AUTO_FEW_LABELS and unlabelled > labels else SUPERVISED
-    return name if unlabelled or not METHODS[name].uses_unlabelled else SUPERVISED
+    return name if unlabelled or not may_use_unlabelled(name) else SUPERVISED

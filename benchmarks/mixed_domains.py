@@ -6,9 +6,10 @@ r"""Folders for the mixed-domain protocol of MiDSS: labels in one domain, none i
         --strategies source-only --from-labels 20 --training supervised,ust_run --out simulations/prostate-B
 
 The source is the pool of the labelled domain. The pool of the target is that of all others. ``sites.csv`` tells which
-domain each image is of. The test cases are those that the domains hold out, or, where one holds out nothing, a quarter
-of its patients, or of its images if no ``patients.csv`` tells the patients. With ``--development``, to choose settings
-by, held-out images are not even linked: the test cases are such a quarter of each pool.
+domain each image is of, ``patients.csv`` of whom. The test cases are those that the domains hold out, or, where one
+holds out nothing, a quarter of its patients, or of its images if no ``patients.csv`` tells the patients. With
+``--development``, to choose settings by, held-out images are not even linked: the test cases are such a quarter of each
+pool.
 """
 
 from __future__ import annotations
@@ -31,38 +32,31 @@ def main(domains: Sequence[Path], labelled: str, out: Path, development: bool) -
     if labelled not in {domain.name for domain in read}:
         raise SystemExit(f"--labelled {labelled}: is none of {', '.join(domain.name for domain in read)}.")
     tests: list[str] = []
-    sites: list[tuple[str, str]] = []
+    facts: list[tuple[str, str, str]] = []
     for domain in read:
         test = held_out_patients(domain) if development or not domain.test else set(domain.test)
         pool = sorted(set(domain.pool) - test)
         in_target = sorted(test) if domain.name == labelled else [*pool, *sorted(test)]
         if domain.name == labelled:
             link(domain, pool, out / "source")
-        sites += [(name, domain.name) for name in link(domain, in_target, out / "target")]
+        names = link(domain, in_target, out / "target")
+        patients = (f"{domain.name}_{domain.patients[image]}" for image in in_target)
+        facts += [(name, domain.name, patient) for name, patient in zip(names, patients, strict=True)]
         tests += [f"{domain.name}_{image}" for image in sorted(test)]
         print(f"{domain.name}: {len(pool)} {'labelled' if domain.name == labelled else 'unlabelled'}, {len(test)} test")
     (out / "target" / "test.txt").write_text("\n".join(tests) + "\n")
-    with (out / "target" / "sites.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("image", "site"), *sites])
+    for place, column in enumerate(("site", "patient"), start=1):
+        with (out / "target" / f"{column}s.csv").open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([("image", column), *((row[0], row[place]) for row in facts)])
 
 
 def held_out_patients(domain: Domain) -> set[str]:
     """Images of the pool of a quarter of its patients."""
-    patients = patients_of(domain)
     pool = domain.pool
-    everybody = sorted({patients.get(image, image) for image in pool})
+    everybody = sorted({domain.patients[image] for image in pool})
     count = max(1, round(SHARE * len(everybody)))
     drawn = set(np.random.default_rng(0).permutation(everybody)[:count].tolist())
-    return {image for image in pool if patients.get(image, image) in drawn}
-
-
-def patients_of(domain: Domain) -> dict[str, str]:
-    """Image -> patient, where the domain tells."""
-    file = domain.root / "patients.csv"
-    if not file.is_file():
-        return {}
-    with file.open(newline="", encoding="utf-8") as rows:
-        return {row["image"]: row["patient"] for row in csv.DictReader(rows)}
+    return {image for image in pool if domain.patients[image] in drawn}
 
 
 def link(domain: Domain, images: Iterable[str], folder: Path) -> list[str]:

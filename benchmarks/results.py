@@ -79,7 +79,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def site_rows(facts: ExperimentInfo, results: Sequence[JobResult]) -> list[list[str]]:
     """For each strategy and budget every site with every training method, and its gain on the first."""
     own_results = [*by_method(results, facts.methods).values()]
-    dice, hd95 = ([gather(some, metric) for some in own_results] for metric in METRICS)
+    dice, hd95 = ([gather(some, metric, facts.patients) for some in own_results] for metric in METRICS)
     # ASD is gathered in the place of HD95.
     asd = [gather([replace(one, hd95=one.asd or one.hd95) for one in some], "hd95") for some in own_results]
     rows = []

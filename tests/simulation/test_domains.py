@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.data import HIPPOCAMPUS, MONTGOMERY, SHENZHEN, need
+from tests.support.data import HIPPOCAMPUS, MONTGOMERY, PROSTATE_SLICES, SHENZHEN, need
 from tests.support.data import held_out as listed_test
 from tests.support.folders import (
     LABELS,
@@ -185,7 +185,9 @@ def many(count: int) -> Domain:
     images = {f"i{number:02}": Path(f"i{number:02}.png") for number in range(count)}
     places = {image: f"labels/{image}.*" for image in images}
     sites = dict.fromkeys(images, "set")
-    return Domain("set", Path("set"), images, images, frozenset(), (), sites, places)
+    return Domain(
+        "set", Path("set"), images, images, frozenset(), (), sites, {image: image for image in images}, places
+    )
 
 
 def test_a_line_of_the_sites_without_an_end(tmp_path: Path) -> None:
@@ -219,6 +221,34 @@ def test_what_is_held_out_depends_on_the_seed_alone() -> None:
     pool = held_out(domain).pool
     fewer = replace(domain, labels={image: path for image, path in domain.images.items() if image not in pool})
     assert held_out(fewer).test == held_out(domain).test
+
+
+def test_all_images_of_a_patient_are_held_out_or_none() -> None:
+    domain = many(40)
+    domain = replace(domain, patients={image: f"p{number // 4}" for number, image in enumerate(domain.images)})
+    drawn = held_out(domain)
+    assert len(drawn.test) == 8  # the four images of two of the ten patients
+    assert len({domain.patients[image] for image in drawn.test}) == 2
+    assert {domain.patients[image] for image in drawn.test}.isdisjoint(domain.patients[image] for image in drawn.pool)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_patients(tmp_path: Path, layout: FolderLayout) -> None:
+    root = layout(tmp_path / "set")
+    (root / "patients.csv").write_text("image,patient\na,P1\nb,P1\nc.nii.gz,P2\n")
+    assert read_domain(root, "--target").patients == {"a": "P1", "b": "P1", "c": "P2", "d": "d", "e": "e"}
+    (root / "test.txt").write_text("a\nb\n")
+    assert read_domain(root, "--target").test == {"a", "b"}
+    (root / "test.txt").write_text("b\nd\n")
+    refused(root, str(root / "patients.csv"), "patient P1 has the test case b and, in the pool, a", "test.txt")
+    (root / "patients.csv").write_text("image,patient\na,\n")
+    refused(root, str(root / "patients.csv"), "line 2", "no patient for a")
+
+
+def test_the_patients_of_the_real_sets() -> None:
+    domain = read_domain(need(PROSTATE_SLICES / "B"), "--target")
+    assert (len(domain.images), len(set(domain.patients.values()))) == (184, 13)
+    assert len({domain.patients[image] for image in domain.test}) == 4
 
 
 def test_a_test_set_is_kept() -> None:

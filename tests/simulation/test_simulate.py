@@ -14,6 +14,7 @@ from xssr_strategy.embedding.encoder import EncoderOptions
 from xssr_strategy.errors import UserError
 from xssr_strategy.settings import parse_budget
 from xssr_strategy.simulation.results import read_experiment_info
+from xssr_strategy.simulation.statistics import verdicts
 
 
 @pytest.mark.slow
@@ -49,6 +50,19 @@ def test_a_test_case_that_cannot_be_used_costs_no_training(copies: tuple[Path, P
     with pytest.raises(UserError, match=rf"scan{POOL}.png: the label is 9 x 9 but its image is"):
         simulate(experiment(target, source), tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_intervals_know_the_patients_of_the_test_cases(copies: tuple[Path, Path], tmp_path: Path) -> None:
+    source, target = copies
+    cases = [f"scan{number}" for number in range(POOL, POOL + TEST)]
+    patients = dict.fromkeys(cases, "everybody")
+    lines = [f"{image},{patient}" for image, patient in patients.items()]
+    (target / "patients.csv").write_text("\n".join(["image,patient", *lines]))
+    simulate(experiment(target, source, strategies=("xssr", "random"), seeds=1, draws=1), tmp_path / "out")
+    facts = read_experiment_info(tmp_path / "out")
+    assert facts.patients == patients
+    found = verdicts(facts, rows(tmp_path / "out"))
+    assert [(one.cases, one.patients) for one in found if one.metric == "dice"] == [(TEST, 1)]
 
 
 def test_encoders_take_turns(hospitals: tuple[Path, Path], tmp_path: Path) -> None:

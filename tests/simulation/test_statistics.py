@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from tests.support.synthetic import facts, result
+from xssr_strategy.simulation.bootstrap import Estimate, resampled_means
 from xssr_strategy.simulation.report_numbers import answer, needed_words, numbers_of
 from xssr_strategy.simulation.results import JobResult
 from xssr_strategy.simulation.scores import Scores, gather, paired
 from xssr_strategy.simulation.statistics import (
     Comparison,
-    Estimate,
     compare,
     decided_draws,
     labels_needed,
@@ -95,6 +95,42 @@ def test_draws_widen_the_interval() -> None:
     assert gap.high == pytest.approx(0.033, abs=0.02)
 
 
+def test_cases_of_one_patient_are_resampled_together() -> None:
+    """Ten copies of a patient's case say no more than one: the interval is that of the patients."""
+    rng = np.random.default_rng(4)
+    base, gain = rng.uniform(0.5, 0.9, (1, 3, 6)), rng.normal(0.01, 0.02, (1, 1, 6))
+    one, other = scores("xssr", base + gain), scores("random", base)
+    copies = [scores(side.strategy, side.values.repeat(10, axis=2)) for side in (one, other)]
+    patients = {str(case): f"p{case // 10}" for case in range(60)}
+    alone = compare(one, other, "mm")
+    loose = compare(*copies, "mm")
+    known = compare(*(dataclasses.replace(side, patients=patients) for side in copies), "mm")
+    assert alone is not None
+    assert loose is not None
+    assert known is not None
+    assert known.difference == alone.difference
+    assert (known.cases, known.patients, alone.patients, loose.patients) == (60, 6, 6, 60)
+    width, narrow = (found.difference.high - found.difference.low for found in (known, loose))
+    assert width / narrow == pytest.approx(10**0.5, rel=0.1)
+    assert "The interval is over the 6 patients of the 60 test cases." in known.sentence
+    assert "patients" not in loose.sentence
+
+
+def test_a_patient_with_many_cases_weighs_as_they_do() -> None:
+    """Known answer: a patient with three cases and one with a single case, drawn twice with replacement."""
+    values = np.array([[[0.1, 0.1, 0.1, 0.5]]])
+    one, other = (
+        dataclasses.replace(scores(name, side), patients={"0": "p", "1": "p", "2": "p"})
+        for name, side in (("xssr", values), ("random", 0 * values))
+    )
+    pair = paired(one, other)
+    assert pair is not None
+    means, _ = resampled_means(pair)
+    found, counts = np.unique(means.round(6), return_counts=True)
+    assert found.tolist() == [0.1, 0.2, 0.5]
+    assert counts / len(means) == pytest.approx([0.25, 0.5, 0.25], abs=0.02)
+
+
 @pytest.mark.slow
 def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
     """With 5 seeds, of which the interval knows only what it saw, a little less than 95 %."""
@@ -172,6 +208,7 @@ def test_the_sentences() -> None:
         difference=Estimate(0.0062, 0.0021, 0.0098),
         seeds=5,
         cases=100,
+        patients=100,
         draws=10,
         own_draws=1,
         beaten=9,
@@ -221,8 +258,8 @@ def test_of_an_unfinished_run_the_largest_whole_part_is_compared() -> None:
     table = gather(grid("xssr", values[:1]) + finished, "dice")
     sides = paired(table["xssr", 4], table["random", 4])
     assert sides is not None
-    np.testing.assert_allclose(sides[0], values[:1, :2])  # four draws with two seeds are more than two with three
-    np.testing.assert_allclose(sides[1], values[:, :2])
+    np.testing.assert_allclose(sides.one, values[:1, :2])  # four draws with two seeds are more than two with three
+    np.testing.assert_allclose(sides.other, values[:, :2])
     other = gather([result("xssr", [[0.9]], seed=1)], "dice")["xssr", 4]
     assert paired(other, gather([result("random", [[0.8]], seed=0)], "dice")["random", 4]) is None
     assert compare(other, gather([result("random", [[0.8]], seed=0)], "dice")["random", 4], "mm") is None

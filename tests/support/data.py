@@ -11,6 +11,7 @@ DATA = Path(__file__).parents[2].parent / "shared" / "data"
 
 MONTGOMERY = DATA / "cxr-lung" / "montgomery"
 SHENZHEN = DATA / "cxr-lung" / "shenzhen"
+PROSTATE_SLICES = DATA / "prostate-slices"
 HIPPOCAMPUS = DATA / "hippocampus"
 DICOM = DATA / "dicom"
 

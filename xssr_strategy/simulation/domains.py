@@ -37,6 +37,7 @@ class Domain:
         test: ids that are held out: never picked, never trained on, never used to choose a setting.
         label_names: names of the labels 1, 2, ...; empty if the folder does not say.
         sites: id -> site; the domain's name for images that ``sites.csv`` does not list.
+        patients: id -> patient; the image's own id for images that ``patients.csv`` does not list.
         label_places: id -> where its label is looked for, ``*`` being any image extension.
     """
 
@@ -47,6 +48,7 @@ class Domain:
     test: frozenset[str]
     label_names: tuple[str, ...]
     sites: Mapping[str, str]
+    patients: Mapping[str, str]
     label_places: Mapping[str, str]
 
     @property
@@ -59,8 +61,9 @@ def read_domain(path: Path, option: str, labelled: bool = True) -> Domain:
     """Look at a folder of images in one of the layouts (:mod:`xssr_strategy.labels.layouts`); no pixel is read.
 
     In each of them ``test.txt`` may hold out images (one id a line; the extension may stay), beside those of nnU-Net's
-    ``imagesTs`` with ``labelsTs``, and ``sites.csv`` (``image,site``) may tell where an image is from. The Decathlon's
-    own test images have no labels and are not used. A pool may be empty: a folder may be all test cases.
+    ``imagesTs`` with ``labelsTs``, ``sites.csv`` (``image,site``) may tell where an image is from, and ``patients.csv``
+    (``image,patient``) of whom it is. The Decathlon's own test images have no labels and are not used. A pool may be
+    empty: a folder may be all test cases.
 
     Args:
         path: the folder.
@@ -69,8 +72,9 @@ def read_domain(path: Path, option: str, labelled: bool = True) -> Domain:
             will do, and its subfolders count.
 
     Raises:
-        UserError: no such folder, layout, image or label; two images with one id; a ``dataset.json``, ``test.txt`` or
-            ``sites.csv`` that cannot be read or names what is not there; images of several channels.
+        UserError: no such folder, layout, image or label; two images with one id; a ``dataset.json``, ``test.txt``,
+            ``sites.csv`` or ``patients.csv`` that cannot be read or names what is not there; a patient with images in
+            the pool and among the test cases; images of several channels.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
@@ -104,13 +108,13 @@ def without_label(domain: Domain) -> list[str]:
 
 
 def held_out(domain: Domain, fraction: float = 0.2, seed: int = 0) -> Domain:
-    """The domain with a test set: its own, or else images drawn with the seed.
+    """The domain with a test set: its own, or else all images of patients drawn with the seed.
 
     That a fifth is held out where nothing is said is our choice. The draw is among all images, with or without a
-    label, and looks at nothing but their ids, so it is the same however the files are listed.
+    label, and looks at nothing but ids and patients, so it is the same however the files are listed.
 
     Args:
-        fraction: of the images, between 0 and 1, rounded to whole images and at least one.
+        fraction: of the patients, between 0 and 1, rounded to whole patients and at least one.
 
     Raises:
         UserError: an image that is drawn has no label.
@@ -127,9 +131,10 @@ def held_out(domain: Domain, fraction: float = 0.2, seed: int = 0) -> Domain:
     """
     if domain.test:
         return domain
-    images = sorted(domain.images)
-    count = max(1, round(fraction * len(images)))
-    drawn = sorted(np.random.default_rng(seed).permutation(images)[:count].tolist())
+    everybody = sorted(set(domain.patients.values()))
+    count = max(1, round(fraction * len(everybody)))
+    patients = set(np.random.default_rng(seed).permutation(everybody)[:count].tolist())
+    drawn = [image for image in sorted(domain.images) if domain.patients[image] in patients]
     for image in drawn:
         if image not in domain.labels:
             raise UserError(
@@ -156,6 +161,8 @@ def _domain(path: Path, layout: FolderLayout, labelled: bool) -> Domain:
             f"{path}: the test case {image} has no label; add {layout.label_places[image]} or take it out of {listed}."
         )
     name = path.name if path.name not in ("", "..") else path.resolve().name
+    patients = {image: image for image in sorted(layout.images)} | _column(path / "patients.csv", "patient", layout)
+    _refuse_shared_patients(path, patients, test)
     return Domain(
         name=name,
         root=path,
@@ -163,28 +170,43 @@ def _domain(path: Path, layout: FolderLayout, labelled: bool) -> Domain:
         labels=dict(sorted(layout.labels.items())),
         test=test,
         label_names=layout.label_names,
-        sites=_sites(path / "sites.csv", layout.images, name),
+        sites=dict.fromkeys(sorted(layout.images), name) | _column(path / "sites.csv", "site", layout),
+        patients=patients,
         label_places=layout.label_places,
     )
 
 
-def _sites(file: Path, images: Mapping[str, Path], name: str) -> dict[str, str]:
-    sites: dict[str, str] = {}
+def _refuse_shared_patients(path: Path, patients: Mapping[str, str], test: frozenset[str]) -> None:
+    """Images of one patient resemble each other: a test case would be judged by a network that has seen it."""
+    tested = {patients[image]: image for image in sorted(test)}
+    for image, patient in patients.items():
+        if image not in test and patient in tested:
+            raise UserError(
+                f"{path / 'patients.csv'}: the patient {patient} has the test case {tested[patient]} and, in the pool, "
+                f"{image}; name all images of a patient in test.txt or none."
+            )
+
+
+def _column(file: Path, column: str, layout: FolderLayout) -> dict[str, str]:
+    """Image -> what a table with the columns ``image`` and ``column`` says of it; empty without the table."""
+    found: dict[str, str] = {}
     table = csv.DictReader(
-        StringIO(read_text(file) if file.is_file() else "image,site", newline=""), skipinitialspace=True
+        StringIO(read_text(file) if file.is_file() else f"image,{column}", newline=""), skipinitialspace=True
     )
-    if not {"image", "site"} <= set(table.fieldnames or ()):
-        raise UserError(f"{file}: the first line has no columns image and site; begin the file with image,site.")
+    if not {"image", column} <= set(table.fieldnames or ()):
+        raise UserError(
+            f"{file}: the first line has no columns image and {column}; begin the file with image,{column}."
+        )
     for row in _rows(table, file):
         place = f"{file}, line {table.line_num}"
-        image = listed_image((row["image"] or "").strip(), place, images)
-        site = (row["site"] or "").strip()
-        if not site:
-            raise UserError(f"{place}: no site for {image}; add it or remove the line.")
-        if image in sites:
+        image = listed_image((row["image"] or "").strip(), place, layout.images)
+        value = (row[column] or "").strip()
+        if not value:
+            raise UserError(f"{place}: no {column} for {image}; add it or remove the line.")
+        if image in found:
             raise UserError(f"{place}: {image} has a line before; remove one of the two.")
-        sites[image] = site
-    return dict.fromkeys(sorted(images), name) | sites
+        found[image] = value
+    return found
 
 
 def _rows(table: csv.DictReader[str], file: Path) -> Iterator[dict[str, str]]:

@@ -16,6 +16,7 @@ from xssr_strategy import __version__
 from xssr_strategy.images.preset import PRESETS, Preset
 from xssr_strategy.selection.catalogue import RANDOM
 from xssr_strategy.simulation import figures
+from xssr_strategy.simulation.bootstrap import CONFIDENCE, RESAMPLES
 from xssr_strategy.simulation.report_numbers import (
     Numbers,
     answer,
@@ -28,7 +29,7 @@ from xssr_strategy.simulation.report_numbers import (
 from xssr_strategy.simulation.report_pictures import first_job, picks_of, worst_cases
 from xssr_strategy.simulation.results import ExperimentInfo, JobResult, read_experiment_info, read_results
 from xssr_strategy.simulation.scores import METRICS, Metric, budgets, by_method
-from xssr_strategy.simulation.statistics import CONFIDENCE, ENOUGH, RESAMPLES, Comparison, verdicts
+from xssr_strategy.simulation.statistics import ENOUGH, Comparison, verdicts
 from xssr_strategy.simulation.tables import write_tables
 from xssr_strategy.simulation.thumbnails import PREDICTION, TRUTH, thumbnail
 

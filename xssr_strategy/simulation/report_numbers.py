@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from xssr_strategy.selection.catalogue import RANDOM
+from xssr_strategy.simulation.bootstrap import Estimate
 from xssr_strategy.simulation.results import ExperimentInfo, JobResult, Site
 from xssr_strategy.simulation.scores import Metric, Scores, Table, budgets, gather, mean, strategies
 from xssr_strategy.simulation.statistics import (
     ENOUGH,
     Comparison,
-    Estimate,
     count,
     decided_draws,
     labels_needed,
@@ -93,11 +93,11 @@ def numbers_of(
     """
     method = results[0].job.method if results else facts.methods[0]
     compared = verdicts(facts, results) if comparisons is None else comparisons
-    dice = gather(results, "dice")
+    dice = gather(results, "dice", facts.patients)
     percent = {key: percent_of_full(dice, *key) for key in dice}
     names = tuple(strategies(dice, facts.default))
     own = tuple(one for one in compared if one.method == one.against_method == method)
-    return Numbers(facts, method, dice, gather(results, "hd95"), names, own, percent)
+    return Numbers(facts, method, dice, gather(results, "hd95", facts.patients), names, own, percent)
 
 
 def answer(numbers: Numbers) -> list[Card]:

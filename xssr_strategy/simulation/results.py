@@ -119,6 +119,7 @@ class ExperimentInfo:
         default: the strategy that the report is about.
         settings: what else decides a result (name -> value), for the report's small print.
         methods: training methods that are compared; the report is about the first.
+        patients: test case -> patient, of the test cases whose domain names patients; empty in earlier versions.
     """
 
     command: str
@@ -132,6 +133,7 @@ class ExperimentInfo:
     default: str
     settings: Mapping[str, Any]
     methods: tuple[str, ...] = field(default_factory=lambda: (SUPERVISED,))
+    patients: Mapping[str, str] = field(default_factory=dict)
 
 
 def write_result(out: Path, result: JobResult) -> None:

@@ -7,9 +7,9 @@ then cases, then seeds and draws, so that every case weighs the same.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import product
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,7 @@ class Scores:
         strategy, budget, metric, method: whose.
         draws, seeds, cases: names of the rows of each axis of ``values``.
         values: (draws, seeds, cases); NaN where the job is missing or the case does not count.
+        patients: case -> patient; a case that is not there is a patient of its own.
 
     >>> from xssr_strategy.simulation.scores import Scores
     >>> values = np.array([[[0.9, 0.7], [0.8, np.nan]]])  # one draw, two seeds, two test cases; one has no score
@@ -51,6 +52,7 @@ class Scores:
     cases: tuple[str, ...]
     values: Array
     method: str = SUPERVISED
+    patients: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def jobs(self) -> Array:
@@ -69,6 +71,19 @@ class Scores:
         return float(self.jobs.std(ddof=1)) if self.jobs.size > 1 else None
 
 
+class Pair(NamedTuple):
+    """What two sides have in common.
+
+    Attributes:
+        one, other: (draws, seeds, cases) of each side, without NaN.
+        patients: (cases,) numbers from 0 on; cases of one patient have the same.
+    """
+
+    one: Array
+    other: Array
+    patients: NDArray[np.int64]
+
+
 Table = Mapping[tuple[str, int], Scores]
 """The scores in one metric by strategy and budget, all of one training method."""
 
@@ -84,13 +99,21 @@ def by_method(results: Sequence[JobResult], first: Sequence[str] = ()) -> dict[s
     return {name: [one for one in results if one.job.method == name] for name in ordered}
 
 
-def gather(results: Sequence[JobResult], metric: Metric) -> dict[tuple[str, int], Scores]:
-    """The scores of all jobs by strategy and budget; the jobs are those of one training method."""
+def gather(
+    results: Sequence[JobResult], metric: Metric, patients: Mapping[str, str] | None = None
+) -> dict[tuple[str, int], Scores]:
+    """The scores of all jobs by strategy and budget; the jobs are those of one training method.
+
+    Args:
+        patients: test case -> patient, where cases of one patient are not independent.
+    """
     assert len({result.job.method for result in results}) <= 1, "scores of several methods have one key"
     groups: dict[tuple[str, int], list[JobResult]] = {}
     for result in results:
         groups.setdefault((result.job.strategy, result.job.budget), []).append(result)
-    return {key: _scores(*key, group, metric) for key, group in sorted(groups.items())}
+    return {
+        key: replace(_scores(*key, group, metric), patients=patients or {}) for key, group in sorted(groups.items())
+    }
 
 
 def strategies(table: Table, default: str) -> list[str]:
@@ -104,8 +127,8 @@ def budgets(table: Table, strategy: str) -> list[int]:
     return sorted(budget for name, budget in table if name == strategy)
 
 
-def paired(one: Scores, other: Scores, same_draws: bool = False) -> tuple[Array, Array] | None:
-    """What both sides have: (draws, seeds, cases) of each, without NaN, seeds and cases the same; None without any.
+def paired(one: Scores, other: Scores, same_draws: bool = False) -> Pair | None:
+    """What both sides have, seeds and cases the same; None without any.
 
     While jobs are missing, the largest set of whole draws is taken in which every draw has the same seeds. A case
     without a score in one of the jobs is left out of all.
@@ -115,8 +138,9 @@ def paired(one: Scores, other: Scores, same_draws: bool = False) -> tuple[Array,
 
     >>> one = Scores("xssr", 22, "dice", (0,), (0, 1), ("scan1", "scan2"), np.array([[[0.9, 0.7], [0.8, 0.6]]]))
     >>> other = Scores("random", 22, "dice", (0,), (0,), ("scan2", "scan3"), np.array([[[0.5, 0.4]]]))
-    >>> [side.tolist() for side in paired(one, other)]  # both have seed 0 and scan2
-    [[[[0.7]]], [[[0.5]]]]
+    >>> pair = paired(one, other)
+    >>> pair.one.tolist(), pair.other.tolist()  # both have seed 0 and scan2
+    ([[[0.7]]], [[[0.5]]])
     """
     if same_draws:
         one, other = _with_draws_of(one, other), _with_draws_of(other, one)
@@ -139,7 +163,10 @@ def paired(one: Scores, other: Scores, same_draws: bool = False) -> tuple[Array,
     if grid is None:
         return None
     counted = np.logical_and.reduce([np.isfinite(side).all(axis=(0, 1)) for side in grid])
-    return (grid[0][:, :, counted], grid[1][:, :, counted]) if counted.any() else None
+    if not counted.any():
+        return None
+    names = [one.patients.get(case, case) for case, counts in zip(cases, counted, strict=True) if counts]
+    return Pair(grid[0][:, :, counted], grid[1][:, :, counted], np.unique(names, return_inverse=True)[1])
 
 
 def mean(values: Array, axis: int) -> Array:

@@ -178,6 +178,11 @@ def _facts_before(experiment: Experiment, command: str) -> ExperimentInfo:
         sites=(),
         default=most_asked_for(experiment.strategies),
         methods=experiment.methods,
+        patients={
+            case: patient
+            for case in sorted(experiment.test.test)
+            if (patient := experiment.test.patients[case]) != case
+        },
         settings={
             **protocol.described(),
             "source_images": images_digest(experiment.source_pool())[:10] if source is not None else None,

@@ -1,9 +1,4 @@
-"""What the scores of a simulation say: paired differences with bootstrap intervals, and a plain verdict on each.
-
-Intervals: percentile bootstrap (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13). Cases,
-seeds and draws are resampled independently and crossed (Owen, The pigeonhole bootstrap, Annals of Applied Statistics
-1, 2007), the same cases and seeds on both sides, so that what both sides share cancels out.
-"""
+"""What the scores of a simulation say: paired differences with intervals, and a plain verdict on each."""
 
 from __future__ import annotations
 
@@ -14,10 +9,10 @@ import numpy as np
 
 from xssr_strategy.segmentation.methods.catalogue import SUPERVISED
 from xssr_strategy.selection.catalogue import RANDOM
+from xssr_strategy.simulation.bootstrap import Estimate, estimate, resampled_means
 from xssr_strategy.simulation.results import ExperimentInfo, JobResult
 from xssr_strategy.simulation.scores import (
     METRICS,
-    Array,
     Metric,
     Scores,
     Table,
@@ -29,23 +24,8 @@ from xssr_strategy.simulation.scores import (
 )
 from xssr_strategy.simulation.strategies import FULL
 
-RESAMPLES = 10_000
-CONFIDENCE = 95.0
-"""Per cent that an interval is meant to cover; our choice, as is the number of resamples."""
-
 ENOUGH = 99.0
 """Per cent of full data that count as enough; our choice."""
-
-_BLOCK = 1_000  # resamples at a time, so that 10,000 test cases fit into memory
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number with its interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -60,7 +40,7 @@ class Comparison:
         unit: in which the sentence tells the difference: ``points`` of a hundredth Dice, ``mm`` or ``pixels``.
         mean: of ``strategy`` over the seeds, draws and cases that both have.
         difference: ``mean`` less that of ``against``, with its interval, in the metric's own unit.
-        seeds, cases: how many both have.
+        seeds, cases, patients: how many both have.
         draws: of ``against``.
         own_draws: of ``strategy``.
         beaten: draws of ``against`` whose mean is worse than ``mean``; of methods, than that of the same draw.
@@ -77,6 +57,7 @@ class Comparison:
     difference: Estimate
     seeds: int
     cases: int
+    patients: int
     draws: int
     own_draws: int
     beaten: int
@@ -140,10 +121,12 @@ class Comparison:
 
     @property
     def _limits(self) -> str:
+        patients = f" The interval is over the {self.patients} patients of the {self.cases} test cases."
+        known = patients if self.patients < self.cases else ""
         if self.seeds > 1:
-            return ""
+            return known
         drawn = " and the draws" if max(self.draws, self.own_draws) > 1 else ""
-        return f" With one training seed the interval covers the test cases{drawn} only, not the training."
+        return f"{known} With one training seed the interval covers the test cases{drawn} only, not the training."
 
 
 def count(number: int, noun: str) -> str:
@@ -166,11 +149,11 @@ def compare(one: Scores, other: Scores, unit: str) -> Comparison | None:
     'xssr with 22 labels: Dice 0.800, 2.0 points above one random draw (95 % interval +2.0 to +2.0): better.'
     """
     same_draws = one.method != other.method
-    sides = paired(one, other, same_draws)
-    if sides is None:
+    pair = paired(one, other, same_draws)
+    if pair is None:
         return None
-    first, second = sides
-    means, others = resampled_means(first, second, same_draws)
+    first, second, patients = pair
+    means, others = resampled_means(pair, same_draws)
     draws, own = second.mean(axis=(1, 2)), first.mean(axis=(1, 2)) if same_draws else first.mean()
     better = draws < own if one.metric == "dice" else draws > own
     return Comparison(
@@ -182,9 +165,10 @@ def compare(one: Scores, other: Scores, unit: str) -> Comparison | None:
         metric=one.metric,
         unit="points" if one.metric == "dice" else unit,
         mean=float(first.mean()),
-        difference=_estimate(float(first.mean() - second.mean()), means - others),
+        difference=estimate(float(first.mean() - second.mean()), means - others),
         seeds=first.shape[1],
         cases=first.shape[2],
+        patients=len(np.unique(patients)),
         draws=len(second),
         own_draws=len(first),
         beaten=int(better.sum()),
@@ -199,7 +183,9 @@ def verdicts(facts: ExperimentInfo, results: Sequence[JobResult]) -> list[Compar
     """
     found = []
     for metric in METRICS:
-        tables = {name: gather(some, metric) for name, some in by_method(results, facts.methods).items()}
+        tables = {
+            name: gather(some, metric, facts.patients) for name, some in by_method(results, facts.methods).items()
+        }
         for table in tables.values():
             for strategy, against in _pairs(table, facts.default):
                 for budget in budgets(table, strategy):
@@ -235,12 +221,12 @@ def decided_draws(table: Table, budget: int) -> tuple[int, int]:
 def percent_of_full(table: Table, strategy: str, budget: int) -> Estimate | None:
     """A strategy's mean as a percentage of the mean with the whole pool labelled; None where that is not known."""
     whole = budgets(table, FULL)
-    sides = paired(table[strategy, budget], table[FULL, whole[-1]]) if whole else None
-    if sides is None or sides[1].mean() == 0.0:
+    pair = paired(table[strategy, budget], table[FULL, whole[-1]]) if whole else None
+    if pair is None or pair.other.mean() == 0.0:
         return None
-    means, full = resampled_means(*sides)
+    means, full = resampled_means(pair)
     share = np.divide(means, full, out=np.zeros_like(means), where=full > 0.0)
-    return _estimate(100.0 * float(sides[0].mean() / sides[1].mean()), 100.0 * share)
+    return estimate(100.0 * float(pair.one.mean() / pair.other.mean()), 100.0 * share)
 
 
 def labels_needed(table: Table, strategy: str) -> tuple[int | None, list[int]]:
@@ -254,41 +240,6 @@ def labels_needed(table: Table, strategy: str) -> tuple[int | None, list[int]]:
     if not enough:
         return None, []
     return enough[0], [budget for budget in run if budget > enough[0] and budget not in enough]
-
-
-def resampled_means(one: Array, other: Array, same_draws: bool = False) -> tuple[Array, Array]:
-    """The means of both sides in every bootstrap resample: (RESAMPLES,) each; the same arrays give the same means.
-
-    A resample gives every case, seed and draw the weight with which it was drawn; those of cases and seeds serve
-    both sides.
-
-    Args:
-        one: (draws, seeds, cases), without NaN.
-        other: (other draws, seeds, cases).
-        same_draws: whether the draws are the same on both sides; then their weights are.
-    """
-    rng = np.random.default_rng(0)
-    means = np.empty((2, RESAMPLES))
-    for start in range(0, RESAMPLES, _BLOCK):
-        cases, seeds = _weights(rng, one.shape[2]), _weights(rng, one.shape[1])
-        for row, side in enumerate((one, other)):
-            jobs = (cases @ side.reshape(-1, side.shape[2]).T).reshape(_BLOCK, *side.shape[:2])
-            if row == 0 or not same_draws:
-                draws = _weights(rng, len(side))
-            means[row, start : start + _BLOCK] = np.einsum("rds,rd,rs->r", jobs, draws, seeds)
-    return means[0], means[1]
-
-
-def _weights(rng: np.random.Generator, size: int) -> Array:
-    """(_BLOCK, size) shares of a draw of ``size`` out of ``size`` with replacement; rows sum to 1."""
-    drawn = rng.integers(size, size=(_BLOCK, size)) + size * np.arange(_BLOCK)[:, None]
-    return np.bincount(drawn.ravel(), minlength=_BLOCK * size).reshape(_BLOCK, size) / size
-
-
-def _estimate(value: float, resampled: Array) -> Estimate:
-    tail = (100.0 - CONFIDENCE) / 2.0
-    low, high = np.round(np.percentile(resampled, [tail, 100.0 - tail]), 9)  # a rounding error is no difference
-    return Estimate(value, float(low), float(high))
 
 
 def _pairs(table: Table, default: str) -> Iterator[tuple[str, str]]:

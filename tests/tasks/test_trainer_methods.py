@@ -49,19 +49,25 @@ def test_a_request_names_the_training_method(tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize(
-    ("unlabelled", "asked", "method", "epochs"),
+    ("server", "unlabelled", "asked", "method", "epochs"),
     [
-        (3, {}, "ust_run", 2),
-        (2, {}, "supervised", 3),
-        (3, {"max_epochs": 3}, "ust_run", 2),
-        (3, {"max_epochs": 1}, "ust_run", 1),
+        ("auto", 3, {}, "ust_run", 2),
+        ("auto", 2, {}, "supervised", 3),
+        ("auto", 3, {"max_epochs": 3}, "ust_run", 2),
+        ("auto", 3, {"max_epochs": 1}, "ust_run", 1),
+        ("auto", 2, {"method": "ust_run", "max_epochs": 3}, "ust_run", 2),
+        ("supervised", 2, {"method": "ust_run", "max_epochs": 3}, "ust_run", 2),
+        ("supervised", 2, {"method": ["ust_run"], "max_epochs": 4}, "ust_run", 4),
+        ("ust_run", 2, {"method": "supervised", "max_epochs": "2"}, "supervised", 3),
+        ("ust_run", 0, {"max_epochs": 2}, "supervised", 3),
     ],
 )
 def test_auto_looks_at_labels_and_unlabelled_images(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    server: str,
     unlabelled: int,
-    asked: Mapping[str, int],
+    asked: Mapping[str, Any],
     method: str,
     epochs: int,
 ) -> None:
@@ -77,8 +83,8 @@ def test_auto_looks_at_labels_and_unlabelled_images(
     monkeypatch.setitem(METHODS, "supervised", Three)
     monkeypatch.setitem(METHODS, "ust_run", Two)
     images = {f"target {number}": tmp_path / f"{number}.png" for number in range(unlabelled)}
-    task = trainer(tmp_path, XRAY, ("blob",), "auto", lambda datastore: images)
-    assert task.config()["max_epochs"] == 3
+    task = trainer(tmp_path, XRAY, ("blob",), server, lambda datastore: images)
+    assert task.config()["max_epochs"] == (2 if server == "ust_run" else 3)
     request = {**{key: value for key, value in SHORT.items() if key != "max_epochs"}, **asked}
     told = task(request, studies(tmp_path / "studies", 2, 2, 1))
     assert (told["method"], told["max_epochs"], told["epoch"]) == (method, epochs, epochs)

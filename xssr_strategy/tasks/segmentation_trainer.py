@@ -89,7 +89,7 @@ class SegmentationTrainer(TrainTask):
         super().__init__(f"Trains a {preset.spatial_dims}-D U-Net on the submitted labels")
         self._defaults: dict[str, Any] = {
             "pretrained": False,
-            "max_epochs": self._epochs(method),
+            "max_epochs": METHODS[SUPERVISED if method == AUTO else method].epochs,
             "steps_per_epoch": STEPS_PER_EPOCH,
             "early_stop_patience": 10,
             "val_split": 0.2,
@@ -147,16 +147,9 @@ class SegmentationTrainer(TrainTask):
             UserError: an unusable setting.
         """
         asked = {key: request[key] for key in self._defaults if key in request}
-        method = parse_training_request({"method": self._defaults["method"]}, asked)["method"]
-        defaults = {**self._defaults, "max_epochs": self._epochs(method)}
-        settings = parse_training_request(defaults, asked)
+        settings = parse_training_request(self._defaults, asked)
         check_ranges(settings)
         return {**settings, "device": name_to_device(request.get("device") or device_list())}
-
-    @staticmethod
-    def _epochs(method: str) -> int:
-        """So many by default; ``auto`` shows those of a supervised training until it has chosen."""
-        return METHODS[SUPERVISED if method == AUTO else method].epochs
 
     def _labelled(self, datastore: Datastore) -> _Labels:
         """Every label that fits its image, and what the statistics tell of all of them."""
@@ -195,7 +188,7 @@ class SegmentationTrainer(TrainTask):
         logger.info("training by %s, with %d unlabelled images", name, len(unlabelled))
         if asked not in (name, AUTO):
             logger.warning("%s has no unlabelled image to learn from: the training is supervised", asked)
-        if asked != name and epochs == self._epochs(asked):  # viewers send back what they show
+        if epochs == self._defaults["max_epochs"]:  # viewers send back what they show
             epochs = METHODS[name].epochs
         plan = plan_from(labels.pairs or labels.source, self._preset, self._names)
         trained_on, held_back = _held_back(labels.pairs, settings["val_split"], seed)

@@ -53,7 +53,13 @@ def scans(folder: Path, preset: Preset, labels: tuple[str, ...], count: int = 3)
 
 
 @pytest.mark.parametrize(
-    ("preset", "labels"), [(XRAY, ("blob",)), (XRAY, ("a", "b")), (MRI, ("blob",)), (MRI, ("a", "b"))]
+    ("preset", "labels"),
+    [
+        (XRAY, ("blob",)),
+        (XRAY, ("a", "b")),
+        pytest.param(MRI, ("blob",), marks=pytest.mark.slow),
+        (MRI, ("a", "b")),
+    ],
 )
 def test_the_same_seed_gives_the_same_network(
     name: str, tmp_path: Path, preset: Preset, labels: tuple[str, ...]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from matplotlib.text import Annotation
+from matplotlib.text import Annotation, Text
 from PIL import Image
 
 from xssr_strategy.commands.plot import DPI, SIZE, draw_selection, selection_figure
@@ -199,3 +199,12 @@ def test_a_path_that_cannot_be_written_is_refused(tmp_path: Path, selection: dic
 def test_other_formats(tmp_path: Path, selection: dict[str, Any], name: str, start: bytes) -> None:
     draw_selection(tmp_path / name, **selection)
     assert (tmp_path / name).read_bytes().startswith(start)
+
+
+def test_labelled_rows_may_be_a_mask_and_picks_have_an_order(selection) -> None:
+    mask = np.isin(np.arange(60), selection["labelled"])
+    for labelled in (mask, mask.tolist(), selection["labelled"]):
+        figure = selection_figure(**{**selection, "labelled": labelled})
+        assert any(text.get_text() == "labelled (2)" for text in figure.findobj(Text))
+    with pytest.raises(ValueError, match="picks must hold row numbers of target in pick order"):
+        selection_figure(**{**selection, "picks": mask})

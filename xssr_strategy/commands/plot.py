@@ -26,6 +26,7 @@ from xssr_strategy.pool_map.scatter import (
     shrink_factor,
     thin,
 )
+from xssr_strategy.selection.checks import Rows, checked_order, checked_rows
 
 Calibration = Sequence[tuple[float, float, float]]
 
@@ -64,8 +65,8 @@ def draw_selection(
     path: Path,
     target: NDArray[np.floating],
     source: NDArray[np.floating] | None,
-    labelled: Sequence[int],
-    picks: Sequence[int],
+    labelled: Rows,
+    picks: Rows,
     calibration: Calibration,
     alpha: float,
     coverage: Sequence[float],
@@ -90,8 +91,8 @@ def draw_selection(
 def selection_figure(
     target: NDArray[np.floating],
     source: NDArray[np.floating] | None,
-    labelled: Sequence[int],
-    picks: Sequence[int],
+    labelled: Rows,
+    picks: Rows,
     calibration: Calibration,
     alpha: float,
     coverage: Sequence[float],
@@ -103,14 +104,19 @@ def selection_figure(
     Args:
         target: (N, D) vectors of the pool, labelled images included.
         source: (M, D) vectors of the source, or None.
-        labelled: rows of ``target`` that are annotated.
+        labelled: rows of ``target`` that are annotated, as numbers or as a boolean mask.
         picks: rows of ``target`` in pick order; their ranks follow on the labelled ones.
         calibration: (alpha, mean coverage, max coverage) for every alpha tried; empty if none was.
         alpha: the weight of novelty in force.
         coverage: mean coverage after 1, 2, ... picks; may go on past the picks.
         worthwhile: number of picks past which another one gains little, or None.
         advice: one sentence for below the panels.
+
+    Raises:
+        ValueError: rows that are none of ``target``.
     """
+    labelled = checked_rows("labelled", labelled, len(target)).tolist()
+    picks = checked_order("picks", picks, len(target)).tolist()
     figure = blank_figure(SIZE, DPI)
     grid = figure.add_gridspec(2, 2, width_ratios=(2.0, 1.0), height_ratios=(1.0 if calibration else 0.01, 1.0))
     if calibration:

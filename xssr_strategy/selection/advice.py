@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from xssr_strategy.selection.backend import FloatArray, IntArray, backend_on
-from xssr_strategy.selection.base import checked_rows, checked_vectors
+from xssr_strategy.selection.backend import FloatArray, backend_on
+from xssr_strategy.selection.checks import (
+    Rows,
+    checked_order,
+    checked_rows,
+    checked_values,
+    checked_vectors,
+    whole_number,
+)
 from xssr_strategy.selection.points import Points
 
 SHARE = 0.01
@@ -20,16 +26,16 @@ _TOGETHER = 32  # rows of distances held at once
 
 def coverage_curve(
     target: ArrayLike,
-    indices: Sequence[int] | IntArray,
-    labeled: Sequence[int] | IntArray = (),
+    indices: Rows,
+    labeled: Rows = (),
     device: str | None = None,
 ) -> tuple[FloatArray, FloatArray]:
     """Mean and max coverage after each pick.
 
     Args:
         target: (N, D) vectors of the pool.
-        indices: (B,) rows in pick order, such as ``Selection.indices``.
-        labeled: rows that are annotated already.
+        indices: (B,) rows in pick order, such as ``Selection.indices``; not a boolean mask, which has no order.
+        labeled: rows that are annotated already, as numbers or as a boolean mask.
         device: None for NumPy, or a torch device.
 
     Returns:
@@ -48,8 +54,7 @@ def coverage_curve(
     [20.0, 10.0, 2.0, 2.0]
     """
     vectors = checked_vectors("target", target)
-    known, picks = checked_rows("labeled", labeled, len(vectors)), np.asarray(indices, dtype=np.intp)
-    checked_rows("indices", picks, len(vectors))
+    known, picks = checked_rows("labeled", labeled, len(vectors)), checked_order("indices", indices, len(vectors))
     points = Points(vectors, backend_on(device))
     place = np.argsort(points.order)
     order = place[np.concatenate([known, picks])]
@@ -80,7 +85,7 @@ class Advice:
 
 
 def advise(
-    coverage: Sequence[float] | FloatArray,
+    coverage: ArrayLike,
     budget: int,
     pool: int,
     alone: float,
@@ -99,7 +104,7 @@ def advise(
         share: in (0, 1).
 
     Raises:
-        ValueError: an empty curve, or a budget that it does not reach.
+        ValueError: a curve that is empty or no row of numbers, or a budget that it does not reach.
 
     >>> from xssr_strategy.selection import advise
     >>> advice = advise([4.0, 2.0, 1.0, 0.98, 0.97], budget=2, pool=50, alone=4.0)
@@ -110,7 +115,7 @@ def advise(
     2 of 50 images cover the pool to a mean distance of 2.000, one image to 4.000
     from 4 on each further image adds less than 1% of the latter.
     """
-    curve = np.asarray(coverage, dtype=np.float64)
+    curve, budget = checked_values("coverage", coverage, "pick"), whole_number("budget", budget)
     if not len(curve):
         raise ValueError("coverage must hold the value after at least one pick.")
     if not 1 <= budget <= len(curve):

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import operator
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from xssr_strategy.selection.backend import FloatArray, IntArray, backend_on
+from xssr_strategy.selection.checks import Rows, checked_budget, checked_rows, checked_vectors
 from xssr_strategy.selection.nearest import NearestPick
 from xssr_strategy.selection.points import Points
 
@@ -105,7 +104,7 @@ class Selector(ABC):
         target: ArrayLike,
         budget: int,
         source: ArrayLike | None = None,
-        labeled: Sequence[int] | IntArray = (),
+        labeled: Rows = (),
     ) -> Selection:
         """Pick ``budget`` rows of ``target``.
 
@@ -113,11 +112,11 @@ class Selector(ABC):
         equal are interchangeable.
 
         Args:
-            target: (N, D) finite vectors of the pool.
+            target: (N, D) finite vectors of the pool; no entry may be masked.
             budget: number of picks, 1 to the number of rows that are not labelled.
             source: (M, D) finite vectors of the source domain, or None.
-            labeled: rows of ``target`` that are annotated already; they count as picks for diversity
-                and coverage and are never returned.
+            labeled: rows of ``target`` that are annotated already, as numbers or as a boolean mask; they count as
+                picks for diversity and coverage and are never returned.
 
         Raises:
             ValueError: one sentence that says which argument is wrong and what is allowed.
@@ -127,7 +126,7 @@ class Selector(ABC):
         return result(points, self._pick(points, count, reference, places), places)
 
     def checked(
-        self, target: ArrayLike, source: ArrayLike | None, labeled: Sequence[int] | IntArray
+        self, target: ArrayLike, source: ArrayLike | None, labeled: Rows
     ) -> tuple[Points, Points | None, IntArray]:
         """The points of target and source, and the places of the labelled rows.
 
@@ -171,75 +170,3 @@ def result(points: Points, picks: Picks, labeled: IntArray) -> Selection:
         clusters=clusters,
         silhouettes=picks.silhouettes,
     )
-
-
-def checked_vectors(name: str, values: ArrayLike) -> NDArray[Any]:
-    """The (N, D) vectors as an array of float32 or float64, not copied where it is a writable one.
-
-    Raises:
-        ValueError: no array of numbers, of another shape, empty, or not finite.
-    """
-    try:
-        vectors = np.asarray(values)
-        if vectors.dtype.kind not in "fiub":
-            raise TypeError
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} must be an array of numbers with one row per image.") from None
-    if vectors.ndim != 2 or 0 in vectors.shape:
-        raise ValueError(f"{name} must have the shape (images, dimensions), both at least 1; it has {vectors.shape}.")
-    if vectors.dtype not in (np.float32, np.float64):
-        vectors = vectors.astype(np.float32 if vectors.dtype.itemsize < 3 else np.float64)
-    if min(vectors.strides) < 0:  # torch knows no such view
-        vectors = np.ascontiguousarray(vectors)
-    vectors = np.require(vectors, requirements="W")
-    if not np.isfinite(vectors).all():
-        row = int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])
-        raise ValueError(f"{name} row {row} holds NaN or infinity: leave that image out or embed it again.")
-    return vectors
-
-
-def checked_rows(name: str, rows: Sequence[int] | IntArray, size: int) -> IntArray:
-    """The row numbers, sorted, each once.
-
-    Raises:
-        ValueError: not whole numbers, or out of range.
-
-    >>> checked_rows("labeled", [3, 1, 3], size=5).tolist()
-    [1, 3]
-    >>> checked_rows("labeled", [7], size=5)
-    Traceback (most recent call last):
-    ValueError: labeled holds 7, but the rows of target run from 0 to 4.
-    """
-    try:
-        known = np.unique([operator.index(i) for i in rows]).astype(np.intp)
-    except TypeError:
-        raise ValueError(f"{name} must hold row numbers of target, as integers.") from None
-    if len(known) and (known[0] < 0 or known[-1] >= size):
-        wrong = int(known[0] if known[0] < 0 else known[-1])
-        raise ValueError(f"{name} holds {wrong}, but the rows of target run from 0 to {size - 1}.")
-    return known
-
-
-def checked_budget(budget: int, available: int) -> int:
-    """The budget as an int.
-
-    Raises:
-        ValueError: not a whole number from 1 to the number of images available.
-
-    >>> checked_budget(3, available=5)
-    3
-    >>> checked_budget(9, available=5)
-    Traceback (most recent call last):
-    ValueError: budget 9 is not possible: it must be 1 to 5, the images not yet labelled.
-    """
-    if available == 0:
-        raise ValueError("every row of target is labelled: nothing is left to pick.")
-    try:
-        if isinstance(budget, bool):
-            raise TypeError
-        count = operator.index(budget)
-    except TypeError:
-        raise ValueError(f"budget must be a whole number of images, not {budget!r}.") from None
-    if not 1 <= count <= available:
-        raise ValueError(f"budget {count} is not possible: it must be 1 to {available}, the images not yet labelled.")
-    return count

@@ -23,6 +23,7 @@ from scipy.spatial.distance import cdist
 
 from xssr_strategy.selection.backend import FloatArray, IntArray
 from xssr_strategy.selection.base import Picks, Selector
+from xssr_strategy.selection.checks import Rows, checked_budget, checked_rows
 from xssr_strategy.selection.clusters import checked_number, checked_seed, clusters_by_silhouette, numbered
 from xssr_strategy.selection.core_set import CoreSet
 from xssr_strategy.selection.points import TIE, Points
@@ -75,14 +76,18 @@ class Clustering:
     clusters: IntArray
     silhouettes: tuple[tuple[int, float], ...] = ()
 
-    def pick(self, budget: int, labeled: Sequence[int] | IntArray = ()) -> list[int]:
+    def pick(self, budget: int, labeled: Rows = ()) -> list[int]:
         """Rows in pick order: medoids, then farthest points in proportion (steps 3 to 5).
 
         Args:
             budget: at most the number of rows that are not labelled.
-            labeled: rows that are annotated already.
+            labeled: rows that are annotated already, as numbers or as a boolean mask.
+
+        Raises:
+            ValueError: bad input.
         """
-        known = np.asarray(labeled, dtype=np.intp)
+        known = checked_rows("labeled", labeled, len(self.vectors))
+        budget = checked_budget(budget, len(self.vectors) - len(known))
         members = [np.flatnonzero(self.clusters == number) for number in range(int(self.clusters.max()) + 1)]
         rows = _from_every_cluster(self.vectors, members, budget, known)
         missing = budget - len(rows)

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from xssr_strategy.selection.backend import FloatArray, IntArray
 from xssr_strategy.selection.base import Picks, Selector
+from xssr_strategy.selection.checks import checked_values
 from xssr_strategy.selection.clusters import checked_number
 from xssr_strategy.selection.core_set import CoreSet
 from xssr_strategy.selection.points import Points
@@ -56,12 +57,7 @@ class EntropyDiversity(Selector):
     """
 
     def __init__(self, entropy: ArrayLike, factor: int = FACTOR) -> None:
-        try:
-            self.entropy: FloatArray = np.asarray(entropy, dtype=np.float64)
-        except (TypeError, ValueError):
-            raise ValueError("entropy must be an array of numbers with one value per image.") from None
-        if self.entropy.ndim != 1:
-            raise ValueError(f"entropy must have the shape (images,); it has {self.entropy.shape}.")
+        self.entropy = checked_values("entropy", entropy)
         self.factor = checked_number("factor", factor, 1)
 
     def _pick(self, points: Points, budget: int, source: Points | None, labeled: IntArray) -> Picks:

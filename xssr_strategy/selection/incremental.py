@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 
 from xssr_strategy.selection.backend import IntArray
-from xssr_strategy.selection.base import checked_rows
+from xssr_strategy.selection.checks import Rows, checked_rows, whole_number
 from xssr_strategy.selection.greedy import LockStep, Rule, terms_of
 from xssr_strategy.selection.points import Points
 
@@ -76,18 +75,19 @@ class IncrementalSelection:
         Raises:
             ValueError: no row of ``target``, or taken already.
         """
+        row = whole_number("row", row)
         if not 0 <= row < self._points.size or row in self._taken:
             raise ValueError(f"row {row} is taken already or not one of the {self._points.size} rows of target.")
         self._taken.add(row)
         self._steps.take(self._place[[row]])
 
-    def update(self, taken: Collection[int]) -> None:
-        """Count exactly these rows of ``target`` as picked.
+    def update(self, taken: Rows) -> None:
+        """Count exactly these rows of ``target`` as picked: their numbers, or a boolean mask.
 
         Raises:
             ValueError: they are no rows of ``target``.
         """
-        wanted = checked_rows("taken", sorted(taken), self._points.size)
+        wanted = checked_rows("taken", taken, self._points.size)
         if self._taken <= set(wanted.tolist()):
             for row in np.setdiff1d(wanted, sorted(self._taken)).tolist():
                 self.take(row)

@@ -17,15 +17,18 @@ distance of the pool to its nearest pick); no label is looked at.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import replace
+from numbers import Real
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from xssr_strategy.selection.backend import FloatArray, IntArray
-from xssr_strategy.selection.base import Picks, Selection, Selector, checked_budget, result
+from xssr_strategy.selection.base import Picks, Selection, Selector, result
+from xssr_strategy.selection.checks import Rows, checked_budget
+from xssr_strategy.selection.clusters import checked_number
 from xssr_strategy.selection.greedy import Combination, LockStep, Rule
 from xssr_strategy.selection.incremental import IncrementalSelection
 from xssr_strategy.selection.neighbours import neighbour_distances
@@ -108,23 +111,21 @@ class XSSR(Selector):
         coverage: Coverage = "target",
         device: str | None = None,
     ) -> None:
-        if alpha != "auto" and not (isinstance(alpha, (int, float)) and 0.0 <= alpha <= 1.0):
+        if not (isinstance(alpha, str) and alpha == "auto") and not _is_share(alpha):
             raise ValueError(f"alpha must be 'auto' or a number from 0 to 1, not {alpha!r}.")
         if combination not in get_args(Combination):
             raise ValueError(f"combination must be 'product' or 'sum', not {combination!r}.")
-        if neighbours < 1:
-            raise ValueError(f"neighbours must be at least 1, not {neighbours}.")
-        if not grid or any(not 0.0 <= value <= 1.0 for value in grid):
+        if not len(grid) or not all(map(_is_share, grid)):
             raise ValueError(f"grid must hold alphas from 0 to 1, not {grid!r}.")
-        if calibration_budget is not None and calibration_budget < 1:
-            raise ValueError(f"calibration_budget must be at least 1, not {calibration_budget}.")
+        if calibration_budget is not None:
+            calibration_budget = checked_number("calibration_budget", calibration_budget, 1)
         if isinstance(without, str) or set(without) - set(get_args(TermName)):
             raise ValueError(f"without must hold names among density, novelty and diversity, not {without!r}.")
         if coverage not in get_args(Coverage):
             raise ValueError(f"coverage must be 'target' or 'union', not {coverage!r}.")
         self.alpha = alpha
         self.combination = combination
-        self.neighbours = neighbours
+        self.neighbours = checked_number("neighbours", neighbours, 1)
         self.grid = grid
         self.calibration_budget = calibration_budget
         self.without = frozenset(without)
@@ -136,7 +137,7 @@ class XSSR(Selector):
         target: ArrayLike,
         budget: int,
         source: ArrayLike | None = None,
-        labeled: Sequence[int] | IntArray = (),
+        labeled: Rows = (),
         rule: Rule | None = None,
     ) -> Selection:
         """As :meth:`Selector.select`.
@@ -167,7 +168,7 @@ class XSSR(Selector):
         self,
         target: ArrayLike,
         source: ArrayLike | None = None,
-        labeled: Sequence[int] | IntArray = (),
+        labeled: Rows = (),
         rule: Rule | None = None,
     ) -> IncrementalSelection:
         """Open a selection that is asked for one pick at a time while images are labelled, leased or given back.
@@ -196,6 +197,11 @@ class XSSR(Selector):
     def _rule(self, points: Points, source: Points | None, known: Rule | None) -> Rule:
         """The fixed terms of this pool, by place, and how they are combined."""
         if known is not None:
+            for values in (known.density, known.novelty):
+                if values is not None and len(values) != points.size:
+                    raise ValueError(
+                        f"rule is of {len(values)} rows and target has {points.size}: ask terms() of this target."
+                    )
             return known.in_order(points.order)
         return Rule(
             density=None if "density" in self.without else density(points, self.neighbours),
@@ -232,6 +238,11 @@ class XSSR(Selector):
         elif count > budget:
             picks = picks.first(budget)
         return replace(picks, calibration=tuple(curve))
+
+
+def _is_share(value: object) -> bool:
+    """Whether a value is a number from 0 to 1; True and False are none."""
+    return isinstance(value, Real) and not isinstance(value, bool) and 0.0 <= float(value) <= 1.0
 
 
 def best_alpha(curve: list[tuple[float, float, float]]) -> int:

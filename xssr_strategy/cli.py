@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import logging
 import os
 import sys
@@ -12,9 +11,8 @@ import warnings
 from rich.console import Console
 
 from xssr_strategy import __version__
+from xssr_strategy.commands.outputs import NO_ROOM
 from xssr_strategy.errors import UserError
-
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -31,7 +29,7 @@ def main(argv: list[str] | None = None) -> int:
         console.print(f"xssr: {error}", style="bold red", highlight=False, markup=False, soft_wrap=True)
         return 2
     except OSError as error:
-        if error.errno not in _NO_ROOM:
+        if error.errno not in NO_ROOM:
             raise
         where = error.filename or "the disk"
         sentence = f"xssr: {where}: {error.strerror}; make room and run again: what is finished is kept."

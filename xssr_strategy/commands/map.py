@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from xssr_strategy.commands.outputs import check_not_an_image, check_outputs, writing
 from xssr_strategy.commands.pool_options import add_options, settings_from_arguments, waiting_images
 from xssr_strategy.commands.progress import StageProgress
 from xssr_strategy.embedding.store import SOURCE, TARGET
@@ -50,26 +51,24 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Embed what is new, rank, lay out, and write the page."""
     settings = settings_from_arguments(arguments)
-    if not arguments.out.parent.is_dir():
-        raise UserError(f"--out {arguments.out}: its folder does not exist; make it or name another.")
     if arguments.png is not None:
         check_picture(arguments.png)
+    outputs = {"--out": arguments.out, "--png": arguments.png}
+    check_not_an_image(outputs, arguments.studies, settings.source)
+    check_outputs(outputs, {"--sites": arguments.sites, "--dice": arguments.dice})
     studies = open_studies(arguments.studies, settings)
-    if arguments.sites is not None:
-        read_sites(arguments.sites, studies.images)  # before any work is done
+    sites = None if arguments.sites is None else read_sites(arguments.sites, studies.images)
     if arguments.colour == DICE and arguments.dice is None:
         raise UserError("--colour dice: needs --dice FILE, a CSV file with the columns image (or case) and dice.")
     dice = {} if arguments.dice is None else read_dice(arguments.dice, studies.images)
     with StageProgress(console) as progress:
-        content, shown = _content(arguments, studies, settings, dice, progress)
+        content, shown = _content(arguments, studies, settings, sites, dice, progress)
     console.print(content.changing["summary"], highlight=False)
     found = {one["key"] for one in content.fixed["colours"]} | {STATE}
     if arguments.colour not in found:
         raise UserError(f"--colour {arguments.colour}: there is no data for it; choose {' or '.join(sorted(found))}.")
-    try:
+    with writing("--out", arguments.out):
         arguments.out.write_text(offline_page(content, shown, arguments.colour), encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"--out {arguments.out}: cannot be written ({error.strerror}); name another file.") from None
     console.print(f"Map written to {arguments.out}", highlight=False, markup=False, soft_wrap=True)
     if arguments.png is not None:
         draw_map(arguments.png, content, arguments.colour)
@@ -81,6 +80,7 @@ def _content(
     arguments: argparse.Namespace,
     studies: Studies,
     settings: Settings,
+    told: Mapping[str, str] | None,
     dice: Mapping[str, float],
     progress: StageProgress,
 ) -> tuple[MapContent, list[bytes | None]]:
@@ -105,7 +105,7 @@ def _content(
     pictures.complete(studies.images, opened.source_images(), preset, checkpoint.id, store, thumbnails, show)
 
     images = images_of(studies.images, places)
-    sites = sites_of(images, name, settings.source, arguments.sites)
+    sites = sites_of(images, name, settings.source, told)
     found = colours(images, {} if plan is None else plan.cluster, sites, _entropies(workspace), dice)
     fixed = fixed_part(name_of(name), images, places, found)
     failed = {image: why for image, (_, why) in store.failures(TARGET).items() if image in pool}

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from xssr_strategy.commands.outputs import writing
 from xssr_strategy.errors import UserError
 from xssr_strategy.pool_map.scatter import (
     Badge,
@@ -80,12 +81,8 @@ def draw_selection(
     """
     check_plot(path)
     figure = selection_figure(target, source, labelled, picks, calibration, alpha, coverage, worthwhile, advice)
-    try:
+    with writing("--plot", path):
         figure.savefig(path, dpi=DPI)
-    except OSError as error:
-        raise UserError(
-            f"--plot {path}: cannot be written ({error.strerror}); name a file in a folder that you can write to."
-        ) from None
 
 
 def selection_figure(
@@ -115,8 +112,8 @@ def selection_figure(
     Raises:
         ValueError: rows that are none of ``target``.
     """
-    labelled = checked_rows("labelled", labelled, len(target)).tolist()
-    picks = checked_order("picks", picks, len(target)).tolist()
+    done: list[int] = checked_rows("labelled", labelled, len(target)).tolist()
+    chosen: list[int] = checked_order("picks", picks, len(target)).tolist()
     figure = blank_figure(SIZE, DPI)
     grid = figure.add_gridspec(2, 2, width_ratios=(2.0, 1.0), height_ratios=(1.0 if calibration else 0.01, 1.0))
     if calibration:
@@ -125,11 +122,11 @@ def selection_figure(
     else:
         why = f"alpha {alpha:.2f}: no source, so novelty is off" if source is None else f"alpha fixed at {alpha:.2f}"
         _name(figure.add_subplot(grid[0, 1]), why, "", "").set_axis_off()
-    _draw_coverage(figure.add_subplot(grid[1, 1]), coverage, len(labelled), len(picks), worthwhile)
+    _draw_coverage(figure.add_subplot(grid[1, 1]), coverage, len(done), len(chosen), worthwhile)
     figure.supxlabel(textwrap.fill(advice, 150), x=0.01, ha="left", fontsize=_FONT, parse_math=False)
     map_axes = figure.add_subplot(grid[:, 0])
-    places = _draw_images(map_axes, target, target[:0] if source is None else source, labelled)
-    _draw_picks(map_axes, places, labelled, picks)
+    places = _draw_images(map_axes, target, target[:0] if source is None else source, done)
+    _draw_picks(map_axes, places, done, chosen)
     return figure
 
 

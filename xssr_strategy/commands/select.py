@@ -11,13 +11,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from xssr_strategy.archive.query import is_remote
+from xssr_strategy.commands.outputs import check_not_an_image, check_outputs, writing
 from xssr_strategy.commands.plot import check_plot, draw_selection
 from xssr_strategy.commands.pool_options import add_options, settings_from_arguments, waiting_images
 from xssr_strategy.commands.progress import StageProgress, say
-from xssr_strategy.commands.worklist_files import VIEWER, write_worklist
+from xssr_strategy.commands.worklist_files import VIEWER, page_of, write_worklist
 from xssr_strategy.embedding.store import TARGET, EmbeddingStore
 from xssr_strategy.errors import UserError
-from xssr_strategy.images.listing import image_extension
+from xssr_strategy.images.lists import read_ids
 from xssr_strategy.pool import pipeline
 from xssr_strategy.pool.leases import Leases
 from xssr_strategy.pool.opened import open_command_pool, open_leases
@@ -32,7 +34,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Declare the subcommand."""
     parser = commands.add_parser("select", help="write the worklist: which images to annotate, in which order")
     add_options(parser)
-    parser.add_argument("--exclude", type=Path, help="text file of image ids, one a line, that are not in the pool")
+    parser.add_argument("--exclude", type=Path, help="text file of images, one a line, that are not in the pool")
     parser.add_argument("--out", type=Path, default=Path("picks.csv"), help="CSV file to write (default picks.csv)")
     parser.add_argument("--worklist", type=Path, help="CSV file for annotators; of an archive also a page of links")
     parser.add_argument("--viewer", default=VIEWER, help=f"server that the links open (default {VIEWER})")
@@ -43,12 +45,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Rank the pool, print why, and write the CSV file."""
     settings = settings_from_arguments(arguments)
-    _check_files(arguments)
+    _check_files(arguments, settings)
     studies = open_studies(arguments.studies, settings)
     leases = open_leases(arguments.studies, settings)
     pool, labelled = _images(arguments, studies, settings, leases)
     opened = open_command_pool(studies, pool, settings, leases)
-    counts = f"{len(pool)} images in the pool, {len(labelled)} labelled"
+    left_out = "" if arguments.exclude is None else f" ({len(studies.images.keys() - pool)} left out)"
+    counts = f"{len(pool)} images in the pool{left_out}, {len(labelled)} labelled"
     say(console, f"{counts}, preset {opened.preset.name}, vectors in {opened.workspace.root}")
     with StageProgress(console) as progress:
         for why in opened.fetch(progress).values():
@@ -64,7 +67,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     _write_picks(arguments.out, pool, ranking)
     say(console, f"{len(ranking.picks[: ranking.budget])} picks written to {arguments.out}")
     if arguments.worklist is not None:
-        for file in write_worklist(arguments.worklist, ranking, studies, arguments.viewer):
+        with writing("--worklist", arguments.worklist):
+            files = write_worklist(arguments.worklist, ranking, studies, arguments.viewer)
+        for file in files:
             say(console, f"Worklist written to {file}")
     if arguments.plot is not None:
         _plot(arguments.plot, checkpoint.id, pool, ranking, opened.store)
@@ -72,18 +77,19 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _check_files(arguments: argparse.Namespace) -> None:
+def _check_files(arguments: argparse.Namespace, settings: Settings) -> None:
     """Refuse files that cannot be written, before any work is done.
 
     Raises:
         UserError: there is one.
     """
-    for option in ("out", "worklist"):
-        file = getattr(arguments, option)
-        if file is not None and not file.parent.is_dir():
-            raise UserError(f"--{option} {file}: its folder does not exist; make it or name another.")
     if arguments.plot is not None:
         check_plot(arguments.plot)
+    outputs = {f"--{name}": getattr(arguments, name) for name in ("out", "worklist", "plot")}
+    if arguments.worklist is not None and is_remote(arguments.studies):
+        outputs["the page of --worklist"] = page_of(arguments.worklist)
+    check_not_an_image(outputs, arguments.studies, settings.source)
+    check_outputs(outputs, {"--exclude": arguments.exclude})
 
 
 def _images(
@@ -94,9 +100,7 @@ def _images(
     Raises:
         UserError: nothing is left to pick, or less than the budget.
     """
-    excluded = _excluded(arguments.exclude)
-    if excluded and not excluded & studies.images.keys():
-        raise UserError(f"--exclude {arguments.exclude}: not one of its {len(excluded)} lines names an image.")
+    excluded = _excluded(arguments.exclude, studies.images)
     pool = waiting_images(studies.images, leases, excluded)
     if not pool:
         raise UserError(f"--studies {arguments.studies}: no image is left to pick from; name a folder with images.")
@@ -112,7 +116,7 @@ def _images(
 
 def _write_picks(file: Path, pool: Mapping[str, Path], ranking: Ranking) -> None:
     """A row for each pick of the budget: rank, image, path, terms and reason."""
-    with file.open("w", newline="", encoding="utf-8") as stream:
+    with writing("--out", file), file.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow(_COLUMNS)
         for pick in ranking.picks[: ranking.budget]:
@@ -120,16 +124,11 @@ def _write_picks(file: Path, pool: Mapping[str, Path], ranking: Ranking) -> None
             writer.writerow([pick.rank, pick.image, pool[pick.image], *terms, reason(pick, ranking)])
 
 
-def _excluded(file: Path | None) -> set[str]:
-    if file is None:
-        return set()
+def _excluded(file: Path | None, images: Mapping[str, Path]) -> Collection[str]:
     try:
-        lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
-        return {line[: len(line) - len(image_extension(Path(line)))] for line in lines}
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"--exclude {file}: cannot be read as text ({error}); name a file with one id a line."
-        ) from None
+        return () if file is None else read_ids(file, images)
+    except UserError as error:
+        raise UserError(f"--exclude {error}") from error
 
 
 def _plot(path: Path, encoder: str, pool: Collection[str], ranking: Ranking, store: EmbeddingStore) -> None:

@@ -7,7 +7,6 @@ import itertools
 import os
 import shlex
 import sys
-import tempfile
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from xssr_strategy.commands.outputs import make_folder
 from xssr_strategy.commands.progress import StageProgress, say
 from xssr_strategy.commands.simulate_options import add_options
 from xssr_strategy.embedding.encoder import is_foundation
@@ -54,8 +54,8 @@ def run_command(arguments: argparse.Namespace, console: Console) -> int:
     experiment = _experiment(arguments, console)
     out: Path = arguments.out
     workspace: Path = arguments.workspace or workspace_of(out)
-    _make("--out", out)
-    _make("--workspace", workspace)
+    make_folder("--out", out)
+    make_folder("--workspace", workspace)
     command = "xssr " + shlex.join(sys.argv[1:])
     with StageProgress(console) as progress:
         planned = plan(experiment, out, workspace, command, progress)
@@ -168,8 +168,8 @@ def _announce(planned: Plan, experiment: Experiment, console: Console) -> None:
 def _preset(arguments: argparse.Namespace, target: Domain) -> Preset:
     if arguments.preset == "auto":
         workspace: Path = arguments.workspace or workspace_of(arguments.out)
-        _make("--out", arguments.out)
-        _make("--workspace", workspace)
+        make_folder("--out", arguments.out)
+        make_folder("--workspace", workspace)
         with ReadingJournal(workspace) as journal:
             images = [target.images[image] for image in target.pool or target.images]
             preset = detect_preset(images, read=journal.guarded(read_image))
@@ -207,14 +207,6 @@ def _budgets(text: str) -> tuple[tuple[Budget, ...], tuple[int, ...]]:
         raise UserError(
             f"--budget {text}: must be {error}; several are separated by commas, rounds are joined as in 5+5+5+7."
         ) from None
-
-
-def _make(option: str, folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise UserError(f"{option} {folder}: cannot be written ({error.strerror}); name another folder.") from None
 
 
 def _processes(threads: int) -> int:

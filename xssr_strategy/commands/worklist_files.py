@@ -57,10 +57,15 @@ def write_worklist(file: Path, ranking: Ranking, studies: Studies, viewer: str =
             one = series[pick.image]
             patient, link = _no_formula(one.info.get("PatientID", "")), study_link(one, viewer)
             writer.writerow((pick.rank, pick.image, patient, one.study, link, reason(pick, ranking)))
-    page = file.with_suffix(".html")
+    page = page_of(file)
     rows = "\n".join(_row(pick, series[pick.image], ranking, viewer) for pick in picks)
     page.write_text(_PAGE.format(advice=escape(ranking.advice), rows=rows), encoding="utf-8")
     return [file, page]
+
+
+def page_of(worklist: Path) -> Path:
+    """Where the page of links of an archive's worklist is written."""
+    return worklist.with_suffix(".html")
 
 
 def study_link(series: Series, viewer: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from xssr_strategy.commands.outputs import make_folder
 from xssr_strategy.commands.progress import StageProgress
 from xssr_strategy.commands.serve import server_command
 from xssr_strategy.demo.annotator import RestAnnotator
@@ -111,13 +112,24 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _emptied(folder: Path) -> Path:
-    """The folder, empty; one that holds anything but an earlier demo is left alone."""
+    """The folder, empty; one that holds anything but an earlier demo is left alone.
+
+    Raises:
+        UserError: there is such a thing, or the folder cannot be emptied or written.
+    """
     marker = folder / ".xssr-demo"
-    if folder.exists() and any(folder.iterdir()) and not marker.exists():
+    make_folder("--out", folder)
+    if any(folder.iterdir()) and not marker.exists():
         raise UserError(f"--out {folder}: holds files that are not of a demo; name another folder.")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    marker.touch()
+    try:
+        for entry in folder.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+        marker.touch()
+    except OSError as error:
+        raise UserError(f"--out {folder}: cannot be emptied ({error.strerror}); name another folder.") from None
     return folder.resolve()
 
 

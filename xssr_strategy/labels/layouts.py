@@ -17,6 +17,7 @@ from typing import Any
 
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import find_images, image_extension
+from xssr_strategy.images.lists import is_named, read_ids, read_text, without_extension
 
 KNOWN = (
     "images/ and labels/ with equal file names, a MONAI Label studies folder (labels/final), "
@@ -80,54 +81,13 @@ def plain_layout(folder: Path) -> FolderLayout:
 
 
 def held_out_cases(folder: Path, images: Collection[str]) -> frozenset[str]:
-    """The ids that ``test.txt`` of a folder names, one a line, with or without extension.
+    """The ids that ``test.txt`` of a folder names, one a line (:mod:`xssr_strategy.images.lists`).
 
     Raises:
-        UserError: a line is none of the ``images``.
+        UserError: it is no text, or lines name none of the ``images``.
     """
     file = folder / "test.txt"
-    if not file.is_file():
-        return frozenset()
-    lines = enumerate(read_text(file).splitlines(), start=1)
-    return frozenset(
-        listed_image(line.strip(), f"{file}, line {number}", images) for number, line in lines if line.strip()
-    )
-
-
-def listed_image(text: str, place: str, images: Collection[str]) -> str:
-    """The id that a line names, with or without extension.
-
-    Args:
-        place: of the line, for the message.
-
-    Raises:
-        UserError: it is none of the ``images``.
-    """
-    for image in (text, without_extension(text)):
-        if image in images:
-            return image
-    raise UserError(f"{place}: '{text}' is none of the {len(images)} images; correct or remove the line.")
-
-
-def without_extension(name: str) -> str:
-    """A file name without the extension of an image.
-
-    >>> without_extension("scan1.nii.gz"), without_extension("scan1.2.png")
-    ('scan1', 'scan1.2')
-    """
-    return name[: len(name) - len(image_extension(Path(name)))]
-
-
-def read_text(file: Path) -> str:
-    """A UTF-8 file, with or without a byte order mark.
-
-    Raises:
-        UserError: it is no such text.
-    """
-    try:
-        return file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: cannot be read as text ({error}); save it as plain text in UTF-8.") from error
+    return read_ids(file, images) if is_named(file) else frozenset()
 
 
 def _beside(images: Mapping[str, Path], folder: Path) -> FolderLayout:
@@ -210,7 +170,7 @@ def _all_channel_0(folder: Path) -> bool:
 
 def _about(file: Path) -> dict[str, Any]:
     """Content of a dataset.json; empty if there is none."""
-    if not file.is_file():
+    if not is_named(file):
         return {}
     try:
         about = json.loads(read_text(file))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from xssr_strategy.archive.query import Query, is_remote
 from xssr_strategy.embedding.store import SOURCE, TARGET
+from xssr_strategy.images.lists import is_named
 from xssr_strategy.pool_map.layout import Name
 from xssr_strategy.pool_map.tables import read_sites
 
@@ -23,7 +24,7 @@ def name_of(folder: str | Path | Query) -> str:
 
 
 def sites_of(
-    images: Sequence[Name], studies: str, source: Path | Query | None, table: Path | None = None
+    images: Sequence[Name], studies: str, source: Path | Query | None, told: Mapping[str, str] | None = None
 ) -> dict[Name, str]:
     """(domain, id) -> site: by the table where it has a line, else the name of the folder.
 
@@ -31,7 +32,8 @@ def sites_of(
         images: of the map.
         studies: folder or URL of the pool.
         source: folder or series of the source.
-        table: CSV file about the pool; by default that in the folder, if there is one.
+        told: id -> site of the pool's images, by a table that the user names; by default that in the folder, if there
+            is one.
 
     Raises:
         UserError: a table that cannot be used.
@@ -40,15 +42,14 @@ def sites_of(
     for domain, folder in ((TARGET, studies), (SOURCE, source)):
         ours = [image for where, image in images if where == domain]
         if ours and folder is not None:
-            found = dict.fromkeys(ours, name_of(folder)) | _table(ours, folder, table if domain == TARGET else None)
+            table = _table(ours, folder) if told is None or domain == SOURCE else told
+            found = dict.fromkeys(ours, name_of(folder)) | {image: table[image] for image in ours if image in table}
             sites |= {(domain, image): site for image, site in found.items()}
     return sites
 
 
-def _table(images: Collection[str], folder: str | Path | Query, table: Path | None) -> dict[str, str]:
-    if table is not None:
-        return read_sites(table, images)
+def _table(images: Collection[str], folder: str | Path | Query) -> Mapping[str, str]:
     if isinstance(folder, Query) or is_remote(str(folder)):
         return {}
     path = Path(folder) / TABLE
-    return read_sites(path, images, "sites") if path.is_file() else {}
+    return read_sites(path, images, "sites") if is_named(path) else {}

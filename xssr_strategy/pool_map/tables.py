@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
-import csv
+import logging
 import math
 from collections import defaultdict
 from collections.abc import Collection, Mapping
-from io import StringIO
 from pathlib import Path
 
-from xssr_strategy.errors import UserError
-from xssr_strategy.images.listing import image_extension
+from xssr_strategy.errors import UserError, printable
+from xssr_strategy.images.lists import read_table, some
+
+logger = logging.getLogger(__name__)
 
 
 def read_sites(file: Path, images: Collection[str], option: str = "--sites") -> dict[str, str]:
-    """image -> site, from the columns ``image`` and ``site``; lines about other images are passed over.
+    """image -> site, from the columns ``image`` and ``site``; the log tells lines about other images.
+
+    Args:
+        images: ids, or id -> path.
 
     Raises:
-        UserError: no such file or column, or no line is about one of the images.
+        UserError: no such file or column, no line is about one of the images, or an image has several sites.
     """
-    return {image: site for image, (*_, site) in _columns(file, images, ("image",), "site", option).items()}
+    found = _columns(file, images, ("image",), "site", option)
+    for image, sites in found.items():
+        if len(set(sites)) > 1:
+            raise UserError(
+                f"{option} {file}: {image} is from {' and from '.join(dict.fromkeys(sites))}; keep one line."
+            )
+    return {image: site for image, (site, *_) in found.items()}
 
 
 def read_dice(file: Path, images: Collection[str], option: str = "--dice") -> dict[str, float]:
     """image -> mean of its rows, from the columns ``image`` or ``case``, and ``dice``, 0 to 1.
 
-    The ``cases.csv`` of ``xssr simulate`` is such a file. Lines about other images, and empty cells, are passed over.
+    The ``cases.csv`` of ``xssr simulate`` is such a file. The log tells lines about other
+    images; empty cells are passed over.
 
     Raises:
         UserError: no such file or column, no line is about one of the images, or a Dice is no number from 0 to 1.
@@ -48,29 +59,19 @@ def _columns(
 ) -> Mapping[str, list[str]]:
     """image -> what the column says on each of its lines."""
     try:
-        text = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{option} {file}: cannot be read as text ({error}); name a CSV file in UTF-8.") from None
-    known, lines = set(images), 0
+        lines, others = read_table(file, keys, column, images)
+    except UserError as error:
+        raise UserError(f"{option} {error}") from error
     found: dict[str, list[str]] = defaultdict(list)
-    try:
-        table = csv.DictReader(StringIO(text, newline=""), skipinitialspace=True)
-        key = next((name for name in keys if name in (table.fieldnames or ())), None)
-        if key is None or column not in (table.fieldnames or ()):
-            wanted = f"{' or '.join(keys)} and {column}"
-            raise UserError(f"{option} {file}: the first line has no columns {wanted}; begin the file with them.")
-        for row in table:
-            lines += 1
-            name, cell = (row[key] or "").strip(), (row[column] or "").strip()
-            image = next(
-                (one for one in (name, name[: len(name) - len(image_extension(Path(name)))]) if one in known), ""
-            )
-            if image and cell:
-                found[image].append(cell)
-    except csv.Error as error:
-        raise UserError(f"{option} {file}: {error}; correct that line.") from error
+    for line in lines:
+        if line.value:
+            found[line.image].append(line.value)
     if not found:
         raise UserError(
-            f"{option} {file}: none of its {lines} lines names one of the {len(known)} images; use their ids."
+            f"{option} {file}: none of its {len(lines) + len(others)} lines names one of the {len(images)} images; "
+            "use their ids."
         )
+    if others:
+        told = f"{option} {file}: {len(others)} lines name no image of the map and are passed over: {some(others)}."
+        logger.warning("%s", printable(told))
     return found

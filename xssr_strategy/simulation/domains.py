@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from io import StringIO
 from pathlib import Path
 
 import numpy as np
 
 from xssr_strategy.errors import UserError
+from xssr_strategy.images.lists import is_named, read_table, refuse_unmatched
 from xssr_strategy.labels.layouts import (
     KNOWN,
     FolderLayout,
     held_out_cases,
     labelled_layout,
-    listed_image,
     plain_layout,
-    read_text,
 )
 
 
@@ -60,7 +57,7 @@ class Domain:
 def read_domain(path: Path, option: str, labelled: bool = True) -> Domain:
     """Look at a folder of images in one of the layouts (:mod:`xssr_strategy.labels.layouts`); no pixel is read.
 
-    In each of them ``test.txt`` may hold out images (one id a line; the extension may stay), beside those of nnU-Net's
+    In each of them ``test.txt`` may hold out images (one id, file name or path a line), beside those of nnU-Net's
     ``imagesTs`` with ``labelsTs``, ``sites.csv`` (``image,site``) may tell where an image is from, and ``patients.csv``
     (``image,patient``) of whom it is. The Decathlon's own test images have no labels and are not used. A pool may be
     empty: a folder may be all test cases.
@@ -189,28 +186,16 @@ def _refuse_shared_patients(path: Path, patients: Mapping[str, str], test: froze
 
 def _column(file: Path, column: str, layout: FolderLayout) -> dict[str, str]:
     """Image -> what a table with the columns ``image`` and ``column`` says of it; empty without the table."""
+    if not is_named(file):
+        return {}
+    lines, wrong = read_table(file, ("image",), column, layout.images)
+    refuse_unmatched(file, wrong, len(lines) + len(wrong), layout.images)
     found: dict[str, str] = {}
-    table = csv.DictReader(
-        StringIO(read_text(file) if file.is_file() else f"image,{column}", newline=""), skipinitialspace=True
-    )
-    if not {"image", column} <= set(table.fieldnames or ()):
-        raise UserError(
-            f"{file}: the first line has no columns image and {column}; begin the file with image,{column}."
-        )
-    for row in _rows(table, file):
-        place = f"{file}, line {table.line_num}"
-        image = listed_image((row["image"] or "").strip(), place, layout.images)
-        value = (row[column] or "").strip()
-        if not value:
-            raise UserError(f"{place}: no {column} for {image}; add it or remove the line.")
-        if image in found:
-            raise UserError(f"{place}: {image} has a line before; remove one of the two.")
-        found[image] = value
+    for one in lines:
+        place = f"{file}, line {one.line}"
+        if not one.value:
+            raise UserError(f"{place}: no {column} for {one.image}; add it or remove the line.")
+        if one.image in found:
+            raise UserError(f"{place}: {one.image} has a line before; remove one of the two.")
+        found[one.image] = one.value
     return found
-
-
-def _rows(table: csv.DictReader[str], file: Path) -> Iterator[dict[str, str]]:
-    try:
-        yield from table
-    except csv.Error as error:
-        raise UserError(f"{file}, line {table.line_num + 1}: {error}; correct the line.") from error

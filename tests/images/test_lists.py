@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from xssr_strategy.errors import UserError
-from xssr_strategy.images.lists import ImageNames, read_ids, read_table, read_text, some
+from xssr_strategy.images.lists import ImageNames, read_ids, read_table, read_text
 
 IMAGES = {name: Path("/pool") / f"{name}.nii.gz" for name in ("a", "b.1", "Müller 2", "1.2.840.1")} | {
     "case7": Path("/pool/case7_0000.nii.gz"),
@@ -128,7 +128,7 @@ def test_a_table_as_spreadsheets_write_it(file: Path) -> None:
         )
     lines, wrong = read_table(file, ("image",), "site", IMAGES)
     assert [(line.line, line.image, line.value) for line in lines] == [(2, "a", "Basel, CH"), (4, "b.1", "")]
-    assert some(wrong) == "'x' (line 5)"
+    assert [*map(str, wrong)] == ["'x' (line 5)"]
     file.write_text("\n , \nimage , site\n a , Bern\n")
     assert read_table(file, ("case", "image"), "site", IMAGES)[0][0].value == "Bern"
 

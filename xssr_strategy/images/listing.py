@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from xssr_strategy.errors import UserError, printable
-
-logger = logging.getLogger(__name__)
+from xssr_strategy.errors import UserError
+from xssr_strategy.images.left_out import LeftOut
 
 _BLOCK = 1 << 20  # bytes read at once
 
@@ -27,6 +26,12 @@ EXTENSIONS: tuple[str, ...] = (
     ".dcm",
 )
 
+_NOT_READ: tuple[str, ...] = (
+    *(".bmp", ".gif", ".webp", ".jp2", ".j2k", ".jxl", ".heic", ".avi", ".mp4", ".svs"),
+    *(".img", ".gipl", ".mgh", ".mgz", ".mnc", ".par", ".npy", ".npz", ".mat", ".h5"),
+)
+"""Endings of images that other software reads; the log tells them, and passes over what is no image in silence."""
+
 _LABELS_FOLDER = "labels"  # where MONAI Label keeps the annotations of the images beside it
 _DICOM_INDEX = "dicomdir"  # carries the DICOM magic but lists files instead of holding an image
 
@@ -35,13 +40,14 @@ def find_images(folder: Path, recursive: bool = False) -> dict[str, Path]:
     """List the images of a folder.
 
     An image is a file with one of ``EXTENSIONS`` in any case, or a directory that directly holds DICOM files
-    (a series). Hidden entries, broken links, pipes and directories called ``labels`` are passed over, and
-    names that are not UTF-8, which the log tells; of two files with the
-    same id the first by name counts, and the log names the other.
+    (a series). Hidden entries and directories called ``labels`` are passed over. The log tells how many others are
+    left out, which and why: broken links, pipes, formats that are not read, names that are not UTF-8, folders with
+    images that are not looked into. Of two files with the same id the first by name counts.
 
     Args:
         folder: where to look.
-        recursive: look into subfolders too; without it only the folder's direct children count.
+        recursive: look into subfolders too, also behind links that lead out of the folder, each once; without it only
+            the folder's direct children count.
 
     Returns:
         Image id -> path, sorted by id; empty if there is none. The id is the file name without its extension,
@@ -56,12 +62,14 @@ def find_images(folder: Path, recursive: bool = False) -> dict[str, Path]:
         problem = "is a file, not a folder" if folder.exists() else "does not exist"
         raise UserError(f"{folder}: {problem}; name a folder that holds images")
     images: dict[str, Path] = {}
-    for path in _walk(folder, recursive):
+    left_out = LeftOut(folder)
+    for path in _walk(folder, recursive, left_out, _Walked(folder)):
         image_id = _image_id(path, folder)
         if image_id in images:
-            _log_left_out(path, f"{images[image_id]} has the same image id; rename one of them")
+            left_out.add(path, f"{images[image_id]} has the same image id; rename one of them")
             continue
         images[image_id] = path
+    left_out.tell()
     return dict(sorted(images.items()))
 
 
@@ -119,26 +127,76 @@ def _gone(path: Path) -> UserError:
     return UserError(f"{path}: cannot be found any more; put it back or list the folder again")
 
 
-def _walk(folder: Path, recursive: bool) -> Iterator[Path]:
+class _Walked:
+    """The folders that a walk has been to, so that no link leads it in circles or to a folder twice."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = Path(os.path.realpath(root))
+        self._seen = {self._root}
+
+    def enter(self, folder: Path) -> bool:
+        """Whether the folder is new, and no link into the root or to what holds it."""
+        real = Path(os.path.realpath(folder))
+        related = real.is_relative_to(self._root) or self._root.is_relative_to(real)
+        if real in self._seen or (folder.is_symlink() and related):
+            return False
+        self._seen.add(real)
+        return True
+
+
+def _walk(folder: Path, recursive: bool, left_out: LeftOut, walked: _Walked) -> Iterator[Path]:
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:
-        _log_left_out(folder, f"it cannot be listed ({error})")
+        left_out.add(folder, f"it cannot be listed ({error})")
         return
     for path in entries:
         if path.name.startswith("."):
             continue
         if not _is_text(path.name):
-            _log_left_out(path, "its name is not UTF-8; rename it")
+            left_out.add(path, "its name is not UTF-8; rename it")
         elif not path.is_dir():
             if image_extension(path) and path.is_file():
                 yield path
+            elif reason := _reason(path):
+                left_out.add(path, reason)
         elif path.name == _LABELS_FOLDER:
             continue
         elif _is_series(path):
             yield path
-        elif recursive and not path.is_symlink():  # a link could lead in circles
-            yield from _walk(path, recursive)
+        elif not recursive:
+            if _holds_images(path):
+                left_out.add(path, "images in a subfolder are not looked at; put them into the folder itself")
+        elif walked.enter(path):
+            yield from _walk(path, recursive, left_out, walked)
+        else:
+            left_out.add(path, "a link to a folder that is looked at without it; name its images once")
+
+
+def _reason(path: Path) -> str:
+    """Why an entry that is no folder is left out; empty if it does not look like an image."""
+    if not path.exists():
+        return "a link that leads nowhere; mend or remove it"
+    if not path.is_file():
+        return "neither a file nor a folder; remove it" if image_extension(path) else ""
+    suffix = path.suffix.lower()
+    if suffix in _NOT_READ:
+        return f"its format is not read; convert it to one of {', '.join(EXTENSIONS)}"
+    if (suffix in ("", ".ima", ".dicom") or suffix[1:].isdigit()) and is_dicom(path):
+        return "a DICOM file without .dcm; put each series into a folder of its own, or add .dcm to a single file"
+    return ""
+
+
+def _holds_images(folder: Path) -> bool:
+    """Whether images or series lie directly in a folder."""
+    try:
+        return any(
+            _is_series(entry) if entry.is_dir() else image_extension(entry) and entry.is_file()
+            for entry in sorted(folder.iterdir())
+            if not entry.name.startswith(".")
+        )
+    except OSError:  # not ours to look into
+        return False
 
 
 def _is_text(name: str) -> bool:
@@ -148,10 +206,6 @@ def _is_text(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _log_left_out(path: Path, reason: str) -> None:
-    logger.warning("%s", printable(f"{path} is left out: {reason}."))
 
 
 def _image_id(path: Path, folder: Path) -> str:

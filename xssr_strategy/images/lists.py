@@ -17,9 +17,9 @@ from io import StringIO
 from pathlib import Path, PurePosixPath
 
 from xssr_strategy.errors import UserError
+from xssr_strategy.images.left_out import some
 from xssr_strategy.images.listing import image_extension
 
-_SHOWN = 3  # lines of one kind that a sentence names
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # byte order marks; that of UTF-32 begins with the first
 
 
@@ -194,23 +194,15 @@ def refuse_unmatched(file: Path, wrong: Sequence[Unmatched], lines: int, images:
         return
     if len(wrong) == lines > 1:
         example = f", such as {min(images)}" if images else ""
-        raise UserError(f"{file}: not one of its {lines} lines names an image: {some(wrong)}; use the ids{example}.")
-    others = f", nor {'are' if len(wrong) > 2 else 'is'} {some(wrong[1:])}" if len(wrong) > 1 else ""
+        raise UserError(
+            f"{file}: not one of its {lines} lines names an image: {some([*map(str, wrong)])}; use the ids{example}."
+        )
+    others = f", nor {'are' if len(wrong) > 2 else 'is'} {some([*map(str, wrong[1:])])}" if len(wrong) > 1 else ""
     remedy = "the line" if len(wrong) == 1 else "these lines"
     raise UserError(
         f"{file}, line {wrong[0].line}: '{wrong[0].text}' is none of the {len(images)} images{others}; "
         f"correct or remove {remedy}."
     )
-
-
-def some(things: Sequence[object]) -> str:
-    """The first few by name and the number of the others.
-
-    >>> some(["a", "b", "c", "d", "e"])
-    'a, b, c and 2 more'
-    """
-    shown = ", ".join(map(str, things[:_SHOWN]))
-    return f"{shown} and {len(things) - _SHOWN} more" if len(things) > _SHOWN else shown
 
 
 def _rows(file: Path) -> Iterator[tuple[int, list[str]]]:

@@ -9,7 +9,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from xssr_strategy.errors import UserError, printable
-from xssr_strategy.images.lists import read_table, some
+from xssr_strategy.images.left_out import some
+from xssr_strategy.images.lists import read_table
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +73,6 @@ def _columns(
             "use their ids."
         )
     if others:
-        told = f"{option} {file}: {len(others)} lines name no image of the map and are passed over: {some(others)}."
-        logger.warning("%s", printable(told))
+        told = f"{len(others)} lines name no image of the map and are passed over: {some([*map(str, others)])}."
+        logger.warning("%s", printable(f"{option} {file}: {told}"))
     return found

@@ -78,7 +78,9 @@ def test_the_working_directory_is_where_picks_go_by_default(studies: Path, capsy
 def test_folders_are_tried_too(studies: Path, capsys) -> None:
     file = studies.parent / "file"
     file.touch()
-    assert refused(capsys, "demo", "--out", file) == f"--out {file}: is a file; name a folder."
+    assert (
+        refused(capsys, "demo", "--out", file) == f"--out {file}: cannot be written (File exists); name another folder."
+    )
     assert refused(capsys, "demo", "--out", "/proc/demo").startswith("--out /proc/demo: cannot be written")
     assert refused(capsys, "demo", "--out", studies).endswith(
         "holds files that are not of a demo; name another folder."

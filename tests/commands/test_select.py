@@ -123,3 +123,23 @@ def test_missing_and_empty_folders(tmp_path, capsys) -> None:
     (tmp_path / "empty").mkdir()
     assert select(tmp_path / "empty", tmp_path / "picks.csv")[0] == 2
     assert "no image is there; put images" in capsys.readouterr().out
+
+
+def test_no_second_image_of_a_patient_before_every_patient_has_one(tmp_path, capsys) -> None:
+    studies, table = write(tmp_path / "studies", 12, 1), tmp_path / "patients.csv"
+    write(studies / "labels" / "final", 1, 3)  # i00 is labelled
+    patients = {f"i{number:02}": f"P{number % 4}" for number in range(12)}
+    table.write_text("image,patient\n" + "".join(f"{image}.png,{patient}\n" for image, patient in patients.items()))
+    more = ("--patients", str(table), "--per-patient", "--budget", "4", "--worklist", str(tmp_path / "next.csv"))
+    status, rows = select(studies, tmp_path / "picks.csv", *more)
+    assert status == 0
+    assert "12 images in the pool, 1 labelled, 4 patients" in capsys.readouterr().out
+    assert {patients[row["image"]] for row in rows[:3]} == {"P1", "P2", "P3"}
+    assert all(row["reason"].endswith(" and the first image of its patient.") for row in rows[:3])
+    assert rows[3]["reason"].endswith("the second image of its patient, as every patient has one.")
+    with (tmp_path / "next.csv").open(encoding="utf-8") as file:
+        assert [row["reason"] for row in csv.DictReader(file)] == [row["reason"] for row in rows]
+    assert select(studies, tmp_path / "picks.csv", "--patients", str(table))[0] == 2
+    assert "is read for --per-patient alone; add that, or leave it out" in capsys.readouterr().out
+    assert select(studies, tmp_path / "picks.csv", "--per-patient")[0] == 2
+    assert "--per-patient: nothing says of whom an image is" in capsys.readouterr().out

@@ -10,6 +10,8 @@ from tests.support.folders import LAYOUTS, NAMES, FolderLayout, decathlon, folde
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import find_images
 from xssr_strategy.labels.source import read_source_labels
+from xssr_strategy.pool.studies import open_studies
+from xssr_strategy.settings import Settings
 
 BOTH = ("Anterior", "Posterior")
 
@@ -67,3 +69,20 @@ def test_a_layout_that_cannot_be_used_names_the_key(tmp_path: Path) -> None:
     (tmp_path / "dataset.json").write_text("{")
     with pytest.raises(UserError, match=r"^--conf source_labels .*dataset.json"):
         read_source_labels(tmp_path, {}, BOTH)
+
+
+def test_labels_of_no_image_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("images/a.png", "images/b.png", "labels/a.png", "labels/b_mask.png", "labels/c.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    told = f"{tmp_path / 'labels'}: 2 of 3 labels have the name of no image and do not count (b_mask.png, c.png)"
+    images = find_images(tmp_path / "images")
+    assert len(read_source_labels(tmp_path / "labels", images, BOTH).pairs) == 1
+    assert [record.getMessage().partition(";")[0] for record in caplog.records] == [told] * len(caplog.records)
+    assert caplog.records
+
+    caplog.clear()
+    (tmp_path / "images" / "labels").mkdir()
+    (tmp_path / "labels").rename(tmp_path / "images" / "labels" / "final")
+    assert open_studies(str(tmp_path / "images"), Settings()).labelled.keys() == {"a"}
+    assert "2 of 3 labels have the name of no image and do not count (b_mask.png, c.png)" in caplog.text

@@ -114,3 +114,14 @@ def test_a_nearly_empty_test_label_keeps_its_score(tmp_path: Path) -> None:
     write_png(Path(pairs[2]["label"]), np.zeros((60, 48), dtype=np.uint8))
     assert math.isnan(score(network, plan, XRAY, pairs[2], CPU).dice[0])
     assert not math.isnan(score(network, plan, XRAY, pairs[1], CPU).dice[0])
+
+
+def test_masks_may_be_boolean_and_hold_no_fractions() -> None:
+    truth = torch.tensor([[0, 1, 1, 0], [0, 1, 1, 0]])
+    prediction = torch.tensor([[0, 0, 1, 1], [0, 0, 1, 1]])
+    expected = scores(prediction, truth, 1, (1.0, 1.0))
+    assert scores(prediction.bool(), truth.bool(), 1, (1.0, 1.0)) == expected
+    assert scores(prediction.float(), truth.to(torch.uint8), 1, (1.0, 1.0)) == expected
+    for soft in ((0.9 * prediction, truth), (prediction, 0.9 * truth)):
+        with pytest.raises(ValueError, match="must hold label numbers, not fractions: take the argmax first"):
+            scores(*soft, 1, (1.0, 1.0))

@@ -66,8 +66,6 @@ def make_folder(option: str, folder: Path) -> None:
         UserError: it cannot be written.
     """
     try:
-        if folder.exists() and not folder.is_dir():
-            raise UserError(f"{option} {folder}: is a file; name a folder.")
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:

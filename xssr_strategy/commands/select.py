@@ -23,6 +23,7 @@ from xssr_strategy.images.lists import read_ids
 from xssr_strategy.pool import pipeline
 from xssr_strategy.pool.leases import Leases
 from xssr_strategy.pool.opened import open_command_pool, open_leases
+from xssr_strategy.pool.patients import patients_of, places_of_patients
 from xssr_strategy.pool.ranking import Ranking, rank, reason, standardised_vectors
 from xssr_strategy.pool.studies import Studies, open_studies
 from xssr_strategy.settings import Settings
@@ -35,6 +36,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser("select", help="write the worklist: which images to annotate, in which order")
     add_options(parser)
     parser.add_argument("--exclude", type=Path, help="text file of images, one a line, that are not in the pool")
+    parser.add_argument("--per-patient", action="store_true", help="no second image of a patient before all have one")
+    parser.add_argument(
+        "--patients", type=Path, help="CSV file: image,patient, for --per-patient (default: PatientID, BIDS' sub-)"
+    )
     parser.add_argument("--out", type=Path, default=Path("picks.csv"), help="CSV file to write (default picks.csv)")
     parser.add_argument("--worklist", type=Path, help="CSV file for annotators; of an archive also a page of links")
     parser.add_argument("--viewer", default=VIEWER, help=f"server that the links open (default {VIEWER})")
@@ -49,26 +54,30 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     studies = open_studies(arguments.studies, settings)
     leases = open_leases(arguments.studies, settings)
     pool, labelled = _images(arguments, studies, settings, leases)
+    patients = patients_of(studies, pool, arguments.patients) if arguments.per_patient else None
     opened = open_command_pool(studies, pool, settings, leases)
     left_out = "" if arguments.exclude is None else f" ({len(studies.images.keys() - pool)} left out)"
     counts = f"{len(pool)} images in the pool{left_out}, {len(labelled)} labelled"
+    counts += "" if patients is None else f", {len(set(patients.values()))} patients"
     say(console, f"{counts}, preset {opened.preset.name}, vectors in {opened.workspace.root}")
     with StageProgress(console) as progress:
         for why in opened.fetch(progress).values():
             say(console, f"set aside: {why}", style="yellow")
         checkpoint, report = pipeline.prepare(pool, settings, opened.preset, opened.workspace, opened.store, progress)
         wanted = settings.budget.of(len(pool))
-        ranking = rank(checkpoint.id, pool, labelled, settings, opened.store, picks_wanted=wanted)
+        ranking = rank(checkpoint.id, pool, labelled, settings, opened.store, wanted, patients=patients)
     say(console, f"{report.embedded} images embedded now, {report.unchanged} found embedded.")
     for image, (_, why) in opened.store.failures(TARGET).items():
         if image in pool:
             say(console, f"set aside: {why}", style="yellow")
     _show(ranking, console)
-    _write_picks(arguments.out, pool, ranking)
-    say(console, f"{len(ranking.picks[: ranking.budget])} picks written to {arguments.out}")
+    chosen = [pick.image for pick in ranking.picks[: ranking.budget]]
+    of_patient = {} if patients is None else places_of_patients(chosen, ranking.labelled, patients)
+    _write_picks(arguments.out, pool, ranking, of_patient)
+    say(console, f"{len(chosen)} picks written to {arguments.out}")
     if arguments.worklist is not None:
         with writing("--worklist", arguments.worklist):
-            files = write_worklist(arguments.worklist, ranking, studies, arguments.viewer)
+            files = write_worklist(arguments.worklist, ranking, studies, arguments.viewer, of_patient)
         for file in files:
             say(console, f"Worklist written to {file}")
     if arguments.plot is not None:
@@ -89,7 +98,9 @@ def _check_files(arguments: argparse.Namespace, settings: Settings) -> None:
     if arguments.worklist is not None and is_remote(arguments.studies):
         outputs["the page of --worklist"] = page_of(arguments.worklist)
     check_not_an_image(outputs, arguments.studies, settings.source)
-    check_outputs(outputs, {"--exclude": arguments.exclude})
+    check_outputs(outputs, {"--exclude": arguments.exclude, "--patients": arguments.patients})
+    if arguments.patients is not None and not arguments.per_patient:
+        raise UserError(f"--patients {arguments.patients}: is read for --per-patient alone; add that, or leave it out.")
 
 
 def _images(
@@ -114,14 +125,15 @@ def _images(
     return pool, labelled
 
 
-def _write_picks(file: Path, pool: Mapping[str, Path], ranking: Ranking) -> None:
+def _write_picks(file: Path, pool: Mapping[str, Path], ranking: Ranking, of_patient: Mapping[str, str]) -> None:
     """A row for each pick of the budget: rank, image, path, terms and reason."""
     with writing("--out", file), file.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow(_COLUMNS)
         for pick in ranking.picks[: ranking.budget]:
             terms = [f"{value:.6f}" for value in (pick.score, pick.density, pick.novelty, pick.diversity)]
-            writer.writerow([pick.rank, pick.image, pool[pick.image], *terms, reason(pick, ranking)])
+            why = reason(pick, ranking, of_patient.get(pick.image, ""))
+            writer.writerow([pick.rank, pick.image, pool[pick.image], *terms, why])
 
 
 def _excluded(file: Path | None, images: Mapping[str, Path]) -> Collection[str]:

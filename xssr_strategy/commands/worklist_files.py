@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import quote
 
 from xssr_strategy.archive.client import Series
@@ -14,6 +16,7 @@ from xssr_strategy.pool.studies import Studies
 VIEWER = "http://127.0.0.1:8000"
 """Where MONAI Label answers by default."""
 
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Worklist</title>
 <style>
@@ -28,7 +31,9 @@ td, th {{ text-align: left; vertical-align: top; padding: .3em 1em .3em 0; borde
 """
 
 
-def write_worklist(file: Path, ranking: Ranking, studies: Studies, viewer: str = VIEWER) -> list[Path]:
+def write_worklist(
+    file: Path, ranking: Ranking, studies: Studies, viewer: str = VIEWER, of_patient: Mapping[str, str] = _NOTHING
+) -> list[Path]:
     """Write the images of the budget that are to be annotated next.
 
     Args:
@@ -36,29 +41,29 @@ def write_worklist(file: Path, ranking: Ranking, studies: Studies, viewer: str =
         ranking: of the pool.
         studies: of the pool.
         viewer: address of the MONAI Label server that serves OHIF.
+        of_patient: image -> what its reason says of its patient.
 
     Returns:
         The files written.
     """
     picks = ranking.picks[: ranking.budget]
+    why = {pick.image: reason(pick, ranking, of_patient.get(pick.image, "")) for pick in picks}
     listed = {} if studies.archive is None else dict(studies.archive.series())
     series = {pick.image: listed[pick.image] for pick in picks if pick.image in listed}  # others are gone meanwhile
     with file.open("w", newline="", encoding="utf-8") as table:
         writer = csv.writer(table)
         if studies.archive is None:
             writer.writerow(("rank", "image", "path", "reason"))
-            writer.writerows(
-                (pick.rank, pick.image, studies.images[pick.image], reason(pick, ranking)) for pick in picks
-            )
+            writer.writerows((pick.rank, pick.image, studies.images[pick.image], why[pick.image]) for pick in picks)
             return [file]
         writer.writerow(("rank", "image", "patient", "study", "link", "reason"))
         picks = tuple(pick for pick in picks if pick.image in series)
         for pick in picks:
             one = series[pick.image]
             patient, link = _no_formula(one.info.get("PatientID", "")), study_link(one, viewer)
-            writer.writerow((pick.rank, pick.image, patient, one.study, link, reason(pick, ranking)))
+            writer.writerow((pick.rank, pick.image, patient, one.study, link, why[pick.image]))
     page = page_of(file)
-    rows = "\n".join(_row(pick, series[pick.image], ranking, viewer) for pick in picks)
+    rows = "\n".join(_row(pick, series[pick.image], why[pick.image], viewer) for pick in picks)
     page.write_text(_PAGE.format(advice=escape(ranking.advice), rows=rows), encoding="utf-8")
     return [file, page]
 
@@ -78,8 +83,8 @@ def _no_formula(text: str) -> str:
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
-def _row(pick: RankedImage, series: Series, ranking: Ranking, viewer: str) -> str:
+def _row(pick: RankedImage, series: Series, why: str, viewer: str) -> str:
     patient = escape(series.info.get("PatientID", ""))
     study = escape(series.info.get("StudyDate", "") or series.study)
     link = f'<a href="{escape(study_link(series, viewer))}">{study}</a>'
-    return f"<tr><td>{pick.rank}</td><td>{patient}</td><td>{link}</td><td>{escape(reason(pick, ranking))}</td></tr>"
+    return f"<tr><td>{pick.rank}</td><td>{patient}</td><td>{link}</td><td>{escape(why)}</td></tr>"

@@ -181,6 +181,25 @@ def read_table(
     return lines, _unmatched(found)
 
 
+def read_column(file: Path, column: str, images: Collection[str]) -> dict[str, str]:
+    """image -> what a table with the columns ``image`` and ``column`` says of it, in the order of the lines.
+
+    Raises:
+        UserError: it is no such table, a line names no image or says nothing of it, or two lines name one image.
+    """
+    lines, wrong = read_table(file, ("image",), column, images)
+    refuse_unmatched(file, wrong, len(lines) + len(wrong), images)
+    found: dict[str, str] = {}
+    for one in lines:
+        place = f"{file}, line {one.line}"
+        if not one.value:
+            raise UserError(f"{place}: no {column} for {one.image}; add it or remove the line.")
+        if one.image in found:
+            raise UserError(f"{place}: {one.image} has a line before; remove one of the two.")
+        found[one.image] = one.value
+    return found
+
+
 def refuse_unmatched(file: Path, wrong: Sequence[Unmatched], lines: int, images: Collection[str]) -> None:
     """Refuse a file of which some lines name no image.
 

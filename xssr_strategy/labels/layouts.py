@@ -9,15 +9,19 @@ imagesTr/ labelsTr/ [imagesTs/ labelsTs/]   nnU-Net: CASE_0000.nii.gz and CASE.n
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from xssr_strategy.errors import UserError
+from xssr_strategy.errors import UserError, printable
+from xssr_strategy.images.left_out import some
 from xssr_strategy.images.listing import find_images, image_extension
 from xssr_strategy.images.lists import is_named, read_ids, read_text, without_extension
+
+logger = logging.getLogger(__name__)
 
 KNOWN = (
     "images/ and labels/ with equal file names, a MONAI Label studies folder (labels/final), "
@@ -90,9 +94,18 @@ def held_out_cases(folder: Path, images: Collection[str]) -> frozenset[str]:
     return read_ids(file, images) if is_named(file) else frozenset()
 
 
+def tell_unmatched_labels(folder: Path, labels: Mapping[str, Path], images: Collection[str]) -> None:
+    """Tell in the log the labels whose names are those of no image: how many, and which."""
+    others = [path.name for image, path in labels.items() if image not in images]
+    if others:
+        told = f"{folder}: {len(others)} of {len(labels)} labels have the name of no image and do not count"
+        logger.warning("%s", printable(f"{told} ({some(others)}); name each as its image."))
+
+
 def _beside(images: Mapping[str, Path], folder: Path) -> FolderLayout:
     """Labels in one folder, under the ids of their images."""
     found = _listed(folder) if folder.is_dir() else {}
+    tell_unmatched_labels(folder, found, images)
     labels = {image: found[image] for image in images if image in found}
     return FolderLayout(images, labels, {image: f"{folder / image}.*" for image in images})
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import find_images
-from xssr_strategy.labels.layouts import KNOWN, FolderLayout, held_out_cases, labelled_layout
+from xssr_strategy.labels.layouts import KNOWN, FolderLayout, held_out_cases, labelled_layout, tell_unmatched_labels
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ def read_source_labels(folder: Path, images: Mapping[str, Path], labels: Sequenc
     except UserError as error:
         raise UserError(f"--conf source_labels {error}") from error
     if layout is None:
+        tell_unmatched_labels(folder, found, images)
         pairs = {images[image]: path for image, path in found.items() if image in images}
     else:
         if layout.label_names and layout.label_names != tuple(labels):

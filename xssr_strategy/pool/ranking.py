@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, fields, replace
 
 import numpy as np
@@ -108,12 +108,15 @@ def rank(
     store: EmbeddingStore,
     picks_wanted: int | None = None,
     keep_terms: bool = False,
+    patients: Mapping[str, str] | None = None,
 ) -> Ranking:
     """Rank the embedded images of ``target`` by XSSR; labelled ones count as picked already.
 
     Args:
         picks_wanted: further picks at which alpha is calibrated; by default what is left of the budget.
         keep_terms: write density and novelty to the store for :func:`read_terms`; the ranking is then to be written.
+        patients: image -> patient, of every image: no second image of a patient before every patient has been
+            considered. None: images count by themselves.
     """
     key = ranking_key(encoder, target, settings, store)
     images, standardised, reference = standardised_vectors(encoder, target, store)
@@ -141,7 +144,8 @@ def rank(
     rule = xssr.terms(standardised, reference)
     if keep_terms:
         _write_terms(store, PoolTerms(key, images, rule))
-    selection = xssr.select(standardised, count, reference, rows, rule)
+    groups = None if patients is None else [patients[image] for image in images]
+    selection = xssr.select(standardised, count, reference, rows, rule, groups)
     assert selection.alpha is not None
     coverage = tuple(coverage_curve(standardised, selection.indices, rows)[0].tolist())
     typical = 0 if rule.density is None else int(np.argmax(rule.density))
@@ -213,11 +217,14 @@ def standardised_vectors(
     return images, *standardise(vectors, known if len(known) else None)
 
 
-def reason(pick: RankedImage, ranking: Ranking) -> str:
+def reason(pick: RankedImage, ranking: Ranking, of_patient: str = "") -> str:
     """One plain sentence for the annotator: why this image.
 
     The words' bounds are our choice; diversity's are lower because its scale ends at the outliers
     that density keeps out.
+
+    Args:
+        of_patient: what there is to say of its patient (:mod:`xssr_strategy.pool.patients`), if anything.
     """
     kinds = ("rare in the pool", "fairly typical of the pool", "typical of many images in the pool")
     parts = [_grade(pick.density, (1 / 3, 2 / 3), kinds)]
@@ -229,6 +236,8 @@ def reason(pick: RankedImage, ranking: Ranking) -> str:
         parts.append(f"{apart} what was picked before")
     else:
         parts.append("the starting point")
+    if of_patient:
+        parts.append(of_patient)
     return f"Pick {pick.rank} of {ranking.pool}: {', '.join(parts[:-1])} and {parts[-1]}."
 
 

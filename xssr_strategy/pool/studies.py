@@ -10,6 +10,7 @@ from xssr_strategy.archive.pool import ArchivePool, SeriesQuery
 from xssr_strategy.archive.query import FILTER, Query, is_remote, series_filter
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import find_images
+from xssr_strategy.labels.layouts import tell_unmatched_labels
 from xssr_strategy.settings import Settings
 
 EMPTY_LABEL = "an empty label, kept on the server"
@@ -60,6 +61,7 @@ def open_studies(name: str, settings: Settings) -> Studies:
             )
         labels = Path(name) / "labels" / "final"
         labelled = find_images(labels) if labels.is_dir() else {}
+        tell_unmatched_labels(labels, labelled, images)
         return Studies(name, images, {image: str(path) for image, path in labelled.items() if image in images})
     source = None
     if isinstance(settings.source, Query) and settings.source.url == name.rstrip("/"):

@@ -18,6 +18,7 @@ Combination = Literal["product", "sum"]
 
 TERMS = ("density", "novelty", "diversity")
 
+_NONE = np.array([], dtype=np.intp)
 _AHEAD = 12  # likely picks of each run whose distances are computed beforehand
 _ROUNDING = 16.0 * 2.0**-24  # of the float32 arithmetic on two scores, which are of size 1
 
@@ -75,16 +76,19 @@ class LockStep:
         rule: terms and combination.
         alphas: (R,) in [0, 1].
         labeled: places that count as picked already.
+        closed: places that are not picked and cannot be, for now.
     """
 
-    def __init__(self, points: Points, rule: Rule, alphas: FloatArray, labeled: IntArray) -> None:
+    def __init__(
+        self, points: Points, rule: Rule, alphas: FloatArray, labeled: IntArray, closed: IntArray = _NONE
+    ) -> None:
         runs = len(alphas)
         self.points, self.rule, self.alphas, self._every = points, rule, alphas, np.arange(runs)
         self.nearest = NearestPick(points, runs, labeled)
         self._ends = DistanceRange(self.nearest)
-        constant = np.zeros(points.size)
-        self._density = Term(constant if rule.density is None else rule.density, runs, labeled)
-        self._novelty = Term(constant if rule.novelty is None else rule.novelty, runs, labeled)
+        constant, barred = np.zeros(points.size), np.concatenate([labeled, closed])
+        self._density = Term(constant if rule.density is None else rule.density, runs, barred)
+        self._novelty = Term(constant if rule.novelty is None else rule.novelty, runs, barred)
         self._weight = 1.0 - alphas if rule.diversity else np.zeros(runs)  # of diversity
         self._begun = len(labeled) > 0
         self._ahead = 0  # likely picks whose distances are computed beforehand
@@ -97,7 +101,7 @@ class LockStep:
         self._used, self._divisor = self._weight > 0.0, np.ones(runs)  # whether distances count, and 1 / scale
         self._tolerance = np.full(runs, _ROUNDING)  # how far off the difference of two scores can be
         self._stale = np.ones(runs, dtype=bool)  # runs whose offset does not hold any more
-        self._addend[:, labeled] = -np.inf
+        self._addend[:, barred] = -np.inf
         for run in range(runs):
             self._scale_terms(run)
 
@@ -106,11 +110,16 @@ class LockStep:
         room, runs = min(self.points.size, KEPT // (8 * self.points.size)), len(self.alphas)
         for step in range(budget):
             self._ahead = min(room, runs * min(_AHEAD, budget - step))
-            best, facts = self.find()
-            self._taken.append((best, facts))
-            self.take(best)
+            self.advance()
         self._ahead = 0
         self.nearest.catch_up()
+
+    def advance(self) -> IntArray:
+        """Pick the best point of every run: (R,) places."""
+        best, facts = self.find()
+        self._taken.append((best, facts))
+        self.take(best)
+        return best
 
     def find(self) -> tuple[IntArray, FloatArray]:
         """The best point of every run: (R,) places, and (3, 3, R) facts from which :func:`terms_of` has its terms."""
@@ -136,14 +145,18 @@ class LockStep:
 
     def take(self, places: IntArray) -> None:
         """One more pick (R,) for every run."""
+        self.close(places)
+        self.nearest.add(places[:, None])
+        self._begun = True
+
+    def close(self, places: IntArray) -> None:
+        """One point (R,) of every run cannot be picked any more."""
         every = self._every
         self._factor[every, places] = 1.0
         self._addend[every, places] = self._offset[every, places] = -np.inf
         self._ends.close(places)
         for run in self._density.close(places) | self._novelty.close(places):
             self._scale_terms(run)
-        self.nearest.add(places[:, None])
-        self._begun = True
 
     def picks(self, run: int) -> Picks:
         """What a run has picked so far, with the terms and the score of each pick to about six digits."""

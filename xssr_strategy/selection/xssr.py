@@ -17,7 +17,7 @@ distance of the pool to its nearest pick); no label is looked at.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from numbers import Real
 from typing import Literal, get_args
@@ -27,6 +27,7 @@ from numpy.typing import ArrayLike
 
 from xssr_strategy.selection.backend import FloatArray, IntArray
 from xssr_strategy.selection.base import Picks, Selection, Selector, result
+from xssr_strategy.selection.by_group import grouped_picks
 from xssr_strategy.selection.checks import Rows, checked_budget
 from xssr_strategy.selection.clusters import checked_number
 from xssr_strategy.selection.greedy import Combination, LockStep, Rule
@@ -139,17 +140,32 @@ class XSSR(Selector):
         source: ArrayLike | None = None,
         labeled: Rows = (),
         rule: Rule | None = None,
+        groups: Sequence[str] | None = None,
     ) -> Selection:
         """As :meth:`Selector.select`.
 
         Args:
             rule: what :meth:`terms` gave for this target and source, if it was asked before.
+            groups: (N,) name of the group of every row, such as its patient: no second row of a group is picked before
+                every group has one, labelled rows included (:mod:`xssr_strategy.selection.by_group`). None: rows are
+                picked as if each were a group.
+
+        >>> pool = [[0.0], [1.0], [2.0], [10.0], [11.0], [12.0], [30.0]]
+        >>> XSSR(alpha=0.5).select(pool, budget=3).indices.tolist()
+        [1, 4, 6]
+        >>> patients = ["Ann", "Ann", "Bo", "Cy", "Ann", "Cy", "Di"]
+        >>> XSSR(alpha=0.5).select(pool, budget=3, groups=patients).indices.tolist()  # row 4 would be Ann's second
+        [1, 5, 6]
         """
         points, reference, places = self.checked(target, source, labeled)
         count = checked_budget(budget, points.size - len(places))
-        return result(
-            points, self._greedy(points, count, reference, places, self._rule(points, reference, rule)), places
-        )
+        known = self._rule(points, reference, rule)
+        if groups is None:
+            return result(points, self._greedy(points, count, reference, places, known), places)
+        if len(groups) != points.size:
+            raise ValueError(f"groups has {len(groups)} names and target {points.size} rows: give one for each.")
+        numbers = np.unique(np.asarray(groups, dtype=np.str_), return_inverse=True)[1][points.order]
+        return result(points, self._grouped(points, count, places, known, numbers), places)
 
     def terms(self, target: ArrayLike, source: ArrayLike | None = None) -> Rule:
         """Density and novelty of the rows of ``target``, to be kept: they change with target and source alone.
@@ -223,12 +239,7 @@ class XSSR(Selector):
         count = self.calibration_budget or budget
         steps = LockStep(points, rule, np.asarray(self.grid), labeled)
         steps.run(min(count, points.size - len(labeled)))
-        familiar = rule.novelty if self.coverage == "union" else None
-        curve = []
-        for run, alpha in enumerate(self.grid):
-            distances = steps.nearest.distances(run)
-            distances = distances if familiar is None else np.minimum(distances, familiar)
-            curve.append((alpha, float(distances.mean()), float(distances.max())))
+        curve = [self._covered(alpha, steps.nearest.distances(run), rule) for run, alpha in enumerate(self.grid)]
         chosen = best_alpha(curve)
         picks = steps.picks(chosen)
         if count < budget:
@@ -238,6 +249,26 @@ class XSSR(Selector):
         elif count > budget:
             picks = picks.first(budget)
         return replace(picks, calibration=tuple(curve))
+
+    def _grouped(self, points: Points, budget: int, labeled: IntArray, rule: Rule, groups: IntArray) -> Picks:
+        """As :meth:`_greedy`, by groups: every alpha picks by itself."""
+        if self.alpha != "auto" or not rule.has_trade_off:
+            alpha = rule.alpha(0.0 if self.alpha == "auto" else float(self.alpha))
+            return grouped_picks(points, rule, alpha, budget, labeled, groups)
+        count = min(self.calibration_budget or budget, points.size - len(labeled))
+        curve = []
+        for alpha in self.grid:
+            distances = grouped_picks(points, rule, float(alpha), count, labeled, groups).distances
+            curve.append(self._covered(float(alpha), distances, rule))
+        picks = grouped_picks(points, rule, float(self.grid[best_alpha(curve)]), budget, labeled, groups)
+        return replace(picks, calibration=tuple(curve))
+
+    def _covered(self, alpha: float, distances: FloatArray | None, rule: Rule) -> tuple[float, float, float]:
+        """A point of the calibration from the (N,) distances to the nearest pick."""
+        assert distances is not None
+        if self.coverage == "union" and rule.novelty is not None:
+            distances = np.minimum(distances, rule.novelty)
+        return alpha, float(distances.mean()), float(distances.max())
 
 
 def _is_share(value: object) -> bool:

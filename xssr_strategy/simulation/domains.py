@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from xssr_strategy.errors import UserError
-from xssr_strategy.images.lists import is_named, read_table, refuse_unmatched
+from xssr_strategy.images.lists import is_named, read_column
 from xssr_strategy.labels.layouts import (
     KNOWN,
     FolderLayout,
@@ -186,16 +186,4 @@ def _refuse_shared_patients(path: Path, patients: Mapping[str, str], test: froze
 
 def _column(file: Path, column: str, layout: FolderLayout) -> dict[str, str]:
     """Image -> what a table with the columns ``image`` and ``column`` says of it; empty without the table."""
-    if not is_named(file):
-        return {}
-    lines, wrong = read_table(file, ("image",), column, layout.images)
-    refuse_unmatched(file, wrong, len(lines) + len(wrong), layout.images)
-    found: dict[str, str] = {}
-    for one in lines:
-        place = f"{file}, line {one.line}"
-        if not one.value:
-            raise UserError(f"{place}: no {column} for {one.image}; add it or remove the line.")
-        if one.image in found:
-            raise UserError(f"{place}: {one.image} has a line before; remove one of the two.")
-        found[one.image] = one.value
-    return found
+    return read_column(file, column, layout.images) if is_named(file) else {}

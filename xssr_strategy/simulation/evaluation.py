@@ -88,6 +88,9 @@ def scores(
     Returns:
         Three tuples with a value per label; NaN where ``truth`` does not hold the label.
 
+    Raises:
+        ValueError: the two differ in shape, or hold fractions, which would be cut off.
+
     >>> import torch
     >>> truth = torch.tensor([[0, 1, 1, 0], [0, 1, 1, 0]])
     >>> prediction = torch.tensor([[0, 0, 1, 1], [0, 0, 1, 1]])  # one pixel too far to the right
@@ -95,6 +98,9 @@ def scores(
     >>> [round(value, 2) for value in (*dice, *hd95, *asd)]
     [0.5, 1.0, 0.5]
     """
+    for mask in (prediction, truth):
+        if mask.is_floating_point() and not torch.equal(mask, mask.round()):
+            raise ValueError("prediction and truth must hold label numbers, not fractions: take the argmax first.")
     found_in, held_in = (one_hot(mask[None, None], labels + 1) for mask in (prediction, truth))
     dice = compute_dice(found_in, held_in, include_background=False)[0].numpy()
     sides = [float(side) for side in spacing]

@@ -18,6 +18,7 @@ from rich.table import Table
 from xssr_strategy.commands.progress import StageProgress
 from xssr_strategy.embedding.store import EmbeddingStore
 from xssr_strategy.images.listing import find_images
+from xssr_strategy.images.lists import read_ids
 from xssr_strategy.pool import pipeline
 from xssr_strategy.pool.ranking import standardised_vectors
 from xssr_strategy.pool.workspace import Workspace
@@ -91,8 +92,9 @@ def main() -> int:
     arguments = parser.parse_args()
     console = Console(width=120)
     settings = parse_settings({"source": str(arguments.source)})
-    excluded = set(arguments.exclude.read_text(encoding="utf-8").split()) if arguments.exclude else set()
-    pool = {image: path for image, path in find_images(arguments.target).items() if image not in excluded}
+    found = find_images(arguments.target)
+    excluded = read_ids(arguments.exclude, found) if arguments.exclude else ()
+    pool = {image: path for image, path in found.items() if image not in excluded}
     with tempfile.TemporaryDirectory() as folder, StageProgress(console) as progress:
         workspace = Workspace(arguments.workspace or Path(folder))
         store = EmbeddingStore(workspace.store)

@@ -137,9 +137,9 @@ class ProbCover(Selector):
         purity: float = 0.95,
         seed: int = 0,
     ) -> None:
-        if radius != "auto" and not (isinstance(radius, (int, float, np.floating)) and 0.0 < radius < np.inf):
+        if radius != "auto" and not (_is_number(radius) and 0.0 < radius < np.inf):
             raise ValueError(f"radius must be 'auto' or a number above 0, not {radius!r}.")
-        if not (isinstance(purity, (int, float, np.floating)) and 0.0 < purity <= 1.0):
+        if not (_is_number(purity) and 0.0 < purity <= 1.0):
             raise ValueError(f"purity must be a number above 0 and at most 1, not {purity!r}.")
         self.radius = radius
         self.clusters = checked_number("clusters", clusters, 2)

@@ -81,7 +81,7 @@ def frames_of(header: Dataset) -> list[Frame]:
         header: of a file with several frames, or of an enhanced object with one; no pixels are needed.
 
     Raises:
-        Refused: a cine, or a header that does not describe each of its frames.
+        Refused: a cine, frames without any place, or a header that does not describe each of them.
         ValueError, TypeError: numbers that are none.
     """
     _refuse_time(header)
@@ -158,6 +158,8 @@ def _evenly_placed(header: Dataset, count: int) -> list[Frame]:
     """The frames of an object that gives the first place and the steps from it: a dose, or nuclear medicine."""
     detector = (header.get("DetectorInformationSequence") or [header])[0]
     position, orientation = (detector.get(key) for key in ("ImagePositionPatient", "ImageOrientationPatient"))
+    if not position and "SpacingBetweenSlices" not in header:
+        raise Refused(f"holds {count} frames without a position in space; export each as an image of its own")
     steps: Any = header.get("GridFrameOffsetVector")
     if steps is None and "DetectorInformationSequence" in header and "SpacingBetweenSlices" in header:
         steps = float(header.SpacingBetweenSlices) * np.arange(count)

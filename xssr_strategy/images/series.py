@@ -58,7 +58,12 @@ def read_series(paths: Sequence[Path]) -> Any:
     slices = [header.GetDimensions(axis) for axis in range(header.GetNumberOfDimensions())]
     refuse_excess([*slices, len(files)])
     if len(files) == 1:
-        return itk.imread(files, pixel_type=itk.F)
+        refuse_odd_slice(paths[0], header.GetMetaDataDictionary())
+        if header.GetNumberOfComponents() == 1:
+            return itk.imread(files, pixel_type=itk.F)
+        coloured = itk.ImageFileReader[itk.VectorImage[itk.F, 3]].New(FileName=files[0], ImageIO=header)
+        coloured.Update()
+        return coloured.GetOutput()
     reader = itk.ImageSeriesReader[itk.Image[itk.F, 3]].New(FileNames=files, ImageIO=header)
     reader.Update()
     tags = reader.GetMetaDataDictionaryArray()

@@ -115,3 +115,15 @@ def as_series(
         one = dataset(frame, number, PixelSpacing=list(SPACING), **tags, **(colour if frame.ndim == 3 else {}))
         (folder / f"{number:03}.dcm").write_bytes(saved(one))
     return folder
+
+
+def patient() -> dict[str, str]:
+    """What a DICOM SEG takes over from its series."""
+    empty = ("PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName")
+    return {
+        **dict.fromkeys((*empty, "StudyID", "PositionReferenceIndicator"), ""),
+        "PatientName": "Phantom",
+        "FrameOfReferenceUID": "1.2.3.9",
+        "SeriesNumber": "1",
+        "Manufacturer": "Phantom",
+    }

@@ -18,6 +18,12 @@ import pydicom_seg
 import SimpleITK as sitk
 from pydicom import dcmread
 
+from xssr_strategy.archive.multiframe import (
+    multiframe_files,
+    multiframe_image,
+    refer_to_frames,
+    write_single_frames,
+)
 from xssr_strategy.errors import UserError
 from xssr_strategy.labels.names import renumbered
 from xssr_strategy.labels.values import checked_numbers, remark
@@ -34,6 +40,8 @@ def series_image(folder: Path) -> Any:
     Raises:
         UserError: it cannot be read.
     """
+    if multiframe_files(folder):
+        return multiframe_image(folder)
     try:
         names = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder))
         if len(names) > 1:
@@ -100,7 +108,10 @@ def write_segmentation(label: Any, folder: Path, names: Sequence[str], file: Pat
         volume, description = Path(temporary) / "label.nrrd", Path(temporary) / "segments.json"
         sitk.WriteImage(label, str(volume), useCompression=True)
         description.write_text(json.dumps(_description(drawn, names)))
-        command = [_dcmqi(), "--inputImageList", str(volume), "--inputDICOMDirectory", str(folder)]
+        frames = multiframe_files(folder)
+        frame_of = write_single_frames(frames, Path(temporary) / "frames") if frames else {}
+        source = Path(temporary) / "frames" if frames else folder
+        command = [_dcmqi(), "--inputImageList", str(volume), "--inputDICOMDirectory", str(source)]
         command += ["--inputMetadata", str(description), "--outputDICOM", str(file)]
         try:
             done = subprocess.run(
@@ -112,6 +123,9 @@ def write_segmentation(label: Any, folder: Path, names: Sequence[str], file: Pat
         last = ((done.stdout + done.stderr).strip().splitlines() or ["no output"])[-1]
         raise UserError(f"dcmqi could not write the label as DICOM SEG: {last}.")
     written = dcmread(file)
+    if frame_of:
+        refer_to_frames(written, frame_of)
+        written.save_as(file)
     if not all(name.isascii() for name in names):  # dcmqi can write no others
         written.decode()
         written.SpecificCharacterSet = "ISO_IR 192"

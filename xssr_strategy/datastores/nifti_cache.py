@@ -5,17 +5,21 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import tempfile
 import threading
 import time
 from contextlib import suppress
 from pathlib import Path
 from queue import Queue
 
+import SimpleITK as sitk
 from fastapi import HTTPException
 from monailabel.datastore.utils.convert import dicom_to_nifti
 
 from xssr_strategy.archive.client import ArchiveError, Series
+from xssr_strategy.archive.multiframe import multiframe_files, multiframe_image
 from xssr_strategy.archive.pool import ArchivePool
+from xssr_strategy.errors import UserError
 
 logger = logging.getLogger(__name__)
 
@@ -53,9 +57,11 @@ class SeriesFiles:
             try:
                 folder = self._pool.cache.fetch(series)
                 if not is_newer(file, folder):
-                    _move(Path(dicom_to_nifti(str(folder))), file)
+                    _move(_converted(folder), file)
             except ArchiveError as error:
                 raise HTTPException(503, str(error)) from None
+            except UserError as error:
+                raise HTTPException(422, str(error)) from None
             except (RuntimeError, OSError) as error:
                 logger.warning("Series %s cannot be converted: %s", uid, error)
                 raise HTTPException(422, f"{uid}: the series cannot be decoded; skip it.") from None
@@ -80,6 +86,21 @@ class SeriesFiles:
         if series is None:
             raise HTTPException(404, f"{uid}: the archive has no such series.")
         return series
+
+
+def _converted(folder: Path) -> Path:
+    """A new NIfTI file of a series, on the grid on which its labels are.
+
+    Raises:
+        UserError: its frames make no volume.
+        RuntimeError: of SimpleITK.
+    """
+    if not multiframe_files(folder):
+        return Path(dicom_to_nifti(str(folder)))
+    image = multiframe_image(folder)
+    with tempfile.NamedTemporaryFile(suffix=NIFTI, delete=False) as file:
+        sitk.WriteImage(image, file.name)
+    return Path(file.name)
 
 
 def is_newer(file: Path, folder: Path) -> bool:

@@ -21,8 +21,9 @@ from xssr_strategy.images.headers import (
     refuse_voxels_elsewhere,
 )
 from xssr_strategy.images.listing import image_extension
+from xssr_strategy.images.multiframe import has_frames, read_frames
 from xssr_strategy.images.refusal import Refused, refuse_affine, refuse_excess, refuse_spacing
-from xssr_strategy.images.series import read_series, refuse_odd_slice
+from xssr_strategy.images.series import FRAMES, read_series, refuse_odd_slice, series_files
 
 NIFTI = (".nii.gz", ".nii")
 _PIL = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
@@ -54,7 +55,8 @@ class VolumeReader(ITKReader):
         (name,) = data
         path = Path(name)
         if path.is_dir():
-            return read_series(path)
+            files = series_files(path)
+            return read_frames(files) if any(map(has_frames, files)) else read_series(files)
         header = _itk_header(path)
         header.SetFileName(name)
         header.ReadImageInformation()
@@ -63,11 +65,13 @@ class VolumeReader(ITKReader):
         if any(size > 1 for size in sizes[3:]):
             raise Refused(_TIME_SERIES)
         refuse_excess([*sizes, header.GetNumberOfComponents()])
+        if isinstance(header, itk.GDCMImageIO):
+            if header.GetMetaDataDictionary().HasKey(FRAMES) and has_frames(path):
+                return read_frames([path])
+            refuse_odd_slice(path, header.GetMetaDataDictionary())
         refuse_spacing([header.GetSpacing(axis) for axis in range(min(dimensions, 3))])
         if isinstance(header, itk.MetaImageIO):
             refuse_short_packing(path, math.prod([*sizes, header.GetNumberOfComponents(), header.GetComponentSize()]))
-        if isinstance(header, itk.GDCMImageIO):
-            refuse_odd_slice(path, header.GetMetaDataDictionary())
         kind = itk.Image if header.GetNumberOfComponents() == 1 else itk.VectorImage
         reader = itk.ImageFileReader[kind[itk.F, min(dimensions, 3)]].New(FileName=name, ImageIO=header)
         reader.Update()

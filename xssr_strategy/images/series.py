@@ -15,21 +15,19 @@ import numpy as np
 from xssr_strategy.images.listing import is_dicom
 from xssr_strategy.images.refusal import Refused, refuse_excess, refuse_spacing
 
-_UNEVEN = 0.25  # our choice: rounding moves a slice by a few per cent of the usual step, a missing slice by all of it
-_TURNED = 1e-2  # our choice: direction cosines are often written with four digits
+UNEVEN = 0.25  # our choice: rounding moves a slice by a few per cent of the usual step, a missing slice by all of it
+TURNED = 1e-2  # our choice: direction cosines are often written with four digits
 _POSITION, _ORIENTATION, _SPACING = "0020|0032", "0020|0037", "0028|0030"
 _BITS = ("0028|0002", "0028|0010", "0028|0011", "0028|0100")  # samples, rows, columns, bits of each
-_FRAMES, _COLOURS = "0028|0008", "0028|0004"
+FRAMES, _COLOURS = "0028|0008", "0028|0004"
 _PIXELS = re.compile(rb"\xe0\x7f\x10\x00O[BW]\x00\x00(.{4})", re.DOTALL)  # explicit, little-endian
 
 
-def read_series(folder: Path) -> Any:
-    """The one series of a folder as an ITK volume, sorted by position.
-
-    Each slice is read with its own rescale slope and intercept, which may differ.
+def series_files(folder: Path) -> list[Path]:
+    """The files of the one series of a folder, sorted by position as far as their headers tell it.
 
     Raises:
-        Refused: none or several series, or slices that make no volume.
+        Refused: none or several series, or files that cannot be read.
         RuntimeError: of ITK.
     """
     for entry in folder.iterdir():
@@ -39,21 +37,39 @@ def read_series(folder: Path) -> Any:
     series = names.GetSeriesUIDs()
     if len(series) != 1:
         raise Refused(f"holds {len(series)} readable DICOM series; keep exactly one in each directory")
-    files = list(names.GetFileNames(series[0]))
+    files = [Path(name) for name in names.GetFileNames(series[0])]
     if len(files) < (present := sum(is_dicom(entry) for entry in folder.iterdir())):
         raise Refused(f"holds {present - len(files)} DICOM files that are damaged or hold no image; fetch it again")
+    return files
+
+
+def read_series(paths: Sequence[Path]) -> Any:
+    """The files of one series, one for each slice, as an ITK volume, sorted by position.
+
+    Each slice is read with its own rescale slope and intercept, which may differ.
+
+    Raises:
+        Refused: slices that make no volume.
+        RuntimeError: of ITK.
+    """
+    files = [str(path) for path in paths]
     header = itk.GDCMImageIO.New(FileName=files[0])
     header.ReadImageInformation()
     slices = [header.GetDimensions(axis) for axis in range(header.GetNumberOfDimensions())]
     refuse_excess([*slices, len(files)])
     if len(files) == 1:
-        return itk.imread(files, pixel_type=itk.F)
+        refuse_odd_slice(paths[0], header.GetMetaDataDictionary())
+        if header.GetNumberOfComponents() == 1:
+            return itk.imread(files, pixel_type=itk.F)
+        coloured = itk.ImageFileReader[itk.VectorImage[itk.F, 3]].New(FileName=files[0], ImageIO=header)
+        coloured.Update()
+        return coloured.GetOutput()
     reader = itk.ImageSeriesReader[itk.Image[itk.F, 3]].New(FileNames=files, ImageIO=header)
     reader.Update()
     tags = reader.GetMetaDataDictionaryArray()
     for file, one in zip(files, tags, strict=True):
         refuse_odd_slice(Path(file), one)
-    _refuse_gaps([_numbers(one, _POSITION) for one in tags], [_numbers(one, _ORIENTATION) for one in tags])
+    refuse_gaps([_numbers(one, _POSITION) for one in tags], [_numbers(one, _ORIENTATION) for one in tags])
     return reader.GetOutput()
 
 
@@ -70,24 +86,32 @@ def refuse_odd_slice(file: Path, tags: Any) -> None:
         raise Refused("has an unusable orientation in its header; export it again")
     bits = [_numbers(tags, tag)[:1] for tag in _BITS]
     if all(bits) and "422" not in str(tags[_COLOURS]):  # which keeps two of three values
-        needed = math.prod(number for (number,) in [*bits, _numbers(tags, _FRAMES)[:1] or [1.0]]) / 8
+        needed = math.prod(number for (number,) in [*bits, _numbers(tags, FRAMES)[:1] or [1.0]]) / 8
         match = _PIXELS.search(file.read_bytes())
         if match and int.from_bytes(match[1], "little") < needed:  # compressed pixels have all ones for a length
             raise Refused("is damaged: it holds fewer pixels than its header says; export it again")
 
 
-def _refuse_gaps(positions: Sequence[Sequence[float]], orientations: Sequence[Sequence[float]]) -> None:
-    """Refuse slices whose places say that they are no volume."""
+def refuse_gaps(positions: Sequence[Sequence[float]], orientations: Sequence[Sequence[float]]) -> None:
+    """Refuse slices whose places say that they are no volume.
+
+    Args:
+        positions: (3,) of each slice in mm, in the order of the volume.
+        orientations: (6,) directions along a row and along a column.
+
+    Raises:
+        Refused: slices without a place, turned, doubled, missing or unevenly spaced.
+    """
     if any(len(orientation) != 6 for orientation in orientations) or any(len(position) != 3 for position in positions):
         raise Refused("has slices without a position in space; convert it into a single file, such as NIfTI")
-    if np.ptp(np.array(orientations), axis=0).max() > _TURNED:
+    if np.ptp(np.array(orientations), axis=0).max() > TURNED:
         raise Refused("has slices that are turned against each other; keep those of one direction in each directory")
     places = np.array(positions) @ np.cross(orientations[0][:3], orientations[0][3:])
     steps = np.diff(np.sort(places))
     usual = float(np.median(steps))
-    if steps.min() <= _UNEVEN * usual:
+    if steps.min() <= UNEVEN * usual:
         raise Refused("has two slices at the same place; keep one image of each slice, or fetch the series again")
-    if np.abs(np.diff(places) - np.sign(places[-1] - places[0]) * usual).max() > _UNEVEN * usual:
+    if np.abs(np.diff(places) - np.sign(places[-1] - places[0]) * usual).max() > UNEVEN * usual:
         raise Refused(
             f"lies {steps.min():.2f} to {steps.max():.2f} mm from slice to slice, so that slices are missing or "
             "unevenly spaced; fetch all of the series again or resample it"

@@ -1,0 +1,97 @@
+"""Series with several frames in a file: their volume, and DICOM SEG objects that refer to the frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+
+from tests.support.enhanced_dicom import OBLIQUE, as_series, at, enhanced, patient, stored, written
+from xssr_strategy.archive.dicom_seg import read_label_file, read_segmentation, series_image, write_segmentation
+from xssr_strategy.archive.multiframe import multiframe_image
+from xssr_strategy.errors import UserError
+
+NAMES = ("liver", "tumour")
+ORDER = [6, 0, 8, 4, 2]
+
+
+def series_in(folder: Path, parts: tuple[int, ...] = (5,), colour: bool = False) -> Path:
+    """Frames in no order, in as many files as there are parts."""
+    positions, pixels = at(ORDER, OBLIQUE), stored(5, colour)
+    ends = np.cumsum(parts)
+    for number, (start, end) in enumerate(zip(ends - parts, ends, strict=True)):
+        one = enhanced(positions[start:end], pixels[start:end], OBLIQUE, number=number, **patient())
+        written(folder / f"{number:05}.dcm", one)
+    return folder
+
+
+def drawn(reference: sitk.Image) -> sitk.Image:
+    values = np.zeros(reference.GetSize()[::-1], np.uint8)
+    values[1:4, 2:6, 3:8], values[3, 3:5, 4:6] = 1, 2
+    label = sitk.GetImageFromArray(values)
+    label.CopyInformation(reference)
+    return label
+
+
+@pytest.mark.parametrize("colour", [False, True], ids=["grey", "colour"])
+def test_the_volume_is_that_of_the_same_frames_as_a_series(tmp_path: Path, colour: bool) -> None:
+    image = series_image(series_in(tmp_path / "frames", colour=colour))
+    files = as_series(tmp_path / "series", at(ORDER, OBLIQUE), stored(5, colour), OBLIQUE)
+    expected = sitk.ReadImage(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(files)))
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(image), sitk.GetArrayFromImage(expected))
+    for corner in ((0, 0, 0), (11, 9, 4)):
+        place = expected.TransformIndexToPhysicalPoint(corner)
+        np.testing.assert_allclose(image.TransformIndexToPhysicalPoint(corner), place, atol=1e-3)
+
+
+@pytest.mark.parametrize("parts", [(5,), (2, 3), (1, 1, 1, 1, 1)], ids=str)
+def test_a_label_comes_back_voxel_by_voxel_and_refers_to_the_frames(tmp_path: Path, parts: tuple[int, ...]) -> None:
+    folder = series_in(tmp_path / "frames", parts)
+    reference = series_image(folder)
+    sitk.WriteImage(drawn(reference), str(tmp_path / "label.nii.gz"))
+    label, _ = read_label_file(tmp_path / "label.nii.gz", reference, NAMES)
+    write_segmentation(label, folder, NAMES, tmp_path / "seg.dcm")
+    back = read_segmentation([tmp_path / "seg.dcm"], reference, NAMES)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(back), sitk.GetArrayFromImage(drawn(reference)))
+    check_references(pydicom.dcmread(tmp_path / "seg.dcm"), [pydicom.dcmread(file) for file in folder.iterdir()])
+
+
+def check_references(segmentation: pydicom.Dataset, files: list[pydicom.Dataset]) -> None:
+    """Each frame of the segmentation refers to the frame of the series at its own place."""
+    by_uid = {file.SOPInstanceUID: file for file in files}
+    (series,) = segmentation.ReferencedSeriesSequence
+    listed = [one.ReferencedSOPInstanceUID for one in series.ReferencedInstanceSequence]
+    assert len(set(listed)) == len(listed)
+    assert set(listed) <= set(by_uid)
+    for groups in segmentation.PerFrameFunctionalGroupsSequence:
+        (source,) = groups.DerivationImageSequence[0].SourceImageSequence
+        file = by_uid[source.ReferencedSOPInstanceUID]
+        assert source.ReferencedSOPClassUID == file.SOPClassUID
+        frame = file.PerFrameFunctionalGroupsSequence[int(source.ReferencedFrameNumber) - 1]
+        place = groups.PlanePositionSequence[0].ImagePositionPatient
+        np.testing.assert_allclose(place, frame.PlanePositionSequence[0].ImagePositionPatient, atol=1e-3)
+
+
+def test_a_series_that_is_no_volume_is_refused_by_its_name(tmp_path: Path) -> None:
+    points = [{"FrameContentSequence": {"TemporalPositionIndex": point}} for point in (1, 2)] * 2
+    written(tmp_path / "1.2.3" / "0.dcm", enhanced(at([0, 0, 2, 2]), groups=points))
+    with pytest.raises(UserError, match=r"^1\.2\.3: is a time series: it holds 2 time points .*; export one volume"):
+        series_image(tmp_path / "1.2.3")
+
+
+def test_a_tilted_series_is_refused(tmp_path: Path) -> None:
+    positions = [(0.0, 0.7 * step, 2.0 * step) for step in range(4)]
+    written(tmp_path / "1.2.3" / "0.dcm", enhanced(positions))
+    with pytest.raises(UserError, match=r"^1\.2\.3: its slices are shifted against each other .*; resample"):
+        multiframe_image(tmp_path / "1.2.3")
+
+
+def test_frames_without_places_cannot_have_a_segmentation(tmp_path: Path) -> None:
+    one = enhanced([None] * 4, ImagePositionPatient=[0, 0, 0], ImageOrientationPatient=[1, 0, 0, 0, 1, 0], **patient())
+    del one.PerFrameFunctionalGroupsSequence, one.SharedFunctionalGroupsSequence
+    folder = written(tmp_path / "1.2.3" / "0.dcm", one).parent
+    with pytest.raises(UserError, match=r"^1\.2\.3: its frames have no place in space"):
+        write_segmentation(drawn(series_image(folder)), folder, NAMES, tmp_path / "seg.dcm")

@@ -60,6 +60,21 @@ def test_the_worklist_of_an_archive_has_links_that_open_in_ohif(filled, tmp_path
     assert "fetching" not in capsys.readouterr().out
 
 
+def test_the_archive_says_of_whom_its_series_are(filled, tmp_path, capsys) -> None:
+    archive, series = filled
+    arguments = ["select", "--studies", archive.url, "--out", str(tmp_path / "picks.csv"), "--encoder-steps", "2"]
+    arguments += ["--budget", "3", "--per-patient"]
+    assert main(arguments) == 0
+    assert "8 images in the pool, 1 labelled, 8 patients" in capsys.readouterr().out
+    text = (tmp_path / "picks.csv").read_text(encoding="utf-8")
+    assert text.count("and the first image of its patient.") == 3
+    assert not any(one.patient in text for one in series.values())
+    table = tmp_path / "patients.csv"
+    table.write_text("image,patient\n" + "".join(f"{uid},P{number % 2}\n" for number, uid in enumerate(sorted(series))))
+    assert main([*arguments, "--patients", str(table)]) == 0
+    assert "8 images in the pool, 1 labelled, 2 patients" in capsys.readouterr().out
+
+
 def test_the_pool_of_an_archive_is_listed_and_series_are_skipped(filled, tmp_path, capsys) -> None:
     archive, series = filled
     assert main(["pool", "--studies", archive.url]) == 2

@@ -31,8 +31,7 @@ def by_hand(alpha: float, budget: int, labeled: list[int], groups: list[str]) ->
         diversity = np.ones(len(TARGET))
         if taken:
             nearest = apart[:, taken].min(axis=1)
-            low, high = nearest[among].min(), nearest.max()
-            diversity = (nearest - low) / (high - low)
+            diversity = scaled(nearest, among)
         score = scaled(density, among) * (alpha * scaled(novelty, among) + (1 - alpha) * diversity)
         tied = among[score[among] >= score[among].max() - 1e-12]  # which goes to the larger diversity
         taken.append(int(tied[np.argmax(diversity[tied])]))

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable
-from typing import Any
+from numbers import Real
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -128,6 +129,11 @@ def whole_number(name: str, value: int, what: str = "a whole number") -> int:
         return operator.index(value)
     except (TypeError, ValueError):
         raise ValueError(f"{name} must be {what}, not {value!r}.") from None
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Whether a setting is a number; True and False are none."""
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def _numbers(name: str, values: ArrayLike, kinds: str, what: str) -> NDArray[Any]:

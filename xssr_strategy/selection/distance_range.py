@@ -1,4 +1,4 @@
-"""The ends of the scale of diversity: the least and the largest distance to the nearest pick."""
+"""The ends of the scale of diversity: the least and the largest distance of a free point to the nearest pick."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from xssr_strategy.selection.nearest import NearestPick
 
 
 class DistanceRange:
-    """The least distance of a free point and the largest of all, for each of R runs.
+    """The least and the largest distance of a free point, for each of R runs.
 
     Distances only shrink, and seldom at the ends: these are looked for again only where they may have moved.
 
@@ -29,7 +29,7 @@ class DistanceRange:
 
     def close(self, places: IntArray) -> None:
         """One point (R,) of each run is not free any more."""
-        self.low[self._near == places] = np.inf
+        self.low[(self._near == places) | (self._far == places)] = np.inf
 
     def update(self, addend: Any) -> IntArray:
         """Look at the distances as they are now.
@@ -45,7 +45,8 @@ class DistanceRange:
         moved: IntArray = (np.isinf(self.low) | (self._nearest.fell() < self.low) | shrunk).nonzero()[0]
         for run in moved:
             free = backend.xp.where(addend[run] > -np.inf, distance[run], np.inf)
-            near, far = int(backend.xp.argmin(free)), int(backend.xp.argmax(distance[run]))
+            near = int(backend.xp.argmin(free))
+            far = int(backend.xp.argmax(backend.xp.where(addend[run] > -np.inf, distance[run], -1.0)))
             self._near[run], self._far[run] = near, far
             self.low[run], self.high[run] = float(free[near]), float(distance[run, far])
         return moved

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from xssr_strategy.selection.backend import FloatArray, IntArray
 from xssr_strategy.selection.base import Picks, Selector
+from xssr_strategy.selection.checks import is_number
 from xssr_strategy.selection.clusters import checked_number, checked_seed, k_means_clusters, subset
 from xssr_strategy.selection.neighbours import neighbour_distances
 from xssr_strategy.selection.points import TIE, Points
@@ -137,9 +138,9 @@ class ProbCover(Selector):
         purity: float = 0.95,
         seed: int = 0,
     ) -> None:
-        if radius != "auto" and not (_is_number(radius) and 0.0 < radius < np.inf):
+        if radius != "auto" and not (is_number(radius) and 0.0 < radius < np.inf):
             raise ValueError(f"radius must be 'auto' or a number above 0, not {radius!r}.")
-        if not (_is_number(purity) and 0.0 < purity <= 1.0):
+        if not (is_number(purity) and 0.0 < purity <= 1.0):
             raise ValueError(f"purity must be a number above 0 and at most 1, not {purity!r}.")
         self.radius = radius
         self.clusters = checked_number("clusters", clusters, 2)

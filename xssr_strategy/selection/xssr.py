@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from numbers import Real
 from typing import Literal, get_args
 
 import numpy as np
@@ -28,7 +27,7 @@ from numpy.typing import ArrayLike
 from xssr_strategy.selection.backend import FloatArray, IntArray
 from xssr_strategy.selection.base import Picks, Selection, Selector, result
 from xssr_strategy.selection.by_group import grouped_picks
-from xssr_strategy.selection.checks import Rows, checked_budget
+from xssr_strategy.selection.checks import Rows, checked_budget, is_number
 from xssr_strategy.selection.clusters import checked_number
 from xssr_strategy.selection.greedy import Combination, LockStep, Rule
 from xssr_strategy.selection.incremental import IncrementalSelection
@@ -273,7 +272,7 @@ class XSSR(Selector):
 
 def _is_share(value: object) -> bool:
     """Whether a value is a number from 0 to 1; True and False are none."""
-    return isinstance(value, Real) and not isinstance(value, bool) and 0.0 <= float(value) <= 1.0
+    return is_number(value) and 0.0 <= float(value) <= 1.0
 
 
 def best_alpha(curve: list[tuple[float, float, float]]) -> int:

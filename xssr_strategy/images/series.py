@@ -14,6 +14,7 @@ import numpy as np
 
 from xssr_strategy.images.listing import is_dicom
 from xssr_strategy.images.refusal import Refused, refuse_excess, refuse_spacing
+from xssr_strategy.images.stored_values import mend_colours
 
 UNEVEN = 0.25  # our choice: rounding moves a slice by a few per cent of the usual step, a missing slice by all of it
 TURNED = 1e-2  # our choice: direction cosines are often written with four digits
@@ -63,6 +64,7 @@ def read_series(paths: Sequence[Path]) -> Any:
             return itk.imread(files, pixel_type=itk.F)
         coloured = itk.ImageFileReader[itk.VectorImage[itk.F, 3]].New(FileName=files[0], ImageIO=header)
         coloured.Update()
+        mend_colours(itk.array_view_from_image(coloured.GetOutput()), paths[0])
         return coloured.GetOutput()
     reader = itk.ImageSeriesReader[itk.Image[itk.F, 3]].New(FileNames=files, ImageIO=header)
     reader.Update()

@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 
 from tests.images.test_multiframe import nuclear
 from tests.support.enhanced_dicom import AXIAL, SPACING, Groups, at, enhanced, stored, written
+from tests.support.odd_dicom import dataset
 from xssr_strategy.images.reading import UnreadableImage, read_image
 
 TWICE = at([0, 2, 4, 0, 2, 4])
@@ -153,3 +154,9 @@ def test_frames_of_several_sizes_are_refused(tmp_path: Path) -> None:
 def test_frames_with_and_without_places_are_refused(tmp_path: Path) -> None:
     files = [enhanced(at([0, 2]), number=1), plain(number=2, **PLACED)]
     assert "several files with several frames each" in refusal(folder_of(tmp_path / "a", files))
+
+
+def test_the_tiles_of_a_mosaic_are_no_picture(tmp_path: Path) -> None:
+    mosaics = [dataset(number=number, ImageType=["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]) for number in range(3)]
+    for path in (written(tmp_path / "a.dcm", mosaics[0]), folder_of(tmp_path / "series", mosaics)):
+        assert "as tiles of one picture (mosaic); convert it" in refusal(path)

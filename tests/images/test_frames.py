@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from pydicom.dataset import Dataset
 
-from tests.images.test_multiframe import nuclear
-from tests.support.enhanced_dicom import AXIAL, SPACING, Groups, at, enhanced, stored, written
+from tests.support.enhanced_dicom import AXIAL, SPACING, Groups, at, enhanced, nuclear, stored, written
 from tests.support.odd_dicom import dataset
 from xssr_strategy.images.reading import UnreadableImage, read_image
 

@@ -97,6 +97,7 @@ REFUSED = {
     "coloured cine": (CINE, plain(SOPClassUID=ULTRASOUND, colour=True)),
     "angiography": (CINE, plain(SOPClassUID="1.2.840.10008.5.1.4.1.1.12.1")),
     "frame time": (CINE, plain(FrameIncrementPointer=0x00181063, FrameTime=40.0, **PLACED)),
+    "frame time without a pointer": (CINE, plain(FrameTime=40.0)),
     "frame times": (CINE, plain(FrameIncrementPointer=0x00181065, FrameTimeVector=[0, 40, 41, 40], **PLACED)),
     "pictures": ("4 frames without a position", plain()),
     "dynamic": (

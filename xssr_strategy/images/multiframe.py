@@ -17,6 +17,7 @@ from xssr_strategy.images.series import TURNED, UNEVEN, refuse_gaps, refuse_odd_
 from xssr_strategy.images.stored_values import has_odd_bits, mend_colours
 
 _SAME = 1e-2  # mm; our choice: two frames at one place, as far as headers round
+_ROUNDED = 1e-3  # our choice: of a spacing, as far as headers round
 _CLOSE = 0.05  # mm at a corner; our choice: directions with four digits leave as much open
 
 
@@ -64,7 +65,8 @@ def volume_order(frames: Sequence[Frame]) -> list[int]:
     Raises:
         Refused: frames without a place, several at one place, turned, shifted, missing or unevenly spaced.
     """
-    if len({frame.spacing for frame in frames}) > 1:
+    spacings = [frame.spacing for frame in frames]
+    if len(set(map(len, spacings))) > 1 or not np.allclose(spacings, spacings[0], rtol=_ROUNDED):
         raise Refused("has frames of different pixel spacing; resample it to one spacing")
     if frames[0].spacing:
         refuse_spacing(frames[0].spacing)

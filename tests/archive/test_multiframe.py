@@ -10,8 +10,9 @@ import pytest
 import SimpleITK as sitk
 
 from tests.support.enhanced_dicom import OBLIQUE, as_series, at, enhanced, patient, stored, written
+from tests.support.odd_dicom import dataset
 from xssr_strategy.archive.dicom_seg import read_label_file, read_segmentation, series_image, write_segmentation
-from xssr_strategy.archive.multiframe import multiframe_image
+from xssr_strategy.archive.multiframe import volume_image
 from xssr_strategy.errors import UserError
 
 NAMES = ("liver", "tumour")
@@ -86,7 +87,7 @@ def test_a_tilted_series_is_refused(tmp_path: Path) -> None:
     positions = [(0.0, 0.7 * step, 2.0 * step) for step in range(4)]
     written(tmp_path / "1.2.3" / "0.dcm", enhanced(positions))
     with pytest.raises(UserError, match=r"^1\.2\.3: its slices are shifted against each other .*; resample"):
-        multiframe_image(tmp_path / "1.2.3")
+        volume_image(tmp_path / "1.2.3")
 
 
 def test_frames_without_places_cannot_have_a_segmentation(tmp_path: Path) -> None:
@@ -95,3 +96,13 @@ def test_frames_without_places_cannot_have_a_segmentation(tmp_path: Path) -> Non
     folder = written(tmp_path / "1.2.3" / "0.dcm", one).parent
     with pytest.raises(UserError, match=r"^1\.2\.3: its frames have no place in space"):
         write_segmentation(drawn(series_image(folder)), folder, NAMES, tmp_path / "seg.dcm")
+
+
+def test_odd_bits_of_a_series_are_what_they_are_for_selection(tmp_path: Path) -> None:
+    values = stored(4)
+    for number, frame in enumerate(values):
+        one = dataset(frame << 4, number, HighBit=15, PhotometricInterpretation="MONOCHROME1")
+        written(tmp_path / "1.2.3" / f"{number}.dcm", one)
+    image = series_image(tmp_path / "1.2.3")
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(image), 4095 - values)
+    np.testing.assert_allclose(image.GetSpacing(), (1.5, 1.0, 2.0))

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from pydicom.dataset import Dataset
 
-from tests.images.test_multiframe import nuclear
-from tests.support.enhanced_dicom import AXIAL, SPACING, Groups, at, enhanced, stored, written
+from tests.support.enhanced_dicom import AXIAL, SPACING, Groups, at, enhanced, nuclear, stored, written
+from tests.support.odd_dicom import dataset
 from xssr_strategy.images.reading import UnreadableImage, read_image
 
 TWICE = at([0, 2, 4, 0, 2, 4])
@@ -75,8 +75,8 @@ REFUSED = {
         "segments; ",
         enhanced(TWICE, groups=halves("SegmentIdentificationSequence", "ReferencedSegmentNumber", 1, 2)),
     ),
-    "nothing tells": ("holds 2 images of a slice; ", enhanced(TWICE)),
-    "one slice twice": ("holds 2 images of a slice; ", enhanced(at([0, 2, 4, 2, 6]))),
+    "nothing tells": ("holds 2 images of a slice, as a time series does; ", enhanced(TWICE)),
+    "one slice twice": ("holds 2 images of a slice, as a time series does; ", enhanced(at([0, 2, 4, 2, 6]))),
     "missing": ("lies 2.00 to 16.00 mm from slice to slice", enhanced(at([22, 0, 2, 4, 20, 24]))),
     "uneven": ("unevenly spaced", enhanced(at([0, 2, 4, 7, 9]))),
     "turned": ("turned against each other", turned()),
@@ -97,6 +97,7 @@ REFUSED = {
     "coloured cine": (CINE, plain(SOPClassUID=ULTRASOUND, colour=True)),
     "angiography": (CINE, plain(SOPClassUID="1.2.840.10008.5.1.4.1.1.12.1")),
     "frame time": (CINE, plain(FrameIncrementPointer=0x00181063, FrameTime=40.0, **PLACED)),
+    "frame time without a pointer": (CINE, plain(FrameTime=40.0)),
     "frame times": (CINE, plain(FrameIncrementPointer=0x00181065, FrameTimeVector=[0, 40, 41, 40], **PLACED)),
     "pictures": ("4 frames without a position", plain()),
     "dynamic": (
@@ -153,3 +154,9 @@ def test_frames_of_several_sizes_are_refused(tmp_path: Path) -> None:
 def test_frames_with_and_without_places_are_refused(tmp_path: Path) -> None:
     files = [enhanced(at([0, 2]), number=1), plain(number=2, **PLACED)]
     assert "several files with several frames each" in refusal(folder_of(tmp_path / "a", files))
+
+
+def test_the_tiles_of_a_mosaic_are_no_picture(tmp_path: Path) -> None:
+    mosaics = [dataset(number=number, ImageType=["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]) for number in range(3)]
+    for path in (written(tmp_path / "a.dcm", mosaics[0]), folder_of(tmp_path / "series", mosaics)):
+        assert "as tiles of one picture (mosaic); convert it" in refusal(path)

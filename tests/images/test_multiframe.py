@@ -10,8 +10,6 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 from pydicom.data import get_testdata_file
-from pydicom.dataset import Dataset
-from pydicom.sequence import Sequence
 from pydicom.uid import (
     BreastTomosynthesisImageStorage,
     EnhancedCTImageStorage,
@@ -20,7 +18,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from tests.support.enhanced_dicom import AXIAL, OBLIQUE, as_series, at, enhanced, item, stored, written
+from tests.support.enhanced_dicom import AXIAL, OBLIQUE, as_series, at, enhanced, nuclear, stored, written
 from tests.support.odd_dicom import dataset
 from xssr_strategy.images.reading import read_image
 
@@ -147,18 +145,6 @@ def test_a_dose_lies_at_its_grid_offsets(tmp_path: Path, order: str) -> None:
     image = read_image(tmp_path / "a.dcm")
     np.testing.assert_array_equal(image.numpy()[0], pixels.transpose(2, 1, 0))  # as stored, without DoseGridScaling
     assert image.affine[2, 2] == pytest.approx(offsets[1] - offsets[0])
-
-
-def nuclear(spacing: float, pointers: list[int] | int = 0x00540080, **tags: Any) -> Dataset:
-    """A reconstructed tomography of nuclear medicine, whose slices may go against the normal."""
-    detector = item(ImagePositionPatient=[0, 0, 50], ImageOrientationPatient=list(AXIAL))
-    one = enhanced([None] * 4, SOPClassUID="1.2.840.10008.5.1.4.1.1.20", PerFrameFunctionalGroupsSequence=None)
-    del one.SharedFunctionalGroupsSequence
-    one.DetectorInformationSequence, one.FrameIncrementPointer = Sequence([detector]), pointers
-    one.SpacingBetweenSlices, one.PixelSpacing, one.SliceVector = spacing, [1.0, 1.5], [1, 2, 3, 4]
-    for keyword, value in tags.items():
-        setattr(one, keyword, value)
-    return one
 
 
 @pytest.mark.parametrize("spacing", [4.0, -4.0])

@@ -97,6 +97,18 @@ def enhanced(
     return one
 
 
+def nuclear(spacing: float, pointers: list[int] | int = 0x00540080, **tags: Any) -> Dataset:
+    """A reconstructed tomography of nuclear medicine, whose slices may go against the normal."""
+    detector = item(ImagePositionPatient=[0, 0, 50], ImageOrientationPatient=list(AXIAL))
+    one = enhanced([None] * 4, SOPClassUID="1.2.840.10008.5.1.4.1.1.20", PerFrameFunctionalGroupsSequence=None)
+    del one.SharedFunctionalGroupsSequence
+    one.DetectorInformationSequence, one.FrameIncrementPointer = Items([detector]), pointers
+    one.SpacingBetweenSlices, one.PixelSpacing, one.SliceVector = spacing, [1.0, 1.5], [1, 2, 3, 4]
+    for keyword, value in tags.items():
+        setattr(one, keyword, value)
+    return one
+
+
 def written(path: Path, one: Dataset) -> Path:
     """The file of an object."""
     path.parent.mkdir(exist_ok=True)

@@ -19,9 +19,10 @@ import SimpleITK as sitk
 from pydicom import dcmread
 
 from xssr_strategy.archive.multiframe import (
+    is_misread,
     multiframe_files,
-    multiframe_image,
     refer_to_frames,
+    volume_image,
     write_single_frames,
 )
 from xssr_strategy.errors import UserError
@@ -40,8 +41,8 @@ def series_image(folder: Path) -> Any:
     Raises:
         UserError: it cannot be read.
     """
-    if multiframe_files(folder):
-        return multiframe_image(folder)
+    if is_misread(folder):
+        return volume_image(folder)
     try:
         names = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder))
         if len(names) > 1:

@@ -17,6 +17,7 @@ from xssr_strategy.errors import UserError
 from xssr_strategy.images.frames import frames_of
 from xssr_strategy.images.multiframe import has_frames
 from xssr_strategy.images.reading import UnreadableImage, read_image
+from xssr_strategy.images.stored_values import has_odd_bits
 
 _ORTHOGONAL = 1e-3  # our choice: cosine of the angle between two axes, as far as headers round
 _GROUPS = ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence", "NumberOfFrames")
@@ -30,12 +31,17 @@ def multiframe_files(folder: Path) -> list[Path]:
     return files if any(map(has_frames, files)) else []
 
 
-def multiframe_image(folder: Path) -> Any:
-    """The volume of a series with several frames in a file as a SimpleITK image, on the grid of ``read_image``.
+def is_misread(folder: Path) -> bool:
+    """Whether SimpleITK would not give the volume of a series: several frames in a file, or odd bits."""
+    return any(has_frames(file) or has_odd_bits(file) for file in folder.glob("*.dcm"))
+
+
+def volume_image(folder: Path) -> Any:
+    """The volume of a series as a SimpleITK image, with the values and on the grid of ``read_image``.
 
     Raises:
-        UserError: the frames make no volume, or one whose slices are not at right angles to their normal, which
-            neither NIfTI for viewers nor DICOM SEG can hold.
+        UserError: the frames make no volume, or one whose slices are not above one another, which neither NIfTI for
+            viewers nor DICOM SEG can hold.
     """
     try:
         volume = read_image(folder)

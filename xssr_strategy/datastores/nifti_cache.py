@@ -17,7 +17,7 @@ from fastapi import HTTPException
 from monailabel.datastore.utils.convert import dicom_to_nifti
 
 from xssr_strategy.archive.client import ArchiveError, Series
-from xssr_strategy.archive.multiframe import multiframe_files, multiframe_image
+from xssr_strategy.archive.multiframe import is_misread, volume_image
 from xssr_strategy.archive.pool import ArchivePool
 from xssr_strategy.errors import UserError
 
@@ -95,9 +95,9 @@ def _converted(folder: Path) -> Path:
         UserError: its frames make no volume.
         RuntimeError: of SimpleITK.
     """
-    if not multiframe_files(folder):
+    if not is_misread(folder):
         return Path(dicom_to_nifti(str(folder)))
-    image = multiframe_image(folder)
+    image = volume_image(folder)
     with tempfile.NamedTemporaryFile(suffix=NIFTI, delete=False) as file:
         sitk.WriteImage(image, file.name)
     return Path(file.name)

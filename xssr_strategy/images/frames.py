@@ -109,7 +109,8 @@ def _refuse_time(header: Dataset) -> None:
     if count < 2:
         return
     pointers = set(_pointers(header))
-    if pointers & _TIME_POINTERS or header.get("SOPClassUID") in _CINE:
+    timed = pointers & _TIME_POINTERS or (not pointers and any(keyword in header for keyword in _TIME_POINTERS))
+    if timed or header.get("SOPClassUID") in _CINE:
         raise Refused(f"is a cine of {count} frames; export the frames to annotate as images of their own")
     if (pointers & _VECTORS) - _SLICES and _varies(header, (pointers & _VECTORS) - _SLICES):
         raise Refused(

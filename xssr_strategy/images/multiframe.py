@@ -14,17 +14,20 @@ from pydicom import dcmread
 from xssr_strategy.images.frames import Frame, differing, frames_of
 from xssr_strategy.images.refusal import Refused, refuse_excess, refuse_spacing
 from xssr_strategy.images.series import TURNED, UNEVEN, refuse_gaps, refuse_odd_slice
+from xssr_strategy.images.stored_values import has_odd_bits, mend_colours
 
 _SAME = 1e-2  # mm; our choice: two frames at one place, as far as headers round
+_ROUNDED = 1e-3  # our choice: of a spacing, as far as headers round
 _CLOSE = 0.05  # mm at a corner; our choice: directions with four digits leave as much open
 
 
 def has_frames(file: Path) -> bool:
     """Whether a DICOM file holds several frames, or one whose place only its functional groups tell."""
-    tags = ["NumberOfFrames", "ImagePositionPatient"]
+    tags = ["NumberOfFrames", "ImagePositionPatient", "PerFrameFunctionalGroupsSequence"]
     header = dcmread(file, stop_before_pixels=True, force=True, specific_tags=tags)
-    count = int(header.get("NumberOfFrames") or 0)
-    return count > 1 or (count == 1 and "ImagePositionPatient" not in header)
+    if int(header.get("NumberOfFrames") or 1) > 1:
+        return True
+    return "PerFrameFunctionalGroupsSequence" in header and "ImagePositionPatient" not in header
 
 
 def read_frames(files: Sequence[Path]) -> Any:
@@ -62,7 +65,8 @@ def volume_order(frames: Sequence[Frame]) -> list[int]:
     Raises:
         Refused: frames without a place, several at one place, turned, shifted, missing or unevenly spaced.
     """
-    if len({frame.spacing for frame in frames}) > 1:
+    spacings = [frame.spacing for frame in frames]
+    if len(set(map(len, spacings))) > 1 or not np.allclose(spacings, spacings[0], rtol=_ROUNDED):
         raise Refused("has frames of different pixel spacing; resample it to one spacing")
     if frames[0].spacing:
         refuse_spacing(frames[0].spacing)
@@ -90,7 +94,7 @@ def _refuse_several(frames: Sequence[Frame], places: NDArray[np.float64], order:
     kind = differing([frames[index] for index in largest])
     if kind == "time points":
         raise Refused(f"is a time series: it holds {len(largest)} time points of a slice; export one volume of it")
-    told = f", which differ in their {kind}" if kind else ""
+    told = f", which differ in their {kind}" if kind else ", as a time series does"
     raise Refused(f"holds {len(largest)} images of a slice{told}; export one volume of it")
 
 
@@ -109,12 +113,16 @@ def _decoded(file: Path, frames: Sequence[Frame] | None) -> Any:
     sizes = [header.GetDimensions(axis) for axis in range(header.GetNumberOfDimensions())]
     refuse_excess([*sizes, header.GetNumberOfComponents()])
     refuse_odd_slice(file, header.GetMetaDataDictionary())
+    if has_odd_bits(file):
+        raise Refused("stores its frames as signed MONOCHROME1 or above unused bits; export them as MONOCHROME2")
     if frames is None:
         refuse_spacing([header.GetSpacing(axis) for axis in range(len(sizes))])
     kind = itk.Image if header.GetNumberOfComponents() == 1 else itk.VectorImage
     reader = itk.ImageFileReader[kind[itk.F, 3]].New(FileName=str(file), ImageIO=header)
     reader.Update()
     image = reader.GetOutput()
+    if header.GetNumberOfComponents() == 3:
+        mend_colours(itk.array_view_from_image(image), file)
     common = header.GetRescaleSlope(), header.GetRescaleIntercept()
     own = [frame.rescale or (1.0, 0.0) for frame in frames or ()]
     if any(frame.rescale for frame in frames or ()) and set(own) != {common}:

@@ -24,6 +24,7 @@ from xssr_strategy.images.listing import image_extension
 from xssr_strategy.images.multiframe import has_frames, read_frames
 from xssr_strategy.images.refusal import Refused, refuse_affine, refuse_excess, refuse_spacing
 from xssr_strategy.images.series import FRAMES, read_series, refuse_odd_slice, series_files
+from xssr_strategy.images.stored_values import has_odd_bits, mend_colours, read_as_shown
 
 NIFTI = (".nii.gz", ".nii")
 _PIL = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
@@ -56,7 +57,7 @@ class VolumeReader(ITKReader):
         path = Path(name)
         if path.is_dir():
             files = series_files(path)
-            return read_frames(files) if any(map(has_frames, files)) else read_series(files)
+            return read_frames(files) if any(map(has_frames, files)) else read_as_shown(files, read_series)
         header = _itk_header(path)
         header.SetFileName(name)
         header.ReadImageInformation()
@@ -69,12 +70,16 @@ class VolumeReader(ITKReader):
             if header.GetMetaDataDictionary().HasKey(FRAMES) and has_frames(path):
                 return read_frames([path])
             refuse_odd_slice(path, header.GetMetaDataDictionary())
+            if has_odd_bits(path):
+                return read_as_shown([path], lambda copies: self.read(list(map(str, copies))))
         refuse_spacing([header.GetSpacing(axis) for axis in range(min(dimensions, 3))])
         if isinstance(header, itk.MetaImageIO):
             refuse_short_packing(path, math.prod([*sizes, header.GetNumberOfComponents(), header.GetComponentSize()]))
         kind = itk.Image if header.GetNumberOfComponents() == 1 else itk.VectorImage
         reader = itk.ImageFileReader[kind[itk.F, min(dimensions, 3)]].New(FileName=name, ImageIO=header)
         reader.Update()
+        if isinstance(header, itk.GDCMImageIO) and header.GetNumberOfComponents() == 3:
+            mend_colours(itk.array_view_from_image(reader.GetOutput()), path)
         return reader.GetOutput()
 
 

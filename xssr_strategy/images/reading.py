@@ -28,8 +28,9 @@ def read_image(path: str | Path) -> MetaTensor:
     """Read an image of any format in ``listing.EXTENSIONS``, or a DICOM series directory.
 
     The array is as stored and as MONAI's ``LoadImage`` orders it, channel first. A volume of one slice is returned
-    as a 2-D image. DICOM values have their rescale slope and intercept applied, a series is sorted by position (and
-    is grey), and MONOCHROME1 is inverted within its bit depth (by ITK), so that bright means dense.
+    as a 2-D image. DICOM values have their rescale slope and intercept applied, those of each frame, a series is
+    sorted by position (and is grey), as are the frames of one or more files (grey or colour), and MONOCHROME1 is
+    inverted within its bit depth, so that bright means dense.
 
     Returns:
         float32 (C, X, Y) or (C, X, Y, Z), C being 1, 3 or 4. ``affine`` is always 4 x 4, RAS, in mm, which MONAI's
@@ -43,7 +44,7 @@ def read_image(path: str | Path) -> MetaTensor:
         UnreadableImage: missing, not permitted, damaged, empty, of another format than its name says, too large for
             the memory, more than three dimensions, several pictures, a number of channels other than 1, 3 or 4,
             complex, NaN or infinite values, voxels in another folder, a series with missing, doubled or unreadable
-            slices, or an unusable spacing or affine.
+            slices, a cine or a time series, or an unusable spacing or affine.
     """
     path = Path(path)
     _look(path)

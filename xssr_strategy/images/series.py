@@ -14,11 +14,13 @@ import numpy as np
 
 from xssr_strategy.images.listing import is_dicom
 from xssr_strategy.images.refusal import Refused, refuse_excess, refuse_spacing
+from xssr_strategy.images.stored_values import mend_colours
 
 UNEVEN = 0.25  # our choice: rounding moves a slice by a few per cent of the usual step, a missing slice by all of it
 TURNED = 1e-2  # our choice: direction cosines are often written with four digits
 _POSITION, _ORIENTATION, _SPACING = "0020|0032", "0020|0037", "0028|0030"
 _BITS = ("0028|0002", "0028|0010", "0028|0011", "0028|0100")  # samples, rows, columns, bits of each
+_TYPE = "0008|0008"
 FRAMES, _COLOURS = "0028|0008", "0028|0004"
 _PIXELS = re.compile(rb"\xe0\x7f\x10\x00O[BW]\x00\x00(.{4})", re.DOTALL)  # explicit, little-endian
 
@@ -63,6 +65,7 @@ def read_series(paths: Sequence[Path]) -> Any:
             return itk.imread(files, pixel_type=itk.F)
         coloured = itk.ImageFileReader[itk.VectorImage[itk.F, 3]].New(FileName=files[0], ImageIO=header)
         coloured.Update()
+        mend_colours(itk.array_view_from_image(coloured.GetOutput()), paths[0])
         return coloured.GetOutput()
     reader = itk.ImageSeriesReader[itk.Image[itk.F, 3]].New(FileNames=files, ImageIO=header)
     reader.Update()
@@ -76,9 +79,13 @@ def read_series(paths: Sequence[Path]) -> Any:
 def refuse_odd_slice(file: Path, tags: Any) -> None:
     """Refuse what GDCM would mend silently: a spacing of zero, an orientation without directions, too few pixels.
 
+    A mosaic of Siemens, which holds the slices of a volume as tiles of one picture, is refused as well.
+
     Raises:
         Refused: one of these.
     """
+    if tags.HasKey(_TYPE) and "MOSAIC" in str(tags[_TYPE]).split("\\"):
+        raise Refused("holds the slices of a volume as tiles of one picture (mosaic); convert it with dcm2niix")
     if spacing := _numbers(tags, _SPACING):
         refuse_spacing(spacing)
     orientation = _numbers(tags, _ORIENTATION)

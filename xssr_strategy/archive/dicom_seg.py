@@ -18,7 +18,18 @@ import pydicom_seg
 import SimpleITK as sitk
 from pydicom import dcmread
 
+from xssr_strategy.archive.volumes import (
+    is_sheared,
+    lay_slices,
+    on_slices,
+    read_nifti,
+    set_slice_distance,
+    shear_like,
+)
 from xssr_strategy.errors import UserError
+from xssr_strategy.images.listing import image_extension
+from xssr_strategy.images.nifti import NIFTI
+from xssr_strategy.images.refusal import Refused
 from xssr_strategy.labels.names import renumbered
 from xssr_strategy.labels.values import checked_numbers, remark
 
@@ -29,7 +40,7 @@ _COLOURS = ((221, 84, 84), (84, 150, 221), (96, 190, 120), (230, 180, 60), (160,
 
 
 def series_image(folder: Path) -> Any:
-    """The volume of a series as a SimpleITK image, slices sorted by position.
+    """The volume of a series as a SimpleITK image, slices sorted by position; sheared if the gantry was tilted.
 
     Raises:
         UserError: it cannot be read.
@@ -37,7 +48,9 @@ def series_image(folder: Path) -> Any:
     try:
         names = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder))
         if len(names) > 1:
-            return sitk.ReadImage(names)
+            volume = sitk.ReadImage(names)
+            lay_slices(volume, names)
+            return volume
         (name,) = names or [str(next(folder.glob("*.dcm")))]
         return sitk.ReadImage(name, imageIO="GDCMImageIO")
     except (RuntimeError, StopIteration) as error:
@@ -62,10 +75,11 @@ def read_label_file(path: Path, reference: Any, names: Sequence[str], segments: 
         UserError: unreadable, outside the image, or with values that are no label.
     """
     try:
-        if path.name.endswith((".nii", ".nii.gz")):
-            np.asarray(nib.Nifti1Image.from_filename(path).dataobj)  # SimpleITK reads a file that was cut off as well
-        label = sitk.ReadImage(str(path))
+        # SimpleITK reads a NIfTI file that was cut off, and refuses a sheared one.
+        label = read_nifti(path) if image_extension(path) in NIFTI else sitk.ReadImage(str(path))
         values = sitk.GetArrayViewFromImage(label)
+    except Refused as error:
+        raise UserError(f"The label {error}.") from error
     except (RuntimeError, OSError, EOFError, nib.filebasedimages.ImageFileError) as error:
         raise UserError("The label cannot be read: the file is damaged or cut off; submit it again.") from error
     if label.GetNumberOfComponentsPerPixel() != 1 or label.GetDimension() != 3:
@@ -112,6 +126,9 @@ def write_segmentation(label: Any, folder: Path, names: Sequence[str], file: Pat
         last = ((done.stdout + done.stderr).strip().splitlines() or ["no output"])[-1]
         raise UserError(f"dcmqi could not write the label as DICOM SEG: {last}.")
     written = dcmread(file)
+    if is_sheared(label):  # dcmqi takes the step for the distance, by which readers tell the frames' order
+        set_slice_distance(written, label)
+        written.save_as(file)
     if not all(name.isascii() for name in names):  # dcmqi can write no others
         written.decode()
         written.SpecificCharacterSet = "ISO_IR 192"
@@ -139,7 +156,8 @@ def read_segmentation(files: Sequence[Path], reference: Any, names: Sequence[str
         UserError: unreadable, outside the image, or with segments that are no label.
     """
     whole = np.zeros(reference.GetSize()[::-1], dtype=np.uint8)
-    for value, segment in sorted((pair for file in files for pair in _segments(file, names)), key=lambda pair: pair[0]):
+    found = (pair for file in files for pair in _segments(file, reference, names))
+    for value, segment in sorted(found, key=lambda pair: pair[0]):
         placed = _onto(segment, reference)
         whole[sitk.GetArrayViewFromImage(placed) > 0] = value
     label = sitk.GetImageFromArray(whole)
@@ -147,16 +165,22 @@ def read_segmentation(files: Sequence[Path], reference: Any, names: Sequence[str
     return label
 
 
-def _segments(file: Path, names: Sequence[str]) -> list[tuple[int, Any]]:
+def _segments(file: Path, reference: Any, names: Sequence[str]) -> list[tuple[int, Any]]:
     """Label and mask of each segment of a DICOM SEG."""
     try:
-        result = pydicom_seg.SegmentReader().read(dcmread(file))
+        dataset = dcmread(file)
+        sheared = is_sheared(reference) and on_slices(dataset, reference)
+        if sheared:
+            set_slice_distance(dataset, reference)
+        result = pydicom_seg.SegmentReader().read(dataset)
         labels = {number: _label_of(number, info, names) for number, info in result.segment_infos.items()}
         masks = {number: sitk.Cast(result.segment_image(number) > 0, sitk.sitkUInt8) for number in labels}
     except UserError:
         raise
     except Exception as error:  # pydicom and pydicom_seg have many
         raise UserError(f"its DICOM SEG cannot be read ({error}); submit the label again.") from error
+    for mask in masks.values() if sheared else ():
+        shear_like(mask, reference)
     return [(labels[number], masks[number]) for number in labels]
 
 

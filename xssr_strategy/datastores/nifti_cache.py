@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import tempfile
 import threading
 import time
 from contextlib import suppress
@@ -12,10 +13,12 @@ from pathlib import Path
 from queue import Queue
 
 from fastapi import HTTPException
-from monailabel.datastore.utils.convert import dicom_to_nifti
 
 from xssr_strategy.archive.client import ArchiveError, Series
+from xssr_strategy.archive.dicom_seg import series_image
 from xssr_strategy.archive.pool import ArchivePool
+from xssr_strategy.archive.volumes import write_nifti
+from xssr_strategy.errors import UserError
 
 logger = logging.getLogger(__name__)
 
@@ -53,10 +56,10 @@ class SeriesFiles:
             try:
                 folder = self._pool.cache.fetch(series)
                 if not is_newer(file, folder):
-                    _move(Path(dicom_to_nifti(str(folder))), file)
+                    _convert(folder, file)
             except ArchiveError as error:
                 raise HTTPException(503, str(error)) from None
-            except (RuntimeError, OSError) as error:
+            except (RuntimeError, OSError, UserError) as error:
                 logger.warning("Series %s cannot be converted: %s", uid, error)
                 raise HTTPException(422, f"{uid}: the series cannot be decoded; skip it.") from None
         return file
@@ -88,6 +91,13 @@ def is_newer(file: Path, folder: Path) -> bool:
         return file.stat().st_mtime >= max(entry.stat().st_mtime for entry in os.scandir(folder))
     except (FileNotFoundError, ValueError):
         return False
+
+
+def _convert(folder: Path, file: Path) -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        made = Path(temporary) / file.name
+        write_nifti(series_image(folder), made)
+        _move(made, file)
 
 
 def _move(made: Path, file: Path) -> None:

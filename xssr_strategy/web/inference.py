@@ -42,6 +42,8 @@ def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
         settings = inference_settings(json_object("params", params or "{}"))
         if output == "dicom_seg" and not isinstance(app.datastore(), DICOMWebDatastore):
             raise HTTPException(422, "output: dicom_seg needs an archive; ask for image.")
+        if output == "dicom_seg":
+            settings["result_extension"] = ".nrrd"  # between the two formats; dcmqi reads no sheared NIfTI
         sessions = app.sessions() if session_id else None
         session = sessions.get_session(session_id) if sessions else None
         if not (file or image or session):

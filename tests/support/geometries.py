@@ -79,3 +79,13 @@ def corner_distance(one: np.ndarray, other: np.ndarray, shape: Sequence[int] = S
     """Largest distance between corresponding corners of a volume under two affines, in mm."""
     corners = np.array([[*corner, 1] for corner in np.ndindex(2, 2, 2)]) * [*(side - 1 for side in shape), 1]
     return float(np.linalg.norm(corners @ (np.asarray(one) - other).T, axis=1).max())
+
+
+def sitk_image(voxels: np.ndarray, affine: np.ndarray) -> sitk.Image:
+    """Voxels (X, Y, Z) under a (4, 4) RAS affine."""
+    image, lps = sitk.GetImageFromArray(voxels.T), TO_RAS @ affine
+    spacing = np.linalg.norm(lps[:3, :3], axis=0)
+    image.SetSpacing(spacing.tolist())
+    image.SetOrigin(lps[:3, 3].tolist())
+    image.SetDirection((lps[:3, :3] / spacing).flatten().tolist())
+    return image

@@ -18,7 +18,9 @@ from xssr_strategy.images.refusal import Refused, refuse_excess, refuse_spacing
 
 _UNEVEN = 0.25  # our choice: rounding moves a slice by a few per cent of the usual step, a missing slice by all of it
 _TURNED = 1e-2  # our choice: direction cosines are often written with four digits
-_TILTED = 0.1  # our choice, in pixels: how far the slices may drift sideways and still lie square above each other
+_TILTED = (
+    0.01  # our choice, in pixels: rounding moves the last slice against the first by less, a tilted gantry by more
+)
 _POSITION, _ORIENTATION, _SPACING = "0020|0032", "0020|0037", "0028|0030"
 _BITS = ("0028|0002", "0028|0010", "0028|0011", "0028|0100")  # samples, rows, columns, bits of each
 _FRAMES, _COLOURS = "0028|0008", "0028|0004"

@@ -32,6 +32,7 @@ def random_affine(rng: np.random.Generator, shear: bool = False, size: float = 1
 
 def random_nifti(path: Path, voxels: np.ndarray, rng: np.random.Generator, shear: bool = False) -> Path:
     """A NIfTI file with any codes of both forms, which may agree or not, in any unit, with any sizes in pixdim."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     unit = int(rng.choice([0, 1, 2, 2, 3]))
     size = 1.0 / _MM[unit]
     form = random_affine(rng, size=size)

@@ -10,25 +10,18 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
-from tests.support.dicom_series import WrittenSeries, write_phantom, write_series
-from tests.support.geometries import corner_distance, sitk_affine, sitk_image
-from tests.support.phantoms import ellipsoids
+from tests.support.dicom_series import WrittenSeries, write_phantom
+from tests.support.geometries import TILT, TILTED, TILTED_SHAPE, corner_distance, sitk_affine, write_tilted
 from xssr_strategy.archive.dicom_seg import read_label_file, read_segmentation, series_image, write_segmentation
 from xssr_strategy.archive.volumes import read_nifti, write_nifti
 from xssr_strategy.images.reading import read_image
 
-NAMES, SHAPE = ("liver", "tumour"), (32, 28, 16)
-TILT = np.radians(20)
-AFFINE = np.array(  # the table moves along z, the planes are tilted about x
-    [[-0.75, 0, 0, 20], [0, -0.75 * np.cos(TILT), 0, 30], [0, 0.75 * np.sin(TILT), 5, -12.5], [0, 0, 0, 1]]
-)
+NAMES = ("liver", "tumour")
 
 
 @pytest.fixture(scope="module")
 def tilted(tmp_path_factory) -> WrittenSeries:
-    voxels, mask = ellipsoids(SHAPE, 2, np.random.default_rng(0))
-    image, label = (sitk_image(array, AFFINE) for array in (1000 * voxels, mask))
-    return write_series(tmp_path_factory.mktemp("tilted"), "tilted", image, label, "CT", "NEW")
+    return write_tilted(tmp_path_factory.mktemp("tilted"))
 
 
 def folder_of(series: WrittenSeries) -> Path:
@@ -43,10 +36,10 @@ def test_the_volume_and_its_nifti_lie_where_the_slices_were_measured(tilted, tmp
     reference = series_image(folder_of(tilted))
     sitk.WriteImage(reference, str(tmp_path / "a.nrrd"))
     write_nifti(reference, tmp_path / "a.nii.gz")
-    assert corner_distance(sitk_affine(tmp_path / "a.nrrd"), AFFINE, SHAPE) < 1e-3
-    assert corner_distance(nib.load(tmp_path / "a.nii.gz").affine, AFFINE, SHAPE) < 1e-3
-    assert corner_distance(read_image(tmp_path / "a.nii.gz").affine.numpy(), AFFINE, SHAPE) < 1e-3
-    assert corner_distance(read_image(folder_of(tilted)).affine.numpy(), AFFINE, SHAPE) < 1e-3
+    assert corner_distance(sitk_affine(tmp_path / "a.nrrd"), TILTED, TILTED_SHAPE) < 1e-3
+    assert corner_distance(nib.load(tmp_path / "a.nii.gz").affine, TILTED, TILTED_SHAPE) < 1e-3
+    assert corner_distance(read_image(tmp_path / "a.nii.gz").affine.numpy(), TILTED, TILTED_SHAPE) < 1e-3
+    assert corner_distance(read_image(folder_of(tilted)).affine.numpy(), TILTED, TILTED_SHAPE) < 1e-3
     np.testing.assert_array_equal(np.asarray(nib.load(tmp_path / "a.nii.gz").dataobj), values(reference).T)
 
 
@@ -57,7 +50,7 @@ def test_a_square_series_is_written_as_simpleitk_writes_it(tmp_path) -> None:
     assert nib.load(tmp_path / "a.nii.gz").header == nib.load(tmp_path / "b.nii.gz").header
     np.testing.assert_array_equal(values(read_nifti(tmp_path / "a.nii.gz")), values(reference))
     write_nifti(read_nifti(tmp_path / "a.nii.gz"), tmp_path / "c.nii.gz")
-    assert corner_distance(sitk_affine(tmp_path / "c.nii.gz"), sitk_affine(tmp_path / "b.nii.gz"), SHAPE) < 1e-3
+    assert corner_distance(sitk_affine(tmp_path / "c.nii.gz"), sitk_affine(tmp_path / "b.nii.gz"), TILTED_SHAPE) < 1e-3
 
 
 @pytest.mark.parametrize("extension", [".nii.gz", ".nrrd"])

@@ -10,8 +10,16 @@ import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 
+from tests.support.dicom_series import WrittenSeries, write_series
+from tests.support.phantoms import ellipsoids
+
 SHAPE = (11, 9, 7)
 TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+TILT = np.radians(20)
+TILTED_SHAPE = (32, 28, 16)
+TILTED = np.array([[-0.75, 0, 0, 20], [0, -0.75 * np.cos(TILT), 0, 30], [0, 0.75 * np.sin(TILT), 5, -12], [0, 0, 0, 1]])
+"""(4, 4) RAS affine of a CT with a tilted gantry: the table moves along z, the planes are turned about x."""
+
 _MM = {0: 1.0, 1: 1e3, 2: 1.0, 3: 1e-3}  # in a unit of NIfTI
 
 
@@ -90,3 +98,10 @@ def sitk_image(voxels: np.ndarray, affine: np.ndarray) -> sitk.Image:
     image.SetOrigin(lps[:3, 3].tolist())
     image.SetDirection((lps[:3, :3] / spacing).flatten().tolist())
     return image
+
+
+def write_tilted(folder: Path) -> WrittenSeries:
+    """A phantom with two labels as a CT series under :data:`TILTED`."""
+    voxels, mask = ellipsoids(TILTED_SHAPE, 2, np.random.default_rng(0))
+    image, label = (sitk_image(array, TILTED) for array in (1000 * voxels, mask))
+    return write_series(folder, "tilted", image, label, "CT", "NEW")

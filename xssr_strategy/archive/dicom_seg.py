@@ -19,6 +19,7 @@ import SimpleITK as sitk
 from pydicom import dcmread
 
 from xssr_strategy.archive.volumes import (
+    correct_slice_distance,
     is_sheared,
     lay_slices,
     on_slices,
@@ -125,10 +126,8 @@ def write_segmentation(label: Any, folder: Path, names: Sequence[str], file: Pat
     if done.returncode or not file.is_file():
         last = ((done.stdout + done.stderr).strip().splitlines() or ["no output"])[-1]
         raise UserError(f"dcmqi could not write the label as DICOM SEG: {last}.")
+    correct_slice_distance(file, label)
     written = dcmread(file)
-    if is_sheared(label):  # dcmqi takes the step for the distance, by which readers tell the frames' order
-        set_slice_distance(written, label)
-        written.save_as(file)
     if not all(name.isascii() for name in names):  # dcmqi can write no others
         written.decode()
         written.SpecificCharacterSet = "ISO_IR 192"

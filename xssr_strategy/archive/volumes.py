@@ -63,6 +63,14 @@ def set_slice_distance(frames: Dataset, volume: Any) -> None:
     measures.SpacingBetweenSlices = f"{distance:.10g}"
 
 
+def correct_slice_distance(file: Path, volume: Any) -> None:
+    """Do :func:`set_slice_distance` to a DICOM SEG file that dcmqi has made of a sheared volume: it takes the step."""
+    if is_sheared(volume):
+        frames = dcmread(file)
+        set_slice_distance(frames, volume)
+        frames.save_as(file)
+
+
 def on_slices(frames: Dataset, reference: Any) -> bool:
     """Whether the frames of a DICOM SEG lie on slices of a series, and are not cut across them.
 

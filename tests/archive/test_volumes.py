@@ -14,7 +14,10 @@ from tests.support.dicom_series import WrittenSeries, write_phantom
 from tests.support.geometries import TILT, TILTED, TILTED_SHAPE, corner_distance, sitk_affine, write_tilted
 from xssr_strategy.archive.dicom_seg import read_label_file, read_segmentation, series_image, write_segmentation
 from xssr_strategy.archive.volumes import read_nifti, write_nifti
+from xssr_strategy.images.preprocessing import conform
+from xssr_strategy.images.preset import PRESETS
 from xssr_strategy.images.reading import read_image
+from xssr_strategy.labels.reading import read_label
 
 NAMES = ("liver", "tumour")
 
@@ -61,6 +64,20 @@ def test_a_label_file_is_taken_as_it_is(tilted, tmp_path, extension) -> None:
     found, odd = read_label_file(path, reference, NAMES)
     assert odd == ""
     np.testing.assert_array_equal(values(found), values(tilted.label))
+
+
+@pytest.mark.parametrize("extension", [".nii.gz", ".nrrd"])
+def test_a_label_of_a_program_that_took_the_slices_for_square_is_taken_as_it_is(tilted, tmp_path, extension) -> None:
+    label = sitk.GetImageFromArray(values(tilted.label))
+    label.CopyInformation(sitk.ReadImage(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder_of(tilted)))))
+    sitk.WriteImage(label, str(tmp_path / f"label{extension}"))
+    found, _ = read_label_file(tmp_path / f"label{extension}", series_image(folder_of(tilted)), NAMES)
+    np.testing.assert_array_equal(values(found), values(tilted.label))
+    image = conform(read_image(folder_of(tilted)), PRESETS["ct"])
+    drawn = read_label(tmp_path / f"label{extension}", NAMES, image)
+    sitk.WriteImage(tilted.label, str(tmp_path / "sheared.nrrd"))
+    assert int(drawn.sum()) == int(values(tilted.label).sum())
+    np.testing.assert_array_equal(drawn, read_label(tmp_path / "sheared.nrrd", NAMES, image))
 
 
 def test_a_label_on_a_square_grid_of_the_same_space_is_put_in_its_place(tilted, tmp_path) -> None:

@@ -26,6 +26,7 @@ from xssr_strategy.archive.volumes import (
     read_nifti,
     set_slice_distance,
     shear_like,
+    squared,
 )
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import image_extension
@@ -243,8 +244,12 @@ def _plain_text(name: str, value: int) -> str:
 
 
 def _onto(label: Any, reference: Any) -> Any:
-    """The label on the reference's grid; its voxels are taken as they are if they lie there already."""
-    if label.GetSize() == reference.GetSize() and _corner_shift(label, reference) < _SAME:
+    """The label on the reference's grid; its voxels are taken as they are if they lie there already.
+
+    They do, too, where another program took the slices of a tilted series for square.
+    """
+    grids = [reference, squared(reference)] if is_sheared(reference) else [reference]
+    if label.GetSize() == reference.GetSize() and any(_corner_shift(label, grid) < _SAME for grid in grids):
         label.CopyInformation(reference)
         return label
     placed = sitk.Resample(label, reference, sitk.Transform(), sitk.sitkNearestNeighbor, 0, sitk.sitkUInt8)

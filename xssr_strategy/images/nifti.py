@@ -24,17 +24,14 @@ from xssr_strategy.images.refusal import Refused, refuse_affine, refuse_excess, 
 NIFTI = (".nii.gz", ".nii")
 TIME_SERIES = "has four or more dimensions; export a single volume of it"
 
-FROM_NIBABEL = "from_nibabel"
-"""In an image's metadata, where the two differ: (4, 4), from nibabel's place of a point to ITK's, in mm."""
+FROM_OTHER = "from_other_library"
+"""In the metadata of an image that another library puts elsewhere: (4, 4), from a place there to one here, in mm."""
 
 _SAME = 1e-3  # mm, and of the finest voxel: nearer than this, two geometries are one but for rounding (our choice)
 _HALF_TURN = 1e-6  # our choice: below this square of the quaternion's real part, the libraries round it differently
 _UNITS = {1: 1e3, 3: 1e-3}  # mm in a metre and in a micrometre; ITK takes everything else for mm
 _PLACE = (
-    "pixdim",
-    "xyzt_units",
-    "qform_code",
-    "sform_code",
+    *("pixdim", "xyzt_units", "qform_code", "sform_code"),
     *("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
     *("srow_x", "srow_y", "srow_z"),
 )
@@ -44,7 +41,7 @@ _TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 def nifti_header(path: str | Path) -> Any:
     """A NIfTI image of which only the header was read, and found usable; its ``affine`` is ITK's, in mm.
 
-    ``extra`` holds ``FROM_NIBABEL`` where nibabel's affine is another one.
+    ``extra`` holds ``FROM_OTHER`` where nibabel's affine is another one.
 
     Raises:
         Refused: a time series, colours, complex numbers, too large, or without spacing or affine.
@@ -67,7 +64,7 @@ def nifti_header(path: str | Path) -> Any:
     with suppress(Refused):  # nibabel's may be none
         refuse_affine(image.affine)
         if not np.array_equal(affine, image.affine):
-            extra[FROM_NIBABEL] = affine @ np.linalg.inv(image.affine)
+            extra[FROM_OTHER] = affine @ np.linalg.inv(image.affine)
     return type(image)(image.dataobj, affine, image.header, extra)
 
 

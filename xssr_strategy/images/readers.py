@@ -19,9 +19,9 @@ from xssr_strategy.images.headers import (
     refuse_voxels_elsewhere,
 )
 from xssr_strategy.images.listing import image_extension
-from xssr_strategy.images.nifti import FROM_NIBABEL, NIFTI, TIME_SERIES, nifti_header
+from xssr_strategy.images.nifti import FROM_OTHER, NIFTI, TIME_SERIES, nifti_header
 from xssr_strategy.images.refusal import Refused, refuse_excess, refuse_spacing
-from xssr_strategy.images.series import read_series, refuse_odd_slice
+from xssr_strategy.images.series import from_square, read_series, refuse_odd_slice
 
 _PIL = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 _PIL_PLAIN_MODES = ("L", "RGB", "F", "I", "I;16", "I;16B", "I;16L", "I;16N")  # stored values survive np.asarray
@@ -50,7 +50,8 @@ class VolumeReader(ITKReader):
     def read(self, data: Any, **kwargs: Any) -> Any:
         (name,) = data
         path = Path(name)
-        if path.is_dir():
+        self._is_series = path.is_dir()
+        if self._is_series:
             return read_series(path)
         header = _itk_header(path)
         header.SetFileName(name)
@@ -69,6 +70,11 @@ class VolumeReader(ITKReader):
         reader = itk.ImageFileReader[kind[itk.F, min(dimensions, 3)]].New(FileName=name, ImageIO=header)
         reader.Update()
         return reader.GetOutput()
+
+    def get_data(self, img: Any) -> tuple[Any, dict[str, Any]]:
+        array, meta = super().get_data(img)
+        moved = from_square(meta["affine"]) if self._is_series else None
+        return array, meta if moved is None else {**meta, FROM_OTHER: moved}
 
 
 def _itk_header(path: Path) -> Any:
@@ -104,7 +110,7 @@ class NiftiReader(NibabelReader):
 
     def get_data(self, img: Any) -> tuple[Any, dict[str, Any]]:
         array, meta = super().get_data(img)
-        return array, {**meta, **{key: value for key, value in img.extra.items() if key == FROM_NIBABEL}}
+        return array, {**meta, **{key: value for key, value in img.extra.items() if key == FROM_OTHER}}
 
 
 class PictureReader(PILReader):

@@ -14,11 +14,11 @@ from monai.transforms import EnsureChannelFirst
 
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import image_extension
-from xssr_strategy.images.nifti import FROM_NIBABEL, NIFTI, nifti_header
+from xssr_strategy.images.nifti import FROM_OTHER, NIFTI, nifti_header
 from xssr_strategy.images.readers import reader_of
 from xssr_strategy.images.refusal import Refused, refuse_affine
 
-_KEPT_META = ("filename_or_obj", "original_affine", "spatial_shape", "space", FROM_NIBABEL)
+_KEPT_META = ("filename_or_obj", "original_affine", "spatial_shape", "space", FROM_OTHER)
 
 
 class UnreadableImage(UserError):  # noqa: N818

@@ -91,6 +91,23 @@ def slanted_step(
     return step if drift > _TILTED * np.linalg.norm(axes[:, :2], axis=0).min() else None
 
 
+def from_square(affine: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """From a place in the volume that ITK's own reader makes of a series to the one here.
+
+    Args:
+        affine: (4, 4) of the series, in mm; (3, 3) of a single slice.
+
+    Returns:
+        (4, 4); None where the two are the same, for the slices lie square above each other.
+    """
+    if len(affine) != 4:
+        return None
+    square = np.array(affine, dtype=np.float64)
+    normal = np.cross(square[:3, 0], square[:3, 1])
+    square[:3, 2] = normal / np.linalg.norm(normal) * np.linalg.norm(square[:3, 2])
+    return None if np.allclose(square, affine, rtol=0.0, atol=1e-6) else affine @ np.linalg.inv(square)
+
+
 def refuse_odd_slice(file: Path, tags: Any) -> None:
     """Refuse what GDCM would mend silently: a spacing of zero, an orientation without directions, too few pixels.
 

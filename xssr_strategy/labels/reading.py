@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xssr_strategy.errors import UserError
-from xssr_strategy.images.nifti import FROM_NIBABEL
+from xssr_strategy.images.nifti import FROM_OTHER
 from xssr_strategy.images.preprocessing import TO_RAS, conform, spacing_of
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.images.reading import read_image
@@ -134,16 +134,16 @@ def _stored(path: str | Path, image: MetaTensor) -> NDArray[np.float32]:
 
 
 def _placed(label: MetaTensor, image: MetaTensor) -> Iterator[MetaTensor]:
-    """The label where ITK puts it, in RAS if it is a volume; then where it lies if nibabel reads image and label.
+    """The label where it lies, in RAS if it is a volume; then where it lies if another library read image and label.
 
-    A label that was drawn in a viewer fits by the first, one that a program wrote with nibabel's affine of the image
-    by the second. Both are on the voxels of the image.
+    A label that was drawn in a viewer fits by the first. By the second fits one that a program wrote with nibabel's
+    affine of the image, or of a tilted series that ITK had made square. Both are on the voxels of the image.
     """
     if label.ndim != 4:
         yield label
         return
     yield cast(MetaTensor, TO_RAS(label))
-    of_label, of_image = (one.meta.get(FROM_NIBABEL, np.eye(4)) for one in (label, image))
+    of_label, of_image = (one.meta.get(FROM_OTHER, np.eye(4)) for one in (label, image))
     if not np.array_equal(of_label, of_image):
         affine = of_image @ np.linalg.inv(of_label) @ label.affine.numpy()
         yield cast(MetaTensor, TO_RAS(MetaTensor(label.as_tensor(), affine=affine)))

@@ -105,6 +105,16 @@ def test_nifti_2_which_itk_does_not_read_lies_where_nibabel_puts_it_in_mm(tmp_pa
     assert isinstance(nifti_like(path, VOXELS), nib.Nifti2Image)
 
 
+def test_a_mask_of_a_big_endian_file_lies_on_it(tmp_path: Path) -> None:
+    image = nib.Nifti1Image(VOXELS, None, nib.load(written(tmp_path / "a.nii", sform_code=2, sform=TURNED)).header)
+    swapped = nib.Nifti1Image(VOXELS.astype(">i2"), None, image.header.as_byteswapped(">"))
+    nib.save(swapped, tmp_path / "big.nii")
+    assert nib.load(tmp_path / "big.nii").header.endianness == ">"
+    nib.save(nifti_like(tmp_path / "big.nii", VOXELS), tmp_path / "mask.nii")
+    np.testing.assert_array_equal(itk_affine(tmp_path / "mask.nii"), itk_affine(tmp_path / "big.nii"))
+    assert corner_distance(read_image(tmp_path / "big.nii").affine.numpy(), A) < 1e-3
+
+
 def test_a_permissive_itk_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sheared = random_affine(np.random.default_rng(0), shear=True)
     path = written(tmp_path / "a.nii", sform=sheared, qform_code=0, pixdim=[1, 1, 1, 1, 0, 0, 0, 0])

@@ -122,7 +122,7 @@ def _same(one: NDArray[Any], other: NDArray[Any], shape: tuple[int, ...]) -> boo
     """Whether two affines put all corners of a volume (or the pixels of a plane) into one place."""
     axes = min(len(shape), 3)
     sides = np.array([*shape[:axes], *(0,) * (3 - axes), 1])
-    far = float((np.abs(np.asarray(one, dtype=np.float64) - other)[:axes] @ sides).max())
+    far = float(np.linalg.norm(np.abs(np.asarray(one, dtype=np.float64) - other)[:axes] @ sides))
     return far <= _SAME * min(1.0, *nib.affines.voxel_sizes(other)[:axes])
 
 

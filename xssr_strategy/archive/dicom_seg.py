@@ -25,7 +25,20 @@ from xssr_strategy.archive.multiframe import (
     volume_image,
     write_single_frames,
 )
+from xssr_strategy.archive.volumes import (
+    correct_slice_distance,
+    is_sheared,
+    lay_slices,
+    on_slices,
+    read_nifti,
+    set_slice_distance,
+    shear_like,
+    squared,
+)
 from xssr_strategy.errors import UserError
+from xssr_strategy.images.listing import image_extension
+from xssr_strategy.images.nifti import NIFTI
+from xssr_strategy.images.refusal import Refused
 from xssr_strategy.labels.names import renumbered
 from xssr_strategy.labels.values import checked_numbers, remark
 
@@ -36,7 +49,7 @@ _COLOURS = ((221, 84, 84), (84, 150, 221), (96, 190, 120), (230, 180, 60), (160,
 
 
 def series_image(folder: Path) -> Any:
-    """The volume of a series as a SimpleITK image, slices sorted by position.
+    """The volume of a series as a SimpleITK image, slices sorted by position; sheared if the gantry was tilted.
 
     Raises:
         UserError: it cannot be read.
@@ -46,7 +59,9 @@ def series_image(folder: Path) -> Any:
     try:
         names = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder))
         if len(names) > 1:
-            return sitk.ReadImage(names)
+            volume = sitk.ReadImage(names)
+            lay_slices(volume, names)
+            return volume
         (name,) = names or [str(next(folder.glob("*.dcm")))]
         return sitk.ReadImage(name, imageIO="GDCMImageIO")
     except (RuntimeError, StopIteration) as error:
@@ -71,10 +86,11 @@ def read_label_file(path: Path, reference: Any, names: Sequence[str], segments: 
         UserError: unreadable, outside the image, or with values that are no label.
     """
     try:
-        if path.name.endswith((".nii", ".nii.gz")):
-            np.asarray(nib.Nifti1Image.from_filename(path).dataobj)  # SimpleITK reads a file that was cut off as well
-        label = sitk.ReadImage(str(path))
+        # SimpleITK reads a NIfTI file that was cut off, and refuses a sheared one.
+        label = read_nifti(path) if image_extension(path) in NIFTI else sitk.ReadImage(str(path))
         values = sitk.GetArrayViewFromImage(label)
+    except Refused as error:
+        raise UserError(f"The label {error}.") from error
     except (RuntimeError, OSError, EOFError, nib.filebasedimages.ImageFileError) as error:
         raise UserError("The label cannot be read: the file is damaged or cut off; submit it again.") from error
     if label.GetNumberOfComponentsPerPixel() != 1 or label.GetDimension() != 3:
@@ -123,6 +139,7 @@ def write_segmentation(label: Any, folder: Path, names: Sequence[str], file: Pat
     if done.returncode or not file.is_file():
         last = ((done.stdout + done.stderr).strip().splitlines() or ["no output"])[-1]
         raise UserError(f"dcmqi could not write the label as DICOM SEG: {last}.")
+    correct_slice_distance(file, label)
     written = dcmread(file)
     if frame_of:
         refer_to_frames(written, frame_of)
@@ -154,7 +171,8 @@ def read_segmentation(files: Sequence[Path], reference: Any, names: Sequence[str
         UserError: unreadable, outside the image, or with segments that are no label.
     """
     whole = np.zeros(reference.GetSize()[::-1], dtype=np.uint8)
-    for value, segment in sorted((pair for file in files for pair in _segments(file, names)), key=lambda pair: pair[0]):
+    found = (pair for file in files for pair in _segments(file, reference, names))
+    for value, segment in sorted(found, key=lambda pair: pair[0]):
         placed = _onto(segment, reference)
         whole[sitk.GetArrayViewFromImage(placed) > 0] = value
     label = sitk.GetImageFromArray(whole)
@@ -162,16 +180,22 @@ def read_segmentation(files: Sequence[Path], reference: Any, names: Sequence[str
     return label
 
 
-def _segments(file: Path, names: Sequence[str]) -> list[tuple[int, Any]]:
+def _segments(file: Path, reference: Any, names: Sequence[str]) -> list[tuple[int, Any]]:
     """Label and mask of each segment of a DICOM SEG."""
     try:
-        result = pydicom_seg.SegmentReader().read(dcmread(file))
+        dataset = dcmread(file)
+        sheared = is_sheared(reference) and on_slices(dataset, reference)
+        if sheared:
+            set_slice_distance(dataset, reference)
+        result = pydicom_seg.SegmentReader().read(dataset)
         labels = {number: _label_of(number, info, names) for number, info in result.segment_infos.items()}
         masks = {number: sitk.Cast(result.segment_image(number) > 0, sitk.sitkUInt8) for number in labels}
     except UserError:
         raise
     except Exception as error:  # pydicom and pydicom_seg have many
         raise UserError(f"its DICOM SEG cannot be read ({error}); submit the label again.") from error
+    for mask in masks.values() if sheared else ():
+        shear_like(mask, reference)
     return [(labels[number], masks[number]) for number in labels]
 
 
@@ -235,8 +259,12 @@ def _plain_text(name: str, value: int) -> str:
 
 
 def _onto(label: Any, reference: Any) -> Any:
-    """The label on the reference's grid; its voxels are taken as they are if they lie there already."""
-    if label.GetSize() == reference.GetSize() and _corner_shift(label, reference) < _SAME:
+    """The label on the reference's grid; its voxels are taken as they are if they lie there already.
+
+    They do, too, where another program took the slices of a tilted series for square.
+    """
+    grids = [reference, squared(reference)] if is_sheared(reference) else [reference]
+    if label.GetSize() == reference.GetSize() and any(_corner_shift(label, grid) < _SAME for grid in grids):
         label.CopyInformation(reference)
         return label
     placed = sitk.Resample(label, reference, sitk.Transform(), sitk.sitkNearestNeighbor, 0, sitk.sitkUInt8)

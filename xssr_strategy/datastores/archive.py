@@ -20,6 +20,7 @@ from monailabel.interfaces.datastore import DefaultLabelTag
 from xssr_strategy.archive.client import ArchiveError, Series
 from xssr_strategy.archive.dicom_seg import read_label_file, read_segmentation, series_image, write_segmentation
 from xssr_strategy.archive.pool import ArchivePool
+from xssr_strategy.archive.volumes import write_nifti
 from xssr_strategy.datastores.crash_safe import CrashSafeDatastore
 from xssr_strategy.datastores.metadata import checked_info, checked_notes, plain_name
 from xssr_strategy.datastores.nifti_cache import NIFTI, SeriesFiles, is_newer
@@ -251,7 +252,7 @@ class ArchiveDatastore(CrashSafeDatastore, DICOMWebDatastore):
     def _keep(self, image_id: str, label: Any, tag: str, info: dict[str, Any], temporary: Path) -> None:
         self.get_image_uri(image_id)  # the base class forgets labels without an image
         file = temporary / f"label{NIFTI}"
-        sitk.WriteImage(label, str(file), useCompression=True)
+        write_nifti(label, file)
         CrashSafeDatastore.save_label(self, image_id, str(file), tag, info)
 
     def _indexed(self, image_id: str) -> ImageLabelModel:
@@ -276,7 +277,7 @@ def _from_voxels(file: Path, reference: Any, temporary: Path) -> Path:
     label = sitk.GetImageFromArray(values.reshape(size[::-1]))
     label.CopyInformation(reference)
     whole = temporary / f"voxels{NIFTI}"
-    sitk.WriteImage(label, str(whole))
+    write_nifti(label, whole)
     return whole
 
 

@@ -12,13 +12,12 @@ from contextlib import suppress
 from pathlib import Path
 from queue import Queue
 
-import SimpleITK as sitk
 from fastapi import HTTPException
-from monailabel.datastore.utils.convert import dicom_to_nifti
 
 from xssr_strategy.archive.client import ArchiveError, Series
-from xssr_strategy.archive.multiframe import is_misread, volume_image
+from xssr_strategy.archive.dicom_seg import series_image
 from xssr_strategy.archive.pool import ArchivePool
+from xssr_strategy.archive.volumes import write_nifti
 from xssr_strategy.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -57,10 +56,11 @@ class SeriesFiles:
             try:
                 folder = self._pool.cache.fetch(series)
                 if not is_newer(file, folder):
-                    _move(_converted(folder), file)
+                    _convert(folder, file)
             except ArchiveError as error:
                 raise HTTPException(503, str(error)) from None
             except UserError as error:
+                logger.warning("Series %s cannot be converted: %s", uid, error)
                 raise HTTPException(422, str(error)) from None
             except (RuntimeError, OSError) as error:
                 logger.warning("Series %s cannot be converted: %s", uid, error)
@@ -88,27 +88,20 @@ class SeriesFiles:
         return series
 
 
-def _converted(folder: Path) -> Path:
-    """A new NIfTI file of a series, on the grid on which its labels are.
-
-    Raises:
-        UserError: its frames make no volume.
-        RuntimeError: of SimpleITK.
-    """
-    if not is_misread(folder):
-        return Path(dicom_to_nifti(str(folder)))
-    image = volume_image(folder)
-    with tempfile.NamedTemporaryFile(suffix=NIFTI, delete=False) as file:
-        sitk.WriteImage(image, file.name)
-    return Path(file.name)
-
-
 def is_newer(file: Path, folder: Path) -> bool:
     """Whether a file was made after the last one of a folder."""
     try:
         return file.stat().st_mtime >= max(entry.stat().st_mtime for entry in os.scandir(folder))
     except (FileNotFoundError, ValueError):
         return False
+
+
+def _convert(folder: Path, file: Path) -> None:
+    """Write the NIfTI file of a series, on the grid on which its labels are."""
+    with tempfile.TemporaryDirectory() as temporary:
+        made = Path(temporary) / file.name
+        write_nifti(series_image(folder), made)
+        _move(made, file)
 
 
 def _move(made: Path, file: Path) -> None:

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
+import numpy as np
 import SimpleITK as sitk
 from fastapi import HTTPException
 from monailabel.config import settings
@@ -20,6 +22,7 @@ from xssr_strategy.datastores.crash_safe import CrashSafeDatastore
 from xssr_strategy.datastores.metadata import checked_info, checked_notes, plain_name
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import EXTENSIONS, find_images, fingerprint, image_extension
+from xssr_strategy.images.nifti import NIFTI, nifti_like
 from xssr_strategy.images.preprocessing import conform
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.images.reading import UnreadableImage, read_grid, read_image
@@ -187,6 +190,11 @@ def _renumbered_file(file: Path, segments: Sequence[str], names: Sequence[str], 
     values = label.numpy()
     if renumbered(values, segments, names) is values:
         return file
+    if image_extension(file) in NIFTI:  # SimpleITK reads no sheared one, and would write a header of its own
+        stored: Any = nib.load(file)
+        numbers = renumbered(np.asanyarray(stored.dataobj), segments, names)
+        nib.save(nifti_like(file, numbers), temporary / file.name)
+        return temporary / file.name
     image = sitk.ReadImage(str(file))
     changed = sitk.GetImageFromArray(renumbered(sitk.GetArrayFromImage(image), segments, names))
     changed.CopyInformation(image)

@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import itk
-import nibabel as nib
 import numpy as np
 from monai.data import ImageReader, ITKReader, NibabelReader, PILReader
-from monai.data.utils import correct_nifti_header_if_necessary
 from PIL import Image
 
 from xssr_strategy.images.headers import (
@@ -22,15 +20,14 @@ from xssr_strategy.images.headers import (
 )
 from xssr_strategy.images.listing import image_extension
 from xssr_strategy.images.multiframe import has_frames, read_frames
-from xssr_strategy.images.refusal import Refused, refuse_affine, refuse_excess, refuse_spacing
-from xssr_strategy.images.series import FRAMES, read_series, refuse_odd_slice, series_files
+from xssr_strategy.images.nifti import FROM_OTHER, NIFTI, TIME_SERIES, nifti_header
+from xssr_strategy.images.refusal import Refused, refuse_excess, refuse_spacing
+from xssr_strategy.images.series import FRAMES, from_square, read_series, refuse_odd_slice, series_files
 from xssr_strategy.images.stored_values import has_odd_bits, mend_colours, read_as_shown
 
-NIFTI = (".nii.gz", ".nii")
 _PIL = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 _PIL_PLAIN_MODES = ("L", "RGB", "F", "I", "I;16", "I;16B", "I;16L", "I;16N")  # stored values survive np.asarray
 _BLOCK = 1 << 20  # bytes
-_TIME_SERIES = "has four or more dimensions; export a single volume of it"
 
 
 def reader_of(path: Path) -> ImageReader:
@@ -55,7 +52,8 @@ class VolumeReader(ITKReader):
     def read(self, data: Any, **kwargs: Any) -> Any:
         (name,) = data
         path = Path(name)
-        if path.is_dir():
+        self._is_series = path.is_dir()
+        if self._is_series:
             files = series_files(path)
             return read_frames(files) if any(map(has_frames, files)) else read_as_shown(files, read_series)
         header = _itk_header(path)
@@ -64,7 +62,7 @@ class VolumeReader(ITKReader):
         dimensions = header.GetNumberOfDimensions()
         sizes = [header.GetDimensions(axis) for axis in range(dimensions)]
         if any(size > 1 for size in sizes[3:]):
-            raise Refused(_TIME_SERIES)
+            raise Refused(TIME_SERIES)
         refuse_excess([*sizes, header.GetNumberOfComponents()])
         if isinstance(header, itk.GDCMImageIO):
             if header.GetMetaDataDictionary().HasKey(FRAMES) and has_frames(path):
@@ -82,6 +80,11 @@ class VolumeReader(ITKReader):
             mend_colours(itk.array_view_from_image(reader.GetOutput()), path)
         return reader.GetOutput()
 
+    def get_data(self, img: Any) -> tuple[Any, dict[str, Any]]:
+        array, meta = super().get_data(img)
+        moved = from_square(meta["affine"]) if self._is_series else None
+        return array, meta if moved is None else {**meta, FROM_OTHER: moved}
+
 
 def _itk_header(path: Path) -> Any:
     extension = image_extension(path)
@@ -98,47 +101,25 @@ def _itk_header(path: Path) -> Any:
 
 
 class NiftiReader(NibabelReader):
-    """NibabelReader that reads a packed file to its end, so that a wrong checksum shows, and refuses 4-D images."""
+    """NibabelReader that reads a packed file to its end, so that a wrong checksum shows, and refuses 4-D images.
+
+    The affine is ITK's, where the two libraries differ.
+    """
 
     def read(self, data: Any, **kwargs: Any) -> Any:
         (name,) = data
         self.filenames = (name,)
         header = nifti_header(name)
         if image_extension(Path(name)) != ".nii.gz":
-            return correct_nifti_header_if_necessary(nib.load(name))
+            return header
         with gzip.open(name) as file:
-            image = type(header).from_stream(file)
-            voxels = np.asanyarray(image.dataobj)
+            voxels = np.asanyarray(type(header).from_stream(file).dataobj)
             file.read(_BLOCK)  # what follows the voxels, if anything; at the end the checksum is compared
-        return correct_nifti_header_if_necessary(type(header)(voxels, image.affine, image.header))
+        return type(header)(voxels, header.affine, header.header, header.extra)
 
-
-def nifti_header(path: str | Path) -> Any:
-    """A NIfTI image of which only the header was read, and found usable.
-
-    Raises:
-        Refused: a time series, colours, complex numbers, too large, or without spacing or affine.
-    """
-    image: Any = nib.load(path)
-    kind = image.get_data_dtype()
-    if any(count > 1 for count in image.shape[3:]):
-        raise Refused(_TIME_SERIES)
-    if kind.fields is not None:
-        raise Refused("holds colours; export it in grey")
-    if kind.kind == "c":
-        raise Refused("holds complex numbers; export the magnitude")
-    refuse_excess(image.shape)
-    if not (image.header["qform_code"] or image.header["sform_code"]):
-        refuse_spacing(_stored_spacing(path, image))
-    refuse_affine(image.affine)
-    return image
-
-
-def _stored_spacing(path: str | Path, image: Any) -> list[float]:
-    """As the file has it: nibabel mends what is zero or negative."""
-    with gzip.open(path) if image_extension(Path(path)) == ".nii.gz" else open(path, "rb") as file:
-        stored = type(image.header).from_fileobj(file, check=False)
-    return [float(step) for step in stored["pixdim"][1 : 1 + min(len(image.shape), 3)]]
+    def get_data(self, img: Any) -> tuple[Any, dict[str, Any]]:
+        array, meta = super().get_data(img)
+        return array, {**meta, **{key: value for key, value in img.extra.items() if key == FROM_OTHER}}
 
 
 class PictureReader(PILReader):

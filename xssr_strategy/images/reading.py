@@ -14,10 +14,11 @@ from monai.transforms import EnsureChannelFirst
 
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import image_extension
-from xssr_strategy.images.readers import NIFTI, nifti_header, reader_of
+from xssr_strategy.images.nifti import FROM_OTHER, NIFTI, nifti_header
+from xssr_strategy.images.readers import reader_of
 from xssr_strategy.images.refusal import Refused, refuse_affine
 
-_KEPT_META = ("filename_or_obj", "original_affine", "spatial_shape", "space")
+_KEPT_META = ("filename_or_obj", "original_affine", "spatial_shape", "space", FROM_OTHER)
 
 
 class UnreadableImage(UserError):  # noqa: N818
@@ -78,8 +79,14 @@ def read_grid(path: str | Path) -> MetaTensor:
         raise UnreadableImage(f"{path}: {error}") from error
     except Exception as error:  # nibabel has several
         raise UnreadableImage(f"{path}: is damaged; export it again or remove it from the folder") from error
-    meta = {"filename_or_obj": str(path), "original_affine": affine, "spatial_shape": np.array(shape[:3])}
-    return _checked(MetaTensor(torch.zeros((1, *shape[:3]), dtype=torch.uint8), affine=affine, meta=meta), path)
+    meta = {
+        "filename_or_obj": str(path),
+        "original_affine": affine,
+        "spatial_shape": np.array(shape[:3]),
+        **header.extra,
+    }
+    grid = MetaTensor(torch.zeros((1, *shape[:3]), dtype=torch.uint8), affine=affine, meta={**meta, **header.extra})
+    return _checked(grid, path)
 
 
 def _look(path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import itk
 import numpy as np
+from numpy.typing import NDArray
 
 from xssr_strategy.images.listing import is_dicom
 from xssr_strategy.images.refusal import Refused, refuse_excess, refuse_spacing
@@ -18,6 +19,7 @@ from xssr_strategy.images.stored_values import mend_colours
 
 UNEVEN = 0.25  # our choice: rounding moves a slice by a few per cent of the usual step, a missing slice by all of it
 TURNED = 1e-2  # our choice: direction cosines are often written with four digits
+_TILTED = 0.01  # our choice, in pixels: rounding moves the last slice against the first by less, a tilt by more
 _POSITION, _ORIENTATION, _SPACING = "0020|0032", "0020|0037", "0028|0030"
 _BITS = ("0028|0002", "0028|0010", "0028|0011", "0028|0100")  # samples, rows, columns, bits of each
 _TYPE = "0008|0008"
@@ -48,7 +50,8 @@ def series_files(folder: Path) -> list[Path]:
 def read_series(paths: Sequence[Path]) -> Any:
     """The files of one series, one for each slice, as an ITK volume, sorted by position.
 
-    Each slice is read with its own rescale slope and intercept, which may differ.
+    Each slice is read with its own rescale slope and intercept, which may differ. Of a series with a tilted gantry the
+    volume is sheared: each slice lies where the scanner measured it.
 
     Raises:
         Refused: slices that make no volume.
@@ -72,8 +75,54 @@ def read_series(paths: Sequence[Path]) -> Any:
     tags = reader.GetMetaDataDictionaryArray()
     for file, one in zip(files, tags, strict=True):
         refuse_odd_slice(Path(file), one)
-    refuse_gaps([_numbers(one, _POSITION) for one in tags], [_numbers(one, _ORIENTATION) for one in tags])
-    return reader.GetOutput()
+    positions = [_numbers(one, _POSITION) for one in tags]
+    refuse_gaps(positions, [_numbers(one, _ORIENTATION) for one in tags])
+    volume = reader.GetOutput()
+    axes = itk.array_from_matrix(volume.GetDirection()) * np.array(volume.GetSpacing())
+    step = slanted_step(positions[0], positions[-1], len(files), axes)
+    if step is not None:
+        axes[:, 2] = step
+        spacing = np.linalg.norm(axes, axis=0)
+        volume.SetSpacing(spacing)
+        volume.SetDirection(itk.matrix_from_array(np.ascontiguousarray(axes / spacing)))
+    return volume
+
+
+def slanted_step(
+    first: Sequence[float], last: Sequence[float], count: int, axes: NDArray[np.float64]
+) -> NDArray[np.float64] | None:
+    """The step from slice to slice of a series, where its slices do not lie square above each other (gantry tilt).
+
+    ITK's own series readers put them so all the same.
+
+    Args:
+        first, last: ImagePositionPatient of two slices, in mm.
+        count: slices from the one to the other, both included.
+        axes: (3, 3) steps along columns, rows and slices, in mm, as ITK has them.
+
+    Returns:
+        (3,) the difference of the positions by ``count - 1``; None where ITK's step is right.
+    """
+    step = np.subtract(last, first) / (count - 1)
+    drift = np.linalg.norm(step - axes[:, 2]) * (count - 1)
+    return step if drift > _TILTED * np.linalg.norm(axes[:, :2], axis=0).min() else None
+
+
+def from_square(affine: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """From a place in the volume that ITK's own reader makes of a series to the one here.
+
+    Args:
+        affine: (4, 4) of the series, in mm; (3, 3) of a single slice.
+
+    Returns:
+        (4, 4); None where the two are the same, for the slices lie square above each other.
+    """
+    if len(affine) != 4:
+        return None
+    square = np.array(affine, dtype=np.float64)
+    normal = np.cross(square[:3, 0], square[:3, 1])
+    square[:3, 2] = normal / np.linalg.norm(normal) * np.linalg.norm(square[:3, 2])
+    return None if np.allclose(square, affine, rtol=0.0, atol=1e-6) else affine @ np.linalg.inv(square)
 
 
 def refuse_odd_slice(file: Path, tags: Any) -> None:
@@ -113,7 +162,8 @@ def refuse_gaps(positions: Sequence[Sequence[float]], orientations: Sequence[Seq
         raise Refused("has slices without a position in space; convert it into a single file, such as NIfTI")
     if np.ptp(np.array(orientations), axis=0).max() > TURNED:
         raise Refused("has slices that are turned against each other; keep those of one direction in each directory")
-    places = np.array(positions) @ np.cross(orientations[0][:3], orientations[0][3:])
+    normal = np.cross(orientations[0][:3], orientations[0][3:])
+    places = np.array(positions) @ normal
     steps = np.diff(np.sort(places))
     usual = float(np.median(steps))
     if steps.min() <= UNEVEN * usual:
@@ -123,6 +173,10 @@ def refuse_gaps(positions: Sequence[Sequence[float]], orientations: Sequence[Seq
             f"lies {steps.min():.2f} to {steps.max():.2f} mm from slice to slice, so that slices are missing or "
             "unevenly spaced; fetch all of the series again or resample it"
         )
+    sideways = np.array(positions) - np.outer(places, normal)
+    share = (places - places[0]) / (places[-1] - places[0])
+    if np.abs(sideways - sideways[0] - np.outer(share, sideways[-1] - sideways[0])).max() > _UNEVEN * usual:
+        raise Refused("has slices that are shifted sideways against each other, and not evenly; resample it")
 
 
 def _numbers(tags: Any, tag: str) -> list[float]:

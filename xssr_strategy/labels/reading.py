@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -12,12 +12,12 @@ from typing import cast
 import numpy as np
 import torch
 from monai.data import MetaTensor
-from monai.transforms import Orientation
 from numpy.typing import NDArray
 from torch import Tensor
 
 from xssr_strategy.errors import UserError
-from xssr_strategy.images.preprocessing import conform, spacing_of
+from xssr_strategy.images.nifti import FROM_OTHER
+from xssr_strategy.images.preprocessing import TO_RAS, conform, spacing_of
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.images.reading import read_image
 from xssr_strategy.labels.values import checked_numbers, remark
@@ -119,18 +119,38 @@ def examined_pairs(
 
 def _stored(path: str | Path, image: MetaTensor) -> NDArray[np.float32]:
     """The values of a label file, (1, *spatial) on the grid of its image."""
-    label = read_image(path)
-    label = cast(MetaTensor, Orientation(axcodes="RAS")(label)) if label.ndim == 4 else label
+    candidates = list(_placed(read_image(path), image))
+    label = next((one for one in candidates if _fits(one, image)), candidates[0])
     if label.shape[1:] != image.shape[1:]:
         raise UserError(
             f"{path}: the label is {_sides(label)} but its image is {_sides(image)}; draw it on the image itself"
         )
-    if image.ndim == 4 and _corner_shift(label, image) > AFFINE_TOLERANCE:
+    if not _fits(label, image):
         raise UserError(f"{path}: the label lies elsewhere in space than its image; save it on the image's own grid")
     values = label.as_tensor()
     if not (values == values[:1]).all():
         raise UserError(f"{path}: the label is a colour image; save it as one channel of label numbers")
     return values[:1].numpy()
+
+
+def _placed(label: MetaTensor, image: MetaTensor) -> Iterator[MetaTensor]:
+    """The label where it lies, in RAS if it is a volume; then where it lies if another library read image and label.
+
+    A label that was drawn in a viewer fits by the first. By the second fits one that a program wrote with nibabel's
+    affine of the image, or of a tilted series that ITK had made square. Both are on the voxels of the image.
+    """
+    if label.ndim != 4:
+        yield label
+        return
+    yield cast(MetaTensor, TO_RAS(label))
+    of_label, of_image = (one.meta.get(FROM_OTHER, np.eye(4)) for one in (label, image))
+    if not np.array_equal(of_label, of_image):
+        affine = of_image @ np.linalg.inv(of_label) @ label.affine.numpy()
+        yield cast(MetaTensor, TO_RAS(MetaTensor(label.as_tensor(), affine=affine)))
+
+
+def _fits(label: MetaTensor, image: MetaTensor) -> bool:
+    return label.shape[1:] == image.shape[1:] and (image.ndim != 4 or _corner_shift(label, image) <= AFFINE_TOLERANCE)
 
 
 def _numbers(path: str | Path, stored: NDArray[np.float32], labels: Sequence[str]) -> Tensor:

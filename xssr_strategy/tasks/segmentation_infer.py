@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import image_extension
+from xssr_strategy.images.nifti import NIFTI, nifti_like
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.segmentation.geometry import original_label
 from xssr_strategy.segmentation.inference import build_inferer
@@ -31,7 +32,6 @@ from xssr_strategy.segmentation.publication import load_model, publish, publishe
 from xssr_strategy.segmentation.transforms import read_for_network
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")  # no place in space, and some are lossy: labels go to PNG
-_NIFTI = (".nii", ".nii.gz")
 _ITK = (".nrrd", ".mha")
 
 
@@ -169,13 +169,13 @@ def _label_extension(source: Path, original: MetaTensor, requested: str | None) 
     own = "" if source.is_dir() else image_extension(source)
     if requested:
         suffix = requested.lower().removeprefix(".seg")
-        if suffix in (*_NIFTI, *_ITK) or (suffix == ".png" and own in _PICTURES):
+        if suffix in (*NIFTI, *_ITK) or (suffix == ".png" and own in _PICTURES):
             return suffix
     if own in _PICTURES and original.ndim == 3:
         return ".png"
     if own == ".mhd":
         return ".mha"  # a label is one file
-    return own if own in (*_NIFTI, *_ITK) else ".nii.gz"
+    return own if own in (*NIFTI, *_ITK) else ".nii.gz"
 
 
 def _write(array: np.ndarray, original: MetaTensor, source: Path, name: str, compress: bool) -> None:
@@ -183,8 +183,9 @@ def _write(array: np.ndarray, original: MetaTensor, source: Path, name: str, com
     if array.ndim == 2 and len(original.meta["spatial_shape"]) == 3:  # a volume of one slice becomes one again
         array = array.reshape(tuple(int(side) for side in original.meta["spatial_shape"]))
         affine = np.asarray(original.meta["original_affine"], dtype=np.float64)
-    if name.endswith(_NIFTI):
-        nib.save(nib.Nifti1Image(array, affine), name)
+    if name.endswith(NIFTI):
+        own_header = source.is_file() and image_extension(source) in NIFTI
+        nib.save(nifti_like(source, array) if own_header else nib.Nifti1Image(array, affine), name)
         return
     picture = array.ndim == 2 and image_extension(source) in _PICTURES
     if picture and name.endswith(_ITK):  # 3D Slicer holds a picture as a volume of one slice, and needs three axes

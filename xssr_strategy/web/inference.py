@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
+import SimpleITK as sitk
 from fastapi import HTTPException
 from monailabel.datastore.dicom import DICOMWebDatastore
 from monailabel.interfaces.utils.app import app_instance
 
+from xssr_strategy.archive.volumes import correct_slice_distance
 from xssr_strategy.tasks.inference_request import IMAGE_WAS_SENT
 from xssr_strategy.web.bodies import inference_settings
 from xssr_strategy.web.request_checks import json_object, patch_endpoint
@@ -23,6 +26,7 @@ def check_inference_requests() -> None:
     images store a label with ``save_label``.
     """
     patch_endpoint("infer", "run_inference", _checked)
+    patch_endpoint("infer", "nifti_to_dicom_seg", _slices_apart)
     patch_endpoint("wsi_infer", "run_wsi_inference", _not_offered)
 
 
@@ -42,6 +46,8 @@ def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
         settings = inference_settings(json_object("params", params or "{}"))
         if output == "dicom_seg" and not isinstance(app.datastore(), DICOMWebDatastore):
             raise HTTPException(422, "output: dicom_seg needs an archive; ask for image.")
+        if output == "dicom_seg":
+            settings["result_extension"] = ".nrrd"  # between the two formats; dcmqi reads no sheared NIfTI
         sessions = app.sessions() if session_id else None
         session = sessions.get_session(session_id) if sessions else None
         if not (file or image or session):
@@ -54,6 +60,17 @@ def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
             IMAGE_WAS_SENT.reset(token)
 
     return run_inference
+
+
+def _slices_apart(function: Callable[..., str]) -> Callable[..., str]:
+    @wraps(function)
+    def nifti_to_dicom_seg(series_dir: str, label: str, *args: Any, **kwargs: Any) -> str:
+        file = function(series_dir, label, *args, **kwargs)
+        if file and Path(file).is_file():
+            correct_slice_distance(Path(file), sitk.ReadImage(label))
+        return file
+
+    return nifti_to_dicom_seg
 
 
 def _not_offered(function: Callable[..., Any]) -> Callable[..., Any]:

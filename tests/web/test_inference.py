@@ -1,0 +1,34 @@
+"""What an inference sends to a viewer that asks for a DICOM SEG."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+from monailabel.endpoints import infer
+
+from tests.support.geometries import TILT, write_tilted
+from xssr_strategy.archive.dicom_seg import read_segmentation, series_image
+from xssr_strategy.web.inference import check_inference_requests
+
+NAMES = ("liver", "tumour")
+
+
+def test_of_a_tilted_series_it_comes_back_voxel_by_voxel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for function in ("run_inference", "nifti_to_dicom_seg"):
+        monkeypatch.setattr(infer, function, getattr(infer, function))  # as they were, afterwards
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")  # where dcmqi is
+    check_inference_requests()
+    series = write_tilted(tmp_path / "series")
+    sitk.WriteImage(series.label, str(tmp_path / "mask.nrrd"))
+    segments = [{"name": name} for name in NAMES]
+    file = infer.nifti_to_dicom_seg(str(tmp_path / "series"), str(tmp_path / "mask.nrrd"), segments, use_itk=True)
+    found = read_segmentation([Path(file)], series_image(tmp_path / "series"), NAMES)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(found), sitk.GetArrayFromImage(series.label))
+    measures = pydicom.dcmread(file).SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    assert float(measures.SpacingBetweenSlices) == pytest.approx(5 * np.cos(TILT))

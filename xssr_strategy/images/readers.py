@@ -23,6 +23,7 @@ from xssr_strategy.images.headers import (
 from xssr_strategy.images.listing import image_extension
 from xssr_strategy.images.refusal import Refused, refuse_affine, refuse_excess, refuse_spacing
 from xssr_strategy.images.series import read_series, refuse_odd_slice
+from xssr_strategy.images.tiff import decoded_tiff
 
 NIFTI = (".nii.gz", ".nii")
 _PIL = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
@@ -56,6 +57,8 @@ class VolumeReader(ITKReader):
         if path.is_dir():
             return read_series(path)
         header = _itk_header(path)
+        if isinstance(header, itk.TIFFImageIO) and (decoded := decoded_tiff(path)) is not None:
+            return decoded
         header.SetFileName(name)
         header.ReadImageInformation()
         dimensions = header.GetNumberOfDimensions()
@@ -149,7 +152,23 @@ class PictureReader(PILReader):
                 raise Refused(f"holds {frames} pictures, of which viewers show one; save them as files of their own")
             plain = _plain_mode(image)
             plain.load()
-            return plain
+        return _deep_bands(name) or plain if kind == "PNG" else plain
+
+
+def _deep_bands(name: str) -> list[Image.Image]:
+    """The bands of a PNG of 16-bit colours, or of 16-bit grey with alpha, without alpha; none of any other.
+
+    Pillow has no mode for them and hands on the upper eight bits.
+    """
+    header = itk.PNGImageIO.New(FileName=name)
+    header.ReadImageInformation()
+    count = header.GetNumberOfComponents()
+    if header.GetComponentSize() != 2 or count == 1:
+        return []
+    reader = itk.ImageFileReader[itk.VectorImage[itk.F, 2]].New(FileName=name, ImageIO=header)
+    reader.Update()
+    pixels = itk.array_from_image(reader.GetOutput()).astype(np.uint16)
+    return [Image.fromarray(np.ascontiguousarray(pixels[..., band])) for band in range(3 if count > 2 else 1)]
 
 
 def _plain_mode(image: Image.Image) -> Image.Image:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -128,8 +129,8 @@ def _walk(folder: Path, recursive: bool) -> Iterator[Path]:
     for path in entries:
         if path.name.startswith("."):
             continue
-        if not _is_text(path.name):
-            _log_left_out(path, "its name is not UTF-8; rename it")
+        if problem := _name_problem(path.name):
+            _log_left_out(path, problem)
         elif not path.is_dir():
             if image_extension(path) and path.is_file():
                 yield path
@@ -141,13 +142,17 @@ def _walk(folder: Path, recursive: bool) -> Iterator[Path]:
             yield from _walk(path, recursive)
 
 
-def _is_text(name: str) -> bool:
-    """Whether a name can be kept in a database and sent to a viewer."""
+def _name_problem(name: str) -> str:
+    """Why a name cannot be kept in a database and sent to a viewer; empty if it can."""
     try:
         name.encode()
     except UnicodeEncodeError:
-        return False
-    return True
+        try:
+            os.fsencode(name).decode()
+        except UnicodeDecodeError:
+            return "its name is not UTF-8; rename it"
+        return "its name is UTF-8, but the locale of this process is not; start it with PYTHONUTF8=1"
+    return ""
 
 
 def _log_left_out(path: Path, reason: str) -> None:

@@ -91,7 +91,8 @@ def photometric(page: Any) -> int:
 
 def _refuse_mixture(file: Any, pages: Sequence[Any]) -> None:
     """Refuse pages that are no slices of one volume."""
-    if len({(page.shape, page.dtype, page.bitspersample, photometric(page)) for page in pages}) > 1:
+    kinds = {(page.shape, page.dtype, page.bitspersample, photometric(page), _orientation(page)) for page in pages}
+    if len(kinds) > 1:
         raise Refused(f"holds {len(pages)} pictures of several sizes or kinds; save each as a file of its own")
     series = file.series[0]
     sizes = dict(zip(series.axes, series.shape, strict=True))

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -73,3 +74,13 @@ def test_a_full_disk_ends_in_a_sentence_and_other_faults_are_not_hidden(monkeypa
     )
     with pytest.raises(OSError, match="broken"):
         main(["doctor"])
+
+
+@pytest.mark.slow
+def test_names_are_utf_8_whatever_the_locale_says(tmp_path: Path) -> None:
+    (tmp_path / "ü.png").touch()
+    ascii_names = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-m", "xssr_strategy.cli", "select", "--studies", str(tmp_path), "--budget", "1"]
+    command += ["--out", str(tmp_path / "picks.csv")]
+    done = subprocess.run(command, env=ascii_names, capture_output=True, encoding="utf-8", check=False)
+    assert "ü.png: is an empty file" in done.stdout.replace("\n", " "), done.stdout + done.stderr

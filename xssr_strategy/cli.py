@@ -17,6 +17,8 @@ from xssr_strategy.errors import UserError
 
 def main(argv: list[str] | None = None) -> int:
     """Run a subcommand; a mistake of the user ends with one sentence and status 2."""
+    if argv is None:
+        _in_utf8()
     words = sys.argv[1:] if argv is None else argv
     # Before torch is loaded: threads that wait actively halve the speed of everything beside them.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -38,6 +40,13 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         console.print("Stopped.")
         return 130
+
+
+def _in_utf8() -> None:
+    """Begin again with names of files in UTF-8, as databases and viewers have them, if the locale says otherwise."""
+    if sys.getfilesystemencoding() != "utf-8" and os.environ.get("PYTHONUTF8") != "1":
+        command = [sys.executable, *sys.orig_argv[1:]]
+        os.execve(command[0], command, {**os.environ, "PYTHONUTF8": "1"})  # noqa: S606 - no shell on purpose
 
 
 def _run(words: list[str], console: Console) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -152,3 +154,17 @@ def test_content_digest_of_a_series_and_of_detached_voxels(tmp_path: Path) -> No
 def test_shared_data_is_listed() -> None:
     assert len(find_images(shared_data("hippocampus/images"))) == 260
     assert list(find_images(shared_data("dicom"))) == ["mr_hcrop_1", "mr_hcrop_2", "mr_hcrop_3"]
+
+
+def test_a_name_in_utf_8_under_another_locale_is_told_from_one_that_is_none(tmp_path: Path) -> None:
+    touch(tmp_path / "ü.png")
+    touch(tmp_path / os.fsdecode(b"\xfc.png"))
+    program = (
+        "import pathlib, sys; from xssr_strategy.images.listing import find_images as f; f(pathlib.Path(sys.argv[1]))"
+    )
+    ascii_names = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    done = subprocess.run(command, env=ascii_names, capture_output=True, encoding="utf-8", check=True)
+    utf_8, latin_1 = sorted(done.stderr.splitlines())
+    assert utf_8.endswith("its name is UTF-8, but the locale of this process is not; start it with PYTHONUTF8=1.")
+    assert latin_1.endswith("its name is not UTF-8; rename it.")

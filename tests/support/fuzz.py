@@ -7,7 +7,6 @@ dies, the file is known and the next child goes on.
 from __future__ import annotations
 
 import gzip
-import io
 import os
 import resource
 import signal
@@ -21,10 +20,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from tests.support.odd_dicom import dataset, rle, saved, stack
-from tests.support.odd_pictures import interlaced, noise
+from tests.support.odd_pictures import encoded, interlaced, noise, png, tiles
 from tests.support.odd_volumes import compressed_meta, file, meta, nifti, nrrd, volume
 
 SECONDS = 20
@@ -34,13 +32,6 @@ MEMORY = 6 << 30
 
 WELL_FORMED = "well-formed"
 REFUSED = "refused"
-
-
-def encoded(kind: str, array: np.ndarray, **options: object) -> bytes:
-    """The bytes of a picture."""
-    stream = io.BytesIO()
-    Image.fromarray(array).save(stream, kind, **options)
-    return stream.getvalue()
 
 
 def packed(data: bytes) -> bytes:
@@ -65,11 +56,14 @@ def seeds() -> list[tuple[str, bytes]]:
         (".png", encoded("PNG", noise(20, 16))),
         (".png", interlaced(noise(20, 16))),
         (".png", encoded("PNG", noise(20, 16, dtype=np.uint16, top=65_536))),
+        (".png", png(16, 20, 16, 2, b"\0" * 20 * (1 + 16 * 6))),
         (".jpg", encoded("JPEG", noise(20, 16, 3))),
         (".jpeg", encoded("JPEG", noise(20, 16), progressive=True)),
         (".tif", encoded("TIFF", noise(20, 16))),
         (".tiff", encoded("TIFF", noise(20, 16) // 32, compression="tiff_lzw")),
         (".tif", encoded("TIFF", noise(20, 16, 3), compression="jpeg")),
+        (".tif", tiles(noise(20, 16, dtype=np.uint16, top=65_536))),
+        (".tif", tiles(noise(20, 16, 3), compression="zlib", planarconfig="contig")),
         (".dcm", saved(dataset())),
         (".dcm", rle()),
         ("", saved(stack()[1])),

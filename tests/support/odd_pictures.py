@@ -6,16 +6,18 @@ import io
 import os
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tifffile
 from PIL import Image
 
 from tests.support.image_corpus import DAMAGED, EMBEDDED, FORGED, PASSED_OVER, Case
 
 Writer = Callable[[Path], object]
+Chunk = tuple[bytes, bytes]
 FRAMES = "holds 3 pictures"
 OTHER_FORMAT = "is damaged or of another format than its name says; export it again"
 
@@ -43,6 +45,13 @@ def encoded(kind: str, array: np.ndarray | None = None, **options: Any) -> bytes
     return file.getvalue()
 
 
+def tiles(array: np.ndarray, **options: Any) -> bytes:
+    """A TIFF that ITK does not read."""
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, array, tile=(16, 16), **options)
+    return stream.getvalue()
+
+
 def cut(data: bytes, share: float) -> Writer:
     """The first part of a file."""
     return content(data[: int(len(data) * share)])
@@ -54,15 +63,17 @@ def several(kind: str, count: int = 3, **options: Any) -> Writer:
     return lambda path: frames[0].save(path, kind, save_all=True, append_images=frames[1:], **options)
 
 
-def png(width: int, height: int, depth: int, colour: int, rows: bytes, interlaced: int = 0) -> bytes:
-    """A PNG file, chunk by chunk: ``rows`` with the filter byte of each row."""
+def png(
+    width: int, height: int, depth: int, colour: int, rows: bytes, interlaced: int = 0, before: Sequence[Chunk] = ()
+) -> bytes:
+    """A PNG file, chunk by chunk: ``rows`` with the filter byte of each row, ``before`` the chunks before them."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlaced)
-    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + chunks
+    parts = [(b"IHDR", header), *before, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
 
 
 def interlaced(array: np.ndarray) -> bytes:

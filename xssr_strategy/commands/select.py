@@ -66,10 +66,10 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         checkpoint, report = pipeline.prepare(pool, settings, opened.preset, opened.workspace, opened.store, progress)
         wanted = settings.budget.of(len(pool))
         ranking = rank(checkpoint.id, pool, labelled, settings, opened.store, wanted, patients=patients)
-    say(console, f"{report.embedded} images embedded now, {report.unchanged} found embedded.")
-    for image, (_, why) in opened.store.failures(TARGET).items():
-        if image in pool:
-            say(console, f"set aside: {why}", style="yellow")
+    aside = [why for image, (_, why) in opened.store.failures(TARGET).items() if image in pool]
+    say(console, f"{report.embedded} images embedded now, {report.unchanged} found embedded, {len(aside)} set aside.")
+    for why in aside:
+        say(console, f"set aside: {why}", style="yellow")
     _show(ranking, console)
     chosen = [pick.image for pick in ranking.picks[: ranking.budget]]
     of_patient = {} if patients is None else places_of_patients(chosen, ranking.labelled, patients)

@@ -153,8 +153,8 @@ def _walk(folder: Path, recursive: bool, left_out: LeftOut, walked: _Walked) -> 
     for path in entries:
         if path.name.startswith("."):
             continue
-        if not _is_text(path.name):
-            left_out.add(path, "its name is not UTF-8; rename it")
+        if problem := _name_problem(path.name):
+            left_out.add(path, problem)
         elif not path.is_dir():
             if image_extension(path) and path.is_file():
                 yield path
@@ -199,13 +199,17 @@ def _holds_images(folder: Path) -> bool:
         return False
 
 
-def _is_text(name: str) -> bool:
-    """Whether a name can be kept in a database and sent to a viewer."""
+def _name_problem(name: str) -> str:
+    """Why a name cannot be kept in a database and sent to a viewer; empty if it can."""
     try:
         name.encode()
     except UnicodeEncodeError:
-        return False
-    return True
+        try:
+            os.fsencode(name).decode()
+        except UnicodeDecodeError:
+            return "its name is not UTF-8; rename it"
+        return "its name is UTF-8, but the locale of this process is not; start it with PYTHONUTF8=1"
+    return ""
 
 
 def _image_id(path: Path, folder: Path) -> str:

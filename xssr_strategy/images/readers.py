@@ -24,6 +24,7 @@ from xssr_strategy.images.nifti import FROM_OTHER, NIFTI, TIME_SERIES, nifti_hea
 from xssr_strategy.images.refusal import Refused, refuse_excess, refuse_spacing
 from xssr_strategy.images.series import FRAMES, from_square, read_series, refuse_odd_slice, series_files
 from xssr_strategy.images.stored_values import has_odd_bits, mend_colours, read_as_shown
+from xssr_strategy.images.tiff import decoded_tiff
 
 _PIL = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 _PIL_PLAIN_MODES = ("L", "RGB", "F", "I", "I;16", "I;16B", "I;16L", "I;16N")  # stored values survive np.asarray
@@ -57,6 +58,8 @@ class VolumeReader(ITKReader):
             files = series_files(path)
             return read_frames(files) if any(map(has_frames, files)) else read_as_shown(files, read_series)
         header = _itk_header(path)
+        if isinstance(header, itk.TIFFImageIO) and (decoded := decoded_tiff(path)) is not None:
+            return decoded
         header.SetFileName(name)
         header.ReadImageInformation()
         dimensions = header.GetNumberOfDimensions()
@@ -139,7 +142,23 @@ class PictureReader(PILReader):
                 raise Refused(f"holds {frames} pictures, of which viewers show one; save them as files of their own")
             plain = _plain_mode(image)
             plain.load()
-            return plain
+        return _deep_bands(name) or plain if kind == "PNG" else plain
+
+
+def _deep_bands(name: str) -> list[Image.Image]:
+    """The bands of a PNG of 16-bit colours, or of 16-bit grey with alpha, without alpha; none of any other.
+
+    Pillow has no mode for them and hands on the upper eight bits.
+    """
+    header = itk.PNGImageIO.New(FileName=name)
+    header.ReadImageInformation()
+    count = header.GetNumberOfComponents()
+    if header.GetComponentSize() != 2 or count == 1:
+        return []
+    reader = itk.ImageFileReader[itk.VectorImage[itk.F, 2]].New(FileName=name, ImageIO=header)
+    reader.Update()
+    pixels = itk.array_from_image(reader.GetOutput()).astype(np.uint16)
+    return [Image.fromarray(np.ascontiguousarray(pixels[..., band])) for band in range(3 if count > 2 else 1)]
 
 
 def _plain_mode(image: Image.Image) -> Image.Image:

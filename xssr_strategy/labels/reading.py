@@ -20,6 +20,7 @@ from xssr_strategy.images.nifti import FROM_OTHER
 from xssr_strategy.images.preprocessing import TO_RAS, conform, spacing_of
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.images.reading import read_image
+from xssr_strategy.labels.formats import refuse_lossy_format
 from xssr_strategy.labels.values import checked_numbers, remark
 
 logger = logging.getLogger(__name__)
@@ -58,7 +59,8 @@ def read_label(path: str | Path, labels: Sequence[str], image: MetaTensor) -> Te
         uint8 (1, *spatial) on the grid of ``image``; all zero if nothing was drawn.
 
     Raises:
-        UserError: unreadable, of another shape or place than the image, or with values that are no label.
+        UserError: unreadable, of a format that changes numbers (JPEG), of another shape or place than the image, or
+            with values that are no label.
     """
     return _numbers(path, _stored(path, image), labels)
 
@@ -119,6 +121,7 @@ def examined_pairs(
 
 def _stored(path: str | Path, image: MetaTensor) -> NDArray[np.float32]:
     """The values of a label file, (1, *spatial) on the grid of its image."""
+    refuse_lossy_format(Path(path))
     candidates = list(_placed(read_image(path), image))
     label = next((one for one in candidates if _fits(one, image)), candidates[0])
     if label.shape[1:] != image.shape[1:]:

@@ -12,6 +12,12 @@ from xssr_strategy.errors import UserError
 
 INTEGER_TOLERANCE = 1e-3  # our choice: rounding of label files that are stored as scaled floats
 _NAMED = 4  # values that a remark names at most (our choice)
+_SLOPES = 0.125
+"""Share of voxels on slopes from which edges count as soft; our choice.
+
+Regions with numbers of their own stay below 0.1, down to some ten pixels each; blurred, resampled and JPEG-compressed
+masks lie between 0.18 and 1.
+"""
 
 EMPTY = "nothing is drawn on it: it is trained on as pure background; submit it again if that is not meant"
 
@@ -20,11 +26,12 @@ def checked_numbers(values: NDArray[Any], names: Sequence[str]) -> NDArray[np.ui
     """The label numbers that a file holds.
 
     Args:
-        values: as stored, of any shape.
+        values: as stored, on the grid, of any number of axes.
         names: of the labels. With one, every number but 0 is that label; with several, i is ``names[i - 1]``.
 
     Raises:
-        UserError: a value is no label number; the sentence begins with "holds" and lacks its subject.
+        UserError: a value is no label number, or with one name the edges are soft; the sentence begins with "holds"
+            and lacks its subject.
     """
     numbers = np.rint(values)
     with np.errstate(invalid="ignore"):  # infinite values
@@ -42,7 +49,41 @@ def checked_numbers(values: NDArray[Any], names: Sequence[str]) -> NDArray[np.ui
             f"{value}, which is no label number; save the mask itself in whole numbers, 0 being background, "
             "and not probabilities"
         )
+    if len(names) == 1:
+        _refuse_soft_edges(numbers)
     return (numbers != 0 if len(names) == 1 else numbers).astype(np.uint8)
+
+
+def _refuse_soft_edges(numbers: NDArray[Any]) -> None:
+    """Refuse whole numbers that rise step by step from background to the largest.
+
+    A voxel is on a slope if one of its face neighbours is lower and another one higher. Where regions have numbers of
+    their own, few voxels are; along soft edges many.
+    """
+    between = (numbers > 0) & (numbers < numbers.max(initial=0))
+    if not between.any():
+        return
+    found = np.unique(numbers[between])
+    if len(found) > 1 and (_on_slopes(numbers) & between).sum() > _SLOPES * between.sum():
+        raise UserError(
+            f"holds {len(found)} numbers between 0 and {numbers.max():g} that rise along its edges, as soft edges, "
+            "resampling or JPEG compression leave them; save the mask itself with sharp edges, 0 being background"
+        )
+
+
+def _on_slopes(numbers: NDArray[Any]) -> NDArray[np.bool_]:
+    """Whether a voxel has a lower and a higher one among those that share a face with it."""
+    above_lower, below_higher = np.zeros((2, *numbers.shape), dtype=bool)
+    for axis in range(numbers.ndim):
+        along = np.moveaxis(numbers, axis, 0)
+        lower, higher = np.moveaxis(above_lower, axis, 0), np.moveaxis(below_higher, axis, 0)
+        rises, falls = along[1:] > along[:-1], along[1:] < along[:-1]
+        lower[1:] |= rises
+        higher[:-1] |= rises
+        lower[:-1] |= falls
+        higher[1:] |= falls
+    slopes: NDArray[np.bool_] = above_lower & below_higher
+    return slopes
 
 
 def remark(values: NDArray[Any], names: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.lists import is_named, read_column
+from xssr_strategy.labels.formats import refuse_lossy_name
 from xssr_strategy.labels.layouts import (
     KNOWN,
     FolderLayout,
@@ -69,9 +70,9 @@ def read_domain(path: Path, option: str, labelled: bool = True) -> Domain:
             will do, and its subfolders count.
 
     Raises:
-        UserError: no such folder, layout, image or label; two images with one id; a ``dataset.json``, ``test.txt``,
-            ``sites.csv`` or ``patients.csv`` that cannot be read or names what is not there; a patient with images in
-            the pool and among the test cases; images of several channels.
+        UserError: no such folder, layout, image or label; a label that is a JPEG; two images with one id; a
+            ``dataset.json``, ``test.txt``, ``sites.csv`` or ``patients.csv`` that cannot be read or names what is not
+            there; a patient with images in the pool and among the test cases; images of several channels.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
@@ -157,6 +158,8 @@ def _domain(path: Path, layout: FolderLayout, labelled: bool) -> Domain:
         raise UserError(
             f"{path}: the test case {image} has no label; add {layout.label_places[image]} or take it out of {listed}."
         )
+    for label in layout.labels.values() if labelled else ():
+        refuse_lossy_name(label)
     name = path.name if path.name not in ("", "..") else path.resolve().name
     patients = {image: image for image in sorted(layout.images)} | _column(path / "patients.csv", "patient", layout)
     _refuse_shared_patients(path, patients, test)

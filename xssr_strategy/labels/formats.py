@@ -1,0 +1,54 @@
+"""Formats in which a label does not keep its numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import tifffile
+from tifffile import COMPRESSION, PHOTOMETRIC
+
+from xssr_strategy.errors import UserError
+from xssr_strategy.images.listing import image_extension
+from xssr_strategy.images.tiff import photometric
+
+_REMEDY = "save it as PNG, TIFF without JPEG compression, NRRD or NIfTI"
+
+
+def refuse_lossy_name(path: Path) -> None:
+    """Refuse a label that is a JPEG by its name; the file is not opened.
+
+    Raises:
+        UserError: it is.
+    """
+    if image_extension(path) in (".jpg", ".jpeg"):
+        raise UserError(
+            f"{path}: the label is a JPEG, whose compression changes the numbers along every edge; draw or export it "
+            f"anew and {_REMEDY}"
+        )
+
+
+def refuse_lossy_format(path: Path) -> None:
+    """Refuse a label whose format has changed its numbers; a file that is damaged passes.
+
+    Raises:
+        UserError: a JPEG; a TIFF compressed as JPEG, or whose numbers of more than one bit count from white.
+    """
+    refuse_lossy_name(path)
+    if image_extension(path) not in (".tif", ".tiff"):
+        return
+    try:
+        with tifffile.TiffFile(path) as file:
+            page = file.pages.first
+            lossy, meaning, bits = page.compression == COMPRESSION.JPEG, photometric(page), page.bitspersample
+    except (tifffile.TiffFileError, OSError, ValueError, IndexError):  # left to the reading
+        return
+    if lossy:
+        raise UserError(
+            f"{path}: the label is compressed as JPEG, which changes the numbers along every edge; draw or export it "
+            f"anew and {_REMEDY}"
+        )
+    if meaning == PHOTOMETRIC.MINISWHITE and bits != 1:
+        raise UserError(
+            f"{path}: the label counts from white (WhiteIsZero), so that its numbers may be read in two ways; "
+            "save it with black as zero (BlackIsZero)"
+        )

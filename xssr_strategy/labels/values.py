@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from xssr_strategy.errors import UserError
 
 INTEGER_TOLERANCE = 1e-3  # our choice: rounding of label files that are stored as scaled floats
+IGNORED = 255
+"""The number, in a label as it is read, of voxels that count in neither loss nor Dice: nobody has looked at them."""
+
 _NAMED = 4  # values that a remark names at most (our choice)
 
 EMPTY = "nothing is drawn on it: it is trained on as pure background; submit it again if that is not meant"

@@ -8,8 +8,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import nibabel as nib
@@ -19,7 +20,8 @@ import SimpleITK as sitk
 from pydicom import dcmread
 
 from xssr_strategy.errors import UserError
-from xssr_strategy.labels.names import renumbered
+from xssr_strategy.labels.names import names_of_numbers, renumbered, says_nothing, with_ignore
+from xssr_strategy.labels.segments import file_segments, merged
 from xssr_strategy.labels.values import checked_numbers, remark
 
 _SAME = 0.1  # voxels that corners may differ by on one and the same grid (our choice)
@@ -44,7 +46,9 @@ def series_image(folder: Path) -> Any:
         raise UserError(f"{folder.name}: the series cannot be decoded; export it again to the archive.") from error
 
 
-def read_label_file(path: Path, reference: Any, names: Sequence[str], segments: Sequence[str] = ()) -> tuple[Any, str]:
+def read_label_file(
+    path: Path, reference: Any, names: Sequence[str], segments: Mapping[int, str] = MappingProxyType({})
+) -> tuple[Any, str]:
     """A label file on the grid of its image.
 
     A file on another grid of the same space is resampled by nearest neighbour.
@@ -53,10 +57,11 @@ def read_label_file(path: Path, reference: Any, names: Sequence[str], segments: 
         path: NIfTI, NRRD or whatever else SimpleITK reads.
         reference: image of :func:`series_image`.
         names: of the labels. With one, any number but zero is that label.
-        segments: of the file, if it numbers them in its own way.
+        segments: number -> name in the file, if it numbers them in its own way; those of its header come first.
 
     Returns:
-        SimpleITK image of bytes, value i being ``names[i - 1]``; what is odd about the label, empty if nothing is.
+        SimpleITK image of bytes, value i being ``with_ignore(names)[i - 1]``; what is odd about the label,
+        empty if nothing is.
 
     Raises:
         UserError: unreadable, outside the image, or with values that are no label.
@@ -68,11 +73,16 @@ def read_label_file(path: Path, reference: Any, names: Sequence[str], segments: 
         values = sitk.GetArrayViewFromImage(label)
     except (RuntimeError, OSError, EOFError, nib.filebasedimages.ImageFileError) as error:
         raise UserError("The label cannot be read: the file is damaged or cut off; submit it again.") from error
-    if label.GetNumberOfComponentsPerPixel() != 1 or label.GetDimension() != 3:
+    in_header, layers = file_segments(path), label.GetNumberOfComponentsPerPixel()
+    if (layers != 1 and not in_header) or label.GetDimension() != 3:
         raise UserError("The label is not one volume of numbers; submit a label map such as label.nii.gz.")
-    values = renumbered(values, segments, names)
+    if in_header:
+        values, known = merged(np.moveaxis(values, -1, 0) if layers > 1 else values[None], in_header, names), names
+    else:
+        known = names_of_numbers(values, segments, names)
+        values = renumbered(values, segments, names)
     try:
-        numbers = checked_numbers(values, names)
+        numbers = checked_numbers(values, known)
     except UserError as error:
         raise UserError(f"The label {error}.") from None
     plain = sitk.GetImageFromArray(numbers)
@@ -86,7 +96,7 @@ def write_segmentation(label: Any, folder: Path, names: Sequence[str], file: Pat
     Args:
         label: image of :func:`read_label_file`; something must be drawn.
         folder: the DICOM files of the series.
-        names: of the labels; SegmentLabel of the segments, however many of them are drawn.
+        names: of the labels; SegmentLabel of the segments, however many of them are drawn, and of what is ignored.
         file: to write.
 
     Returns:
@@ -95,6 +105,7 @@ def write_segmentation(label: Any, folder: Path, names: Sequence[str], file: Pat
     Raises:
         UserError: dcmqi is not installed, or failed.
     """
+    names = with_ignore(names)
     drawn = [int(value) for value in np.unique(sitk.GetArrayViewFromImage(label)) if value]
     with tempfile.TemporaryDirectory() as temporary:
         volume, description = Path(temporary) / "label.nrrd", Path(temporary) / "segments.json"
@@ -124,40 +135,64 @@ def write_segmentation(label: Any, folder: Path, names: Sequence[str], file: Pat
 def read_segmentation(files: Sequence[Path], reference: Any, names: Sequence[str]) -> Any:
     """A DICOM SEG on the grid of its image.
 
-    A segment is the label of the same SegmentLabel, in any case, else the one of its number. Where segments overlap
-    the higher label wins.
+    A segment is the label of the same SegmentLabel, in any case. Only where all segments have names that say nothing,
+    such as "Segment 1", it is the label of its number. Where segments overlap the higher label wins, and any against
+    ``ignore``.
 
     Args:
         files: the DICOM SEG objects of one series, with whatever slices they store; none for an empty label.
         reference: image of :func:`series_image`.
-        names: of the labels. With one, every segment is that label.
+        names: of the labels. With one, every segment is that label, unless one of them has its name.
 
     Returns:
-        SimpleITK image of bytes.
+        SimpleITK image of bytes, value i being ``with_ignore(names)[i - 1]``.
 
     Raises:
         UserError: unreadable, outside the image, or with segments that are no label.
     """
     whole = np.zeros(reference.GetSize()[::-1], dtype=np.uint8)
-    for value, segment in sorted((pair for file in files for pair in _segments(file, names)), key=lambda pair: pair[0]):
-        placed = _onto(segment, reference)
+    segments = [segment for file in files for segment in _segments(file)]
+    labels = _labels_of([(number, name) for number, name, _ in segments], names)
+    masks = zip(labels, (mask for _, _, mask in segments), strict=True)
+    for value, mask in sorted(masks, key=lambda pair: pair[0] % (len(names) + 1)):  # what is ignored comes first
+        placed = _onto(mask, reference)
         whole[sitk.GetArrayViewFromImage(placed) > 0] = value
     label = sitk.GetImageFromArray(whole)
     label.CopyInformation(reference)
     return label
 
 
-def _segments(file: Path, names: Sequence[str]) -> list[tuple[int, Any]]:
-    """Label and mask of each segment of a DICOM SEG."""
+def _segments(file: Path) -> list[tuple[int, str, Any]]:
+    """Number, SegmentLabel and mask of each segment of a DICOM SEG."""
     try:
         result = pydicom_seg.SegmentReader().read(dcmread(file))
-        labels = {number: _label_of(number, info, names) for number, info in result.segment_infos.items()}
-        masks = {number: sitk.Cast(result.segment_image(number) > 0, sitk.sitkUInt8) for number in labels}
-    except UserError:
-        raise
+        return [
+            (
+                int(number),
+                str(info.get("SegmentLabel", "")).strip().lower(),
+                sitk.Cast(result.segment_image(number) > 0, sitk.sitkUInt8),
+            )
+            for number, info in result.segment_infos.items()
+        ]
     except Exception as error:  # pydicom and pydicom_seg have many
         raise UserError(f"its DICOM SEG cannot be read ({error}); submit the label again.") from error
-    return [(labels[number], masks[number]) for number in labels]
+
+
+def _labels_of(segments: Sequence[tuple[int, str]], names: Sequence[str]) -> list[int]:
+    """The label of each segment, of which number and SegmentLabel are given; ``ignore`` is the one after the last."""
+    known = {name.lower(): number for number, name in enumerate(with_ignore(names), start=1)}
+    found = [known.get(name, 0) for _, name in segments]
+    named = any(0 < label <= len(names) for label in found)
+    for place, (number, name) in enumerate(segments):
+        if not found[place] and not named and len(names) == 1:
+            found[place] = 1
+        elif not found[place] and not named and number <= len(names) and says_nothing(name):
+            found[place] = number
+        if not found[place]:
+            raise UserError(
+                f"its segment {number} '{name}' is none of the labels {','.join(names)}; change --conf labels."
+            )
+    return found
 
 
 def _dcmqi() -> str:
@@ -167,18 +202,6 @@ def _dcmqi() -> str:
     if program is None:
         raise UserError("itkimage2segimage is not on PATH: pip install dcmqi.")
     return program
-
-
-def _label_of(number: int, info: Any, names: Sequence[str]) -> int:
-    if len(names) == 1:
-        return 1
-    lowered = [name.lower() for name in names]
-    called = str(info.get("SegmentLabel", "")).strip().lower()
-    if called in lowered:
-        return lowered.index(called) + 1
-    if 1 <= number <= len(names):
-        return int(number)
-    raise UserError(f"its segment {number} '{called}' is none of the labels {','.join(names)}; change --conf labels.")
 
 
 def _description(drawn: Sequence[int], names: Sequence[str]) -> dict[str, Any]:

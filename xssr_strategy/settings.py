@@ -18,6 +18,7 @@ from xssr_strategy.embedding.catalogue import encoder_names
 from xssr_strategy.embedding.encoder import EncoderOptions, is_foundation, parse_encoder, takes_weights
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import PRESETS
+from xssr_strategy.labels.names import are_labels
 from xssr_strategy.segmentation.data import UNLABELLED
 from xssr_strategy.segmentation.methods.catalogue import SUPERVISED, method_choices
 from xssr_strategy.selection.catalogue import AUTO_LABELS, DEFAULT, MODEL_BASED, SERVED
@@ -80,10 +81,11 @@ def parse_labels(text: str) -> tuple[str, ...]:
         ValueError: an empty or doubled name; what is allowed.
     """
     names = tuple(name.strip() for name in text.split(","))
-    lowered = {name.lower() for name in names}
-    if all(names) and len(lowered) == len(names) and "background" not in lowered and "\\" not in text:
+    if are_labels(names) and "\\" not in text:
         return names
-    raise ValueError("names separated by commas, each once in any case, without 'background', such as liver,tumour")
+    raise ValueError(
+        "names separated by commas, each once in any case, without 'background' and 'ignore', such as liver,tumour"
+    )
 
 
 def _whole(smallest: int, largest: int) -> Callable[[str], int]:

@@ -11,7 +11,8 @@ import SimpleITK as sitk
 
 from tests.support.data import DICOM, need
 from tests.support.dicom_series import WrittenSeries, write_phantom
-from xssr_strategy.archive.dicom_seg import read_label_file, read_segmentation, series_image, write_segmentation
+from xssr_strategy.archive.dicom_seg import read_label_file, read_segmentation, write_segmentation
+from xssr_strategy.archive.volumes import series_image
 from xssr_strategy.errors import UserError
 
 NAMES = ("liver", "tumour")

@@ -11,8 +11,9 @@ import SimpleITK as sitk
 
 from tests.support.enhanced_dicom import OBLIQUE, as_series, at, enhanced, patient, stored, written
 from tests.support.odd_dicom import dataset
-from xssr_strategy.archive.dicom_seg import read_label_file, read_segmentation, series_image, write_segmentation
+from xssr_strategy.archive.dicom_seg import read_label_file, read_segmentation, write_segmentation
 from xssr_strategy.archive.multiframe import volume_image
+from xssr_strategy.archive.volumes import series_image
 from xssr_strategy.errors import UserError
 
 NAMES = ("liver", "tumour")

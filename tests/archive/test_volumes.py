@@ -12,8 +12,8 @@ import SimpleITK as sitk
 
 from tests.support.dicom_series import WrittenSeries, write_phantom
 from tests.support.geometries import TILT, TILTED, TILTED_SHAPE, corner_distance, sitk_affine, write_tilted
-from xssr_strategy.archive.dicom_seg import read_label_file, read_segmentation, series_image, write_segmentation
-from xssr_strategy.archive.volumes import read_nifti, write_nifti
+from xssr_strategy.archive.dicom_seg import read_label_file, read_segmentation, write_segmentation
+from xssr_strategy.archive.volumes import read_nifti, series_image, write_nifti
 from xssr_strategy.images.preprocessing import conform
 from xssr_strategy.images.preset import PRESETS
 from xssr_strategy.images.reading import read_image

@@ -38,8 +38,8 @@ def series(archive: Orthanc, tmp_path, monkeypatch) -> WrittenSeries:
     return made
 
 
-def opened(archive: Orthanc) -> ArchiveDatastore:
-    return ArchiveDatastore(ArchivePool(archive.url, {"Modality": "CT"}), ("liver", "tumour"))
+def opened(archive: Orthanc, labels: tuple[str, ...] = ("liver", "tumour")) -> ArchiveDatastore:
+    return ArchiveDatastore(ArchivePool(archive.url, {"Modality": "CT"}), labels)
 
 
 def submit(datastore: ArchiveDatastore, uid: str, label: sitk.Image, folder: Path, tag: str = "final") -> None:
@@ -76,6 +76,29 @@ def test_a_label_whose_copy_here_is_lost_is_fetched_again(archive, series, tmp_p
     kept.unlink()
     (pair,) = opened(archive).datalist()
     np.testing.assert_array_equal(voxels(pair["label"]), sitk.GetArrayFromImage(series.label))
+
+
+def test_a_kept_copy_of_other_labels_is_fetched_again(archive, series, tmp_path) -> None:
+    drawn = sitk.GetArrayFromImage(series.label)
+    submit(opened(archive), series.uid, series.label, tmp_path)
+    for labels, numbers in ((("tumour", "liver"), [0, 2, 1]), (("vessel", "tumour", "liver"), [0, 3, 2])):
+        (pair,) = opened(archive, labels).datalist()
+        np.testing.assert_array_equal(voxels(pair["label"]), np.array(numbers)[drawn])
+        assert pair["names"] == ",".join(labels)
+    other = opened(archive, ("liver", "vessel"))
+    assert other.datalist() == []
+    ((_, reason),) = other.unmatched_labels()
+    assert "its segment 2 'tumour' is none of the labels liver,vessel; change --conf labels" in reason
+
+
+def test_what_is_ignored_stays_so_in_the_archive(archive, series, tmp_path) -> None:
+    sitk.WriteImage(series.label, str(tmp_path / "label.nii.gz"))
+    named = {"label_info": [{"name": "ignore"}, {"name": "tumour"}]}
+    opened(archive).save_label(series.uid, str(tmp_path / "label.nii.gz"), "final", named)
+    for labels, numbers in ((("liver", "tumour"), [0, 3, 2]), (("tumour",), [0, 2, 1])):
+        (pair,) = opened(archive, labels).datalist()
+        np.testing.assert_array_equal(voxels(pair["label"]), np.array(numbers)[sitk.GetArrayFromImage(series.label)])
+        assert pair["names"] == ",".join((*labels, "ignore"))
 
 
 def test_an_empty_label_counts_is_trained_on_and_can_be_taken_back(

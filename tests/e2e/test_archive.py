@@ -19,7 +19,8 @@ from tests.support.dicom_series import write_phantom
 from tests.support.harness import saved
 from tests.support.orthanc import Orthanc
 from tests.support.warm import start_archive_server
-from xssr_strategy.archive.dicom_seg import read_label_file, read_segmentation, series_image, write_segmentation
+from xssr_strategy.archive.dicom_seg import read_label_file, read_segmentation, write_segmentation
+from xssr_strategy.archive.volumes import series_image
 from xssr_strategy.demo.annotator import RestAnnotator
 
 pytestmark = pytest.mark.e2e

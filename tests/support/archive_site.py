@@ -13,7 +13,7 @@ import SimpleITK as sitk
 
 from tests.support.dicom_series import WrittenSeries
 from tests.support.orthanc import Orthanc
-from xssr_strategy.archive.dicom_seg import series_image
+from xssr_strategy.archive.volumes import series_image
 from xssr_strategy.demo.annotator import RestAnnotator
 from xssr_strategy.demo.server import Server
 from xssr_strategy.pool.leases import Leases

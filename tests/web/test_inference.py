@@ -13,7 +13,8 @@ import SimpleITK as sitk
 from monailabel.endpoints import infer
 
 from tests.support.geometries import TILT, write_tilted
-from xssr_strategy.archive.dicom_seg import read_segmentation, series_image
+from xssr_strategy.archive.dicom_seg import read_segmentation
+from xssr_strategy.archive.volumes import series_image
 from xssr_strategy.web.inference import check_inference_requests
 
 NAMES = ("liver", "tumour")

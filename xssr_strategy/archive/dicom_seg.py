@@ -8,8 +8,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import nibabel as nib
@@ -19,16 +20,13 @@ import SimpleITK as sitk
 from pydicom import dcmread
 
 from xssr_strategy.archive.multiframe import (
-    is_misread,
     multiframe_files,
     refer_to_frames,
-    volume_image,
     write_single_frames,
 )
 from xssr_strategy.archive.volumes import (
     correct_slice_distance,
     is_sheared,
-    lay_slices,
     on_slices,
     read_nifti,
     set_slice_distance,
@@ -39,7 +37,8 @@ from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import image_extension
 from xssr_strategy.images.nifti import NIFTI
 from xssr_strategy.images.refusal import Refused
-from xssr_strategy.labels.names import renumbered
+from xssr_strategy.labels.names import names_of_numbers, renumbered, says_nothing, with_ignore
+from xssr_strategy.labels.segments import file_segments, merged
 from xssr_strategy.labels.values import checked_numbers, remark
 
 _SAME = 0.1  # voxels that corners may differ by on one and the same grid (our choice)
@@ -48,27 +47,9 @@ _LOST = 0.5  # share of a label's volume that must lie on the image (our choice)
 _COLOURS = ((221, 84, 84), (84, 150, 221), (96, 190, 120), (230, 180, 60), (160, 110, 200), (90, 200, 200))
 
 
-def series_image(folder: Path) -> Any:
-    """The volume of a series as a SimpleITK image, slices sorted by position; sheared if the gantry was tilted.
-
-    Raises:
-        UserError: it cannot be read.
-    """
-    if is_misread(folder):
-        return volume_image(folder)
-    try:
-        names = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder))
-        if len(names) > 1:
-            volume = sitk.ReadImage(names)
-            lay_slices(volume, names)
-            return volume
-        (name,) = names or [str(next(folder.glob("*.dcm")))]
-        return sitk.ReadImage(name, imageIO="GDCMImageIO")
-    except (RuntimeError, StopIteration) as error:
-        raise UserError(f"{folder.name}: the series cannot be decoded; export it again to the archive.") from error
-
-
-def read_label_file(path: Path, reference: Any, names: Sequence[str], segments: Sequence[str] = ()) -> tuple[Any, str]:
+def read_label_file(
+    path: Path, reference: Any, names: Sequence[str], segments: Mapping[int, str] = MappingProxyType({})
+) -> tuple[Any, str]:
     """A label file on the grid of its image.
 
     A file on another grid of the same space is resampled by nearest neighbour.
@@ -77,10 +58,11 @@ def read_label_file(path: Path, reference: Any, names: Sequence[str], segments: 
         path: NIfTI, NRRD or whatever else SimpleITK reads.
         reference: image of :func:`series_image`.
         names: of the labels. With one, any number but zero is that label.
-        segments: of the file, if it numbers them in its own way.
+        segments: number -> name in the file, if it numbers them in its own way; those of its header come first.
 
     Returns:
-        SimpleITK image of bytes, value i being ``names[i - 1]``; what is odd about the label, empty if nothing is.
+        SimpleITK image of bytes, value i being ``with_ignore(names)[i - 1]``; what is odd about the label,
+        empty if nothing is.
 
     Raises:
         UserError: unreadable, outside the image, or with values that are no label.
@@ -93,11 +75,16 @@ def read_label_file(path: Path, reference: Any, names: Sequence[str], segments: 
         raise UserError(f"The label {error}.") from error
     except (RuntimeError, OSError, EOFError, nib.filebasedimages.ImageFileError) as error:
         raise UserError("The label cannot be read: the file is damaged or cut off; submit it again.") from error
-    if label.GetNumberOfComponentsPerPixel() != 1 or label.GetDimension() != 3:
+    in_header, layers = file_segments(path), label.GetNumberOfComponentsPerPixel()
+    if (layers != 1 and not in_header) or label.GetDimension() != 3:
         raise UserError("The label is not one volume of numbers; submit a label map such as label.nii.gz.")
-    values = renumbered(values, segments, names)
+    if in_header:
+        values, known = merged(np.moveaxis(values, -1, 0) if layers > 1 else values[None], in_header, names), names
+    else:
+        known = names_of_numbers(values, segments, names)
+        values = renumbered(values, segments, names)
     try:
-        numbers = checked_numbers(values, names)
+        numbers = checked_numbers(values, known)
     except UserError as error:
         raise UserError(f"The label {error}.") from None
     plain = sitk.GetImageFromArray(numbers)
@@ -111,7 +98,7 @@ def write_segmentation(label: Any, folder: Path, names: Sequence[str], file: Pat
     Args:
         label: image of :func:`read_label_file`; something must be drawn.
         folder: the DICOM files of the series.
-        names: of the labels; SegmentLabel of the segments, however many of them are drawn.
+        names: of the labels; SegmentLabel of the segments, however many of them are drawn, and of what is ignored.
         file: to write.
 
     Returns:
@@ -120,6 +107,7 @@ def write_segmentation(label: Any, folder: Path, names: Sequence[str], file: Pat
     Raises:
         UserError: dcmqi is not installed, or failed.
     """
+    names = with_ignore(names)
     drawn = [int(value) for value in np.unique(sitk.GetArrayViewFromImage(label)) if value]
     with tempfile.TemporaryDirectory() as temporary:
         volume, description = Path(temporary) / "label.nrrd", Path(temporary) / "segments.json"
@@ -156,47 +144,71 @@ def write_segmentation(label: Any, folder: Path, names: Sequence[str], file: Pat
 def read_segmentation(files: Sequence[Path], reference: Any, names: Sequence[str]) -> Any:
     """A DICOM SEG on the grid of its image.
 
-    A segment is the label of the same SegmentLabel, in any case, else the one of its number. Where segments overlap
-    the higher label wins.
+    A segment is the label of the same SegmentLabel, in any case. Only where all segments have names that say nothing,
+    such as "Segment 1", it is the label of its number. Where segments overlap the higher label wins, and any against
+    ``ignore``.
 
     Args:
         files: the DICOM SEG objects of one series, with whatever slices they store; none for an empty label.
         reference: image of :func:`series_image`.
-        names: of the labels. With one, every segment is that label.
+        names: of the labels. With one, every segment is that label, unless one of them has its name.
 
     Returns:
-        SimpleITK image of bytes.
+        SimpleITK image of bytes, value i being ``with_ignore(names)[i - 1]``.
 
     Raises:
         UserError: unreadable, outside the image, or with segments that are no label.
     """
     whole = np.zeros(reference.GetSize()[::-1], dtype=np.uint8)
-    found = (pair for file in files for pair in _segments(file, reference, names))
-    for value, segment in sorted(found, key=lambda pair: pair[0]):
-        placed = _onto(segment, reference)
+    segments = [segment for file in files for segment in _segments(file, reference)]
+    labels = _labels_of([(number, name) for number, name, _ in segments], names)
+    masks = zip(labels, (mask for _, _, mask in segments), strict=True)
+    for value, mask in sorted(masks, key=lambda pair: pair[0] % (len(names) + 1)):  # what is ignored comes first
+        placed = _onto(mask, reference)
         whole[sitk.GetArrayViewFromImage(placed) > 0] = value
     label = sitk.GetImageFromArray(whole)
     label.CopyInformation(reference)
     return label
 
 
-def _segments(file: Path, reference: Any, names: Sequence[str]) -> list[tuple[int, Any]]:
-    """Label and mask of each segment of a DICOM SEG."""
+def _segments(file: Path, reference: Any) -> list[tuple[int, str, Any]]:
+    """Number, SegmentLabel and mask of each segment of a DICOM SEG."""
     try:
         dataset = dcmread(file)
         sheared = is_sheared(reference) and on_slices(dataset, reference)
         if sheared:
             set_slice_distance(dataset, reference)
         result = pydicom_seg.SegmentReader().read(dataset)
-        labels = {number: _label_of(number, info, names) for number, info in result.segment_infos.items()}
-        masks = {number: sitk.Cast(result.segment_image(number) > 0, sitk.sitkUInt8) for number in labels}
-    except UserError:
-        raise
+        found = [
+            (
+                int(number),
+                str(info.get("SegmentLabel", "")).strip().lower(),
+                sitk.Cast(result.segment_image(number) > 0, sitk.sitkUInt8),
+            )
+            for number, info in result.segment_infos.items()
+        ]
     except Exception as error:  # pydicom and pydicom_seg have many
         raise UserError(f"its DICOM SEG cannot be read ({error}); submit the label again.") from error
-    for mask in masks.values() if sheared else ():
+    for _, _, mask in found if sheared else ():
         shear_like(mask, reference)
-    return [(labels[number], masks[number]) for number in labels]
+    return found
+
+
+def _labels_of(segments: Sequence[tuple[int, str]], names: Sequence[str]) -> list[int]:
+    """The label of each segment, of which number and SegmentLabel are given; ``ignore`` is the one after the last."""
+    known = {name.lower(): number for number, name in enumerate(with_ignore(names), start=1)}
+    found = [known.get(name, 0) for _, name in segments]
+    named = any(0 < label <= len(names) for label in found)
+    for place, (number, name) in enumerate(segments):
+        if not found[place] and not named and len(names) == 1:
+            found[place] = 1
+        elif not found[place] and not named and number <= len(names) and says_nothing(name):
+            found[place] = number
+        if not found[place]:
+            raise UserError(
+                f"its segment {number} '{name}' is none of the labels {','.join(names)}; change --conf labels."
+            )
+    return found
 
 
 def _dcmqi() -> str:
@@ -206,18 +218,6 @@ def _dcmqi() -> str:
     if program is None:
         raise UserError("itkimage2segimage is not on PATH: pip install dcmqi.")
     return program
-
-
-def _label_of(number: int, info: Any, names: Sequence[str]) -> int:
-    if len(names) == 1:
-        return 1
-    lowered = [name.lower() for name in names]
-    called = str(info.get("SegmentLabel", "")).strip().lower()
-    if called in lowered:
-        return lowered.index(called) + 1
-    if 1 <= number <= len(names):
-        return int(number)
-    raise UserError(f"its segment {number} '{called}' is none of the labels {','.join(names)}; change --conf labels.")
 
 
 def _description(drawn: Sequence[int], names: Sequence[str]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""Sheared volumes: a series with a tilted gantry, whose slices do not lie square above each other.
+"""The volume of a series of an archive; a sheared one where the gantry was tilted, so that slices are not square above
+each other.
 
-SimpleITK's reader of series puts them so all the same, its writer of NIfTI makes axes orthogonal, and its reader of
-NIfTI refuses others; NRRD and MetaImage keep them. A DICOM SEG gives each frame its place, but readers take the frames
+SimpleITK's reader of series puts slices square all the same, its writer of NIfTI makes axes orthogonal, and its reader
+of NIfTI refuses others; NRRD and MetaImage keep them. A DICOM SEG gives each frame its place, but readers take the frames
 for a stack that is square.
 """
 
@@ -17,6 +18,8 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 
+from xssr_strategy.archive.multiframe import is_misread, volume_image
+from xssr_strategy.errors import UserError
 from xssr_strategy.images.nifti import nifti_header
 from xssr_strategy.images.series import slanted_step
 
@@ -24,6 +27,26 @@ _SQUARE = 1e-4  # cosine; ITK's own tolerance for the axes of NIfTI
 _TURNED = 1e-2  # our choice: direction cosines are often written with four digits
 _BESIDE = 0.1  # our choice, in slices
 _TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def series_image(folder: Path) -> Any:
+    """The volume of a series as a SimpleITK image, slices sorted by position; sheared if the gantry was tilted.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    if is_misread(folder):
+        return volume_image(folder)
+    try:
+        names = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder))
+        if len(names) > 1:
+            volume = sitk.ReadImage(names)
+            lay_slices(volume, names)
+            return volume
+        (name,) = names or [str(next(folder.glob("*.dcm")))]
+        return sitk.ReadImage(name, imageIO="GDCMImageIO")
+    except (RuntimeError, StopIteration) as error:
+        raise UserError(f"{folder.name}: the series cannot be decoded; export it again to the archive.") from error
 
 
 def lay_slices(volume: Any, files: Sequence[str]) -> None:

@@ -18,14 +18,16 @@ from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastor
 from monailabel.interfaces.datastore import DefaultLabelTag
 
 from xssr_strategy.archive.client import ArchiveError, Series
-from xssr_strategy.archive.dicom_seg import read_label_file, read_segmentation, series_image, write_segmentation
+from xssr_strategy.archive.dicom_seg import read_label_file, read_segmentation, write_segmentation
 from xssr_strategy.archive.pool import ArchivePool
-from xssr_strategy.archive.volumes import write_nifti
+from xssr_strategy.archive.volumes import series_image, write_nifti
 from xssr_strategy.datastores.crash_safe import CrashSafeDatastore
 from xssr_strategy.datastores.metadata import checked_info, checked_notes, plain_name
 from xssr_strategy.datastores.nifti_cache import NIFTI, SeriesFiles, is_newer
 from xssr_strategy.errors import UserError
-from xssr_strategy.labels.names import segment_names
+from xssr_strategy.labels.names import segment_names, with_ignore
+from xssr_strategy.labels.reading import labelled_pair
+from xssr_strategy.labels.records import record, recorded_names
 
 logger = logging.getLogger(__name__)
 
@@ -180,12 +182,14 @@ class ArchiveDatastore(CrashSafeDatastore, DICOMWebDatastore):
         return str(LocalDatastore.get_label_uri(self, image, _FINAL))
 
     def _is_kept(self, image: str, segmentation: str) -> bool:
-        """Whether the label file here is that of this segmentation, on the voxels of the series as it is now."""
+        """Whether the label file here is that of this segmentation, with the present numbers on the present voxels."""
         kept = self._datastore.label(image, _FINAL)
         if kept is None or kept.info.get("SeriesInstanceUID") != segmentation:
             return False
         file = Path(LocalDatastore.get_label_uri(self, image, _FINAL))
-        return is_newer(file, self._pool.cache.folder(image))
+        names = recorded_names(kept.info, file)
+        same = names in (self._names, with_ignore(self._names))
+        return same and is_newer(file, self._pool.cache.folder(image))
 
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
         """Refused: the archive has the images."""
@@ -213,14 +217,21 @@ class ArchiveDatastore(CrashSafeDatastore, DICOMWebDatastore):
         self._left_out = []
         for image in self.get_labeled_images():
             try:
-                pairs.append({"image": self.get_image_uri(image), "label": self.get_label_uri(image, _FINAL)})
+                pairs.append(self._pair(image))
             except HTTPException as error:
                 self._left_out.append((image, error.detail))
                 logger.warning("left out of the training: %s", error.detail)
         if full_path:
             return pairs
         root = self._pool.cache.root
-        return [{kind: os.path.relpath(path, root) for kind, path in pair.items()} for pair in pairs]
+        return [pair | {kind: os.path.relpath(pair[kind], root) for kind in ("image", "label")} for pair in pairs]
+
+    def _pair(self, image: str) -> dict[str, Any]:
+        """Image and final label, with the names of the label's numbers."""
+        label = self.get_label_uri(image, _FINAL)
+        return labelled_pair(
+            self.get_image_uri(image), label, recorded_names(self.get_label_info(image, _FINAL), Path(label))
+        )
 
     def unmatched_labels(self) -> list[tuple[str, str]]:
         """(series, reason) of the labels that the last :meth:`datalist` left out."""
@@ -253,7 +264,9 @@ class ArchiveDatastore(CrashSafeDatastore, DICOMWebDatastore):
         self.get_image_uri(image_id)  # the base class forgets labels without an image
         file = temporary / f"label{NIFTI}"
         write_nifti(label, file)
-        CrashSafeDatastore.save_label(self, image_id, str(file), tag, info)
+        ignored = sitk.GetArrayViewFromImage(label).max() > len(self._names)
+        names = with_ignore(self._names) if ignored else self._names
+        CrashSafeDatastore.save_label(self, image_id, str(file), tag, info | record(file, names))
 
     def _indexed(self, image_id: str) -> ImageLabelModel:
         """As the base class; the folder was read before the series was converted."""

@@ -15,9 +15,8 @@ from queue import Queue
 from fastapi import HTTPException
 
 from xssr_strategy.archive.client import ArchiveError, Series
-from xssr_strategy.archive.dicom_seg import series_image
 from xssr_strategy.archive.pool import ArchivePool
-from xssr_strategy.archive.volumes import write_nifti
+from xssr_strategy.archive.volumes import series_image, write_nifti
 from xssr_strategy.errors import UserError
 
 logger = logging.getLogger(__name__)

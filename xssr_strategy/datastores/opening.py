@@ -20,10 +20,12 @@ def open_datastore(opened: OpenPool, watch: bool) -> ArchiveDatastore | StudiesD
     """
     if opened.archive is not None:
         return ArchiveDatastore(opened.archive, opened.settings.labels)
-    return StudiesDatastore(
+    datastore = StudiesDatastore(
         opened.studies.name,
         watch=watch,
         preset=opened.preset,
         labels=opened.settings.labels,
         links=opened.workspace.pictures if opened.preset.spatial_dims == 2 else None,
     )
+    datastore.note_trained_names(opened.workspace.segmentation)
+    return datastore

@@ -7,7 +7,8 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,11 @@ from monailabel.config import settings
 from monailabel.interfaces.datastore import DefaultLabelTag
 
 from xssr_strategy.datastores.crash_safe import CrashSafeDatastore
+from xssr_strategy.datastores.label_names import (
+    earlier_names,
+    flat_file,
+    were_trained_as,
+)
 from xssr_strategy.datastores.metadata import checked_info, checked_notes, plain_name
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import EXTENSIONS, find_images, fingerprint, image_extension
@@ -26,10 +32,16 @@ from xssr_strategy.images.nifti import NIFTI, nifti_like
 from xssr_strategy.images.preprocessing import conform
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.images.reading import UnreadableImage, read_grid, read_image
-from xssr_strategy.labels.names import renumbered, segment_names
-from xssr_strategy.labels.reading import examine_label
+from xssr_strategy.labels.names import IGNORE, names_of_numbers, renumbered, segment_names
+from xssr_strategy.labels.reading import examine_label, labelled_pair
+from xssr_strategy.labels.records import is_recorded, record, recorded_names
+from xssr_strategy.labels.segments import file_segments
+from xssr_strategy.segmentation.publication import published_plan
 
 logger = logging.getLogger(__name__)
+
+_FINAL = DefaultLabelTag.FINAL
+_DAMAGED = "The label cannot be read: it is damaged or cut off; submit it again."
 
 
 class StudiesDatastore(CrashSafeDatastore):
@@ -59,6 +71,7 @@ class StudiesDatastore(CrashSafeDatastore):
     ) -> None:
         self._preset, self._names, self._links = preset, tuple(labels), links
         self.remarks: dict[str, str] = {}
+        self._left_out: list[tuple[str, str]] = []
         super().__init__(
             studies,
             extensions=[f"*{extension}" for extension in EXTENSIONS],
@@ -90,13 +103,13 @@ class StudiesDatastore(CrashSafeDatastore):
         with tempfile.TemporaryDirectory() as temporary:
             file, odd = Path(label_filename), ""
             try:
-                file = _renumbered_file(file, segment_names(info.get("label_info")), self._names, Path(temporary))
+                file, names = _submitted(file, info.get("label_info"), self._names, Path(temporary))
                 if self._preset is not None:
                     grid = conform(read_grid(self.get_image_uri(image_id)), self._preset, image_id)
-                    odd = examine_label(file, self._names, grid)
+                    odd = examine_label(file, self._names, grid, names)
             except UserError as error:
                 raise HTTPException(422, str(error).removeprefix(f"{file}: ")) from None
-            saved = super().save_label(image_id, str(file), label_tag, info)
+            saved = super().save_label(image_id, str(file), label_tag, info | record(file, names))
             self.remarks[image_id] = odd
         return saved
 
@@ -139,16 +152,55 @@ class StudiesDatastore(CrashSafeDatastore):
 
     def is_labelled_on_disk(self, image_id: str) -> bool:
         """Whether a final label lies in the folder, be it one of another server that this one has not noticed yet."""
-        final = Path(self._datastore.label_path(DefaultLabelTag.FINAL))
+        final = Path(self._datastore.label_path(_FINAL))
         return any((final / f"{image_id}{extension}").exists() for extension in EXTENSIONS)
 
+    def datalist(self, full_path: bool = True) -> list[dict[str, Any]]:
+        """As the base class, with the names of a label's numbers where they are known."""
+        if not (full_path and self._names):
+            pairs: list[dict[str, Any]] = super().datalist(full_path)
+            return pairs
+        listed, self._left_out = [], []
+        for image, entry in self._datastore.filter_by_tag(_FINAL).items():
+            file, info = Path(self.get_label_uri(image, _FINAL)).resolve(), entry.labels[_FINAL].info
+            if earlier := earlier_names(info, self._names):
+                reason = (
+                    f"{file}: was submitted to an earlier version as {','.join(earlier)}, which did not note what its "
+                    f"numbers mean, and the labels are {','.join(self._names)} now; submit it again"
+                )
+                self._left_out.append((str(file), reason))
+                logger.warning("left out of the training: %s", reason)
+                continue
+            path = str(Path(self.get_image_uri(image)).resolve())
+            listed.append(labelled_pair(path, str(file), recorded_names(info, file)))
+        return listed
+
+    def note_trained_names(self, model: Path) -> None:
+        """Note what the numbers of labels mean that an earlier version has trained on without noting it.
+
+        Args:
+            model: the published network, whose plan tells; it has learnt from what had been submitted before.
+        """
+        labels = {image: entry.labels[_FINAL].info for image, entry in self._datastore.filter_by_tag(_FINAL).items()}
+        unnamed = [image for image, info in labels.items() if not is_recorded(info)]
+        if unnamed and model.exists():
+            with suppress(UserError):  # damaged: whoever uses it is told
+                trained, published = published_plan(model).labels, model.stat().st_mtime
+                for image in unnamed:
+                    if were_trained_as(labels[image], trained, published):
+                        file = Path(self.get_label_uri(image, _FINAL))
+                        self.update_label_info(image, _FINAL, record(file, trained))
+
     def unmatched_labels(self) -> list[tuple[str, str]]:
-        """(path, reason) of what lies among the final labels, sorted, and is no label of an image; logged, too."""
-        folder, known = Path(self._datastore.label_path(DefaultLabelTag.FINAL)), self._datastore.objects
+        """(path, reason) of what lies among the final labels, sorted, and is no label of an image; logged, too.
+
+        With it the labels that the last :meth:`datalist` left out.
+        """
+        folder, known = Path(self._datastore.label_path(_FINAL)), self._datastore.objects
         reasons = {}
         for file in sorted(folder.iterdir()) if folder.is_dir() else ():
             image = self._to_id(file.name)[0]
-            counted = known[image].labels.get(DefaultLabelTag.FINAL) if image in known else None
+            counted = known[image].labels.get(_FINAL) if image in known else None
             if file.name.startswith("."):
                 continue
             if image not in known and image_extension(file):
@@ -159,7 +211,7 @@ class StudiesDatastore(CrashSafeDatastore):
                 reasons[file] = f"{image}{counted.ext} is the label of this image; remove one of the two"
         for file, reason in reasons.items():
             logger.warning("left out of the training: %s: %s", file, reason)
-        return [(str(file), f"{file}: {reason}") for file, reason in reasons.items()]
+        return [*self._left_out, *((str(file), f"{file}: {reason}") for file, reason in reasons.items())]
 
     def _list_files(self, path: str, patterns: list[str]) -> dict[str, str]:
         if Path(path) == Path(self._datastore.image_path()):
@@ -177,7 +229,24 @@ class StudiesDatastore(CrashSafeDatastore):
         return file[: -len(extension)], file[-len(extension) :]
 
 
-def _renumbered_file(file: Path, segments: Sequence[str], names: Sequence[str], temporary: Path) -> Path:
+def _submitted(file: Path, label_info: Any, names: Sequence[str], temporary: Path) -> tuple[Path, tuple[str, ...]]:
+    """The file of a label to keep, and the names of its numbers; what its header says comes before ``label_info``.
+
+    Raises:
+        UserError: it cannot be read, or a segment is none of the labels.
+    """
+    if names and (in_header := file_segments(file)):
+        try:
+            return flat_file(file, in_header, names, temporary)
+        except RuntimeError:
+            raise UserError(_DAMAGED) from None
+    segments = segment_names(label_info)
+    kept = _renumbered_file(file, segments, names, temporary)
+    named_ignore = any(name.lower() == IGNORE for name in segments.values())
+    return kept, names_of_numbers(read_image(file).numpy(), segments, names) if named_ignore else tuple(names)
+
+
+def _renumbered_file(file: Path, segments: Mapping[int, str], names: Sequence[str], temporary: Path) -> Path:
     """The label file, or one in which the segments have the numbers of their names.
 
     Raises:
@@ -186,7 +255,7 @@ def _renumbered_file(file: Path, segments: Sequence[str], names: Sequence[str], 
     try:
         label = read_image(file)
     except UnreadableImage:
-        raise UserError("The label cannot be read: it is damaged or cut off; submit it again.") from None
+        raise UserError(_DAMAGED) from None
     values = label.numpy()
     if renumbered(values, segments, names) is values:
         return file

@@ -25,7 +25,7 @@ class UnreadableImage(UserError):  # noqa: N818
     """An image file that cannot be used; the message names the file, the reason and the remedy."""
 
 
-def read_image(path: str | Path) -> MetaTensor:
+def read_image(path: str | Path, layered: bool = False) -> MetaTensor:
     """Read an image of any format in ``listing.EXTENSIONS``, or a DICOM series directory.
 
     The array is as stored and as MONAI's ``LoadImage`` orders it, channel first. A volume of one slice is returned
@@ -38,6 +38,10 @@ def read_image(path: str | Path) -> MetaTensor:
         2-D transforms (Resize, Invertd) accept for 2-D images too; its first columns belong to the image's axes, and
         those of a one-slice volume are permuted to that end. ``meta`` keeps ``filename_or_obj``, ``spatial_shape``
         and ``original_affine``; the last two are those of the file.
+
+    Args:
+        path: of the file or directory.
+        layered: take any number of channels, which are the layers of a segmentation.
 
     EXIF orientation is not applied: viewers show, and labels have, the grid as it is stored.
 
@@ -59,7 +63,7 @@ def read_image(path: str | Path) -> MetaTensor:
         raise UnreadableImage(
             f"{path}: is damaged or of another format than its name says; export it again or remove it from the folder"
         ) from error
-    return _checked(image, path)
+    return _checked(image, path, layered)
 
 
 def read_grid(path: str | Path) -> MetaTensor:
@@ -109,7 +113,7 @@ def _load(path: Path) -> MetaTensor:
     return cast(MetaTensor, EnsureChannelFirst()(MetaTensor(pixels, meta=meta)))
 
 
-def _checked(image: MetaTensor, path: Path) -> MetaTensor:
+def _checked(image: MetaTensor, path: Path, layered: bool = False) -> MetaTensor:
     """Two or three spatial axes, finite values, a usable 4 x 4 affine, and no metadata but ``_KEPT_META``."""
     pixels, affine = image.as_tensor(), to_affine_nd(3, image.affine)
     problem = None
@@ -117,7 +121,7 @@ def _checked(image: MetaTensor, path: Path) -> MetaTensor:
         problem = "has no pixels; export it again"
     elif pixels.ndim not in (3, 4):
         problem = f"has {pixels.ndim - 1} dimensions; export a 2-D image or a single volume"
-    elif pixels.shape[0] not in (1, 3, 4):
+    elif pixels.shape[0] not in (1, 3, 4) and not layered:
         problem = f"has {pixels.shape[0]} channels; export it as grey or RGB"
     elif not torch.isfinite(torch.stack(torch.aminmax(pixels))).all():  # both are NaN if one value is
         problem = "contains NaN or infinite values; replace them by the value of air or background"

@@ -12,7 +12,7 @@ import json
 import logging
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from xssr_strategy.errors import UserError, printable
 from xssr_strategy.images.left_out import some
 from xssr_strategy.images.listing import find_images, image_extension
 from xssr_strategy.images.lists import is_named, read_ids, read_text, without_extension
+from xssr_strategy.labels.dataset_names import dataset_names
+from xssr_strategy.labels.records import FileNumbers, recorded_labels
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +45,8 @@ class FolderLayout:
         label_places: id -> where its label is looked for, ``*`` being any image extension.
         test: ids that the layout itself holds out.
         label_names: names of the labels 1, 2, ...; empty if the layout does not say.
+        recorded: id -> names of the numbers of its label, where they were noted with it.
+        ignores: whether the number after the labels' is nnU-Net's ``ignore``: of voxels that nobody has looked at.
     """
 
     images: Mapping[str, Path]
@@ -50,6 +54,13 @@ class FolderLayout:
     label_places: Mapping[str, str]
     test: frozenset[str] = frozenset()
     label_names: tuple[str, ...] = ()
+    recorded: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    ignores: bool = False
+
+    @property
+    def numbers(self) -> FileNumbers:
+        """What is known of the numbers in the label files."""
+        return FileNumbers(self.label_names, self.ignores, self.recorded)
 
 
 def labelled_layout(folder: Path) -> FolderLayout | None:
@@ -66,7 +77,8 @@ def labelled_layout(folder: Path) -> FolderLayout | None:
         return _nnunet(folder, about)
     final = folder / "labels" / "final"
     if final.is_dir() and (studies := _listed(folder)):
-        return _beside(studies, final)
+        beside = _beside(studies, final)
+        return replace(beside, recorded=recorded_labels(folder, beside.labels))
     if (folder / "images").is_dir() and (folder / "labels").is_dir():
         return _beside(_some(folder / "images"), folder / "labels")
     return None
@@ -132,7 +144,8 @@ def _decathlon(folder: Path, about: Mapping[str, Any]) -> FolderLayout:
         raise UserError(f'{file}: "training" lists no image; it holds {{"image": PATH, "label": PATH}} for each.')
     places = {name: str(label) for name, label in labels.items()}
     labels = {name: label for name, label in labels.items() if label.is_file()}
-    return FolderLayout(images, labels, places, label_names=_label_names(file, about))
+    names, ignores = dataset_names(file, about)
+    return FolderLayout(images, labels, places, label_names=names, ignores=ignores)
 
 
 def _inside(file: Path, number: int, entry: Any, key: str) -> Path:
@@ -147,7 +160,7 @@ def _inside(file: Path, number: int, entry: Any, key: str) -> Path:
 def _nnunet(folder: Path, about: Mapping[str, Any]) -> FolderLayout:
     _one_channel(folder / _ABOUT, about)
     train = _beside(_cases(folder / "imagesTr"), folder / "labelsTr")
-    names = _label_names(folder / _ABOUT, about)
+    names, ignores = dataset_names(folder / _ABOUT, about)
     test = FolderLayout({}, {}, {})
     if (folder / "imagesTs").is_dir() and (folder / "labelsTs").is_dir():
         test = _beside(_cases(folder / "imagesTs"), folder / "labelsTs")
@@ -159,6 +172,7 @@ def _nnunet(folder: Path, about: Mapping[str, Any]) -> FolderLayout:
         label_places={**train.label_places, **test.label_places},
         test=frozenset(test.images),
         label_names=names,
+        ignores=ignores,
     )
 
 
@@ -200,25 +214,6 @@ def _one_channel(file: Path, about: Mapping[str, Any]) -> None:
             raise UserError(
                 f'{file}: "{key}" has {len(about[key])} entries, but only single-channel images can be used.'
             )
-
-
-def _label_names(file: Path, about: Mapping[str, Any]) -> tuple[str, ...]:
-    """Names of the labels 1, 2, ... from {"1": "Anterior"} (Decathlon) or {"Anterior": 1} (nnU-Net, version 2)."""
-    if "labels" not in about:
-        return ()
-    try:
-        pairs = list(about["labels"].items())
-        if not all(key.isdigit() for key, _ in pairs):
-            pairs = [(number, name) for name, number in pairs]
-        names = {int(number): str(name) for number, name in pairs if int(number) != 0}
-        if sorted(names) != list(range(1, len(names) + 1)) or len(names) < sum(int(number) != 0 for number, _ in pairs):
-            raise ValueError("not 1, 2, ...")
-    except (AttributeError, TypeError, ValueError) as error:
-        raise UserError(
-            f'{file}: "labels" does not give one name to each of the numbers 1, 2, ... without a gap; '
-            'renumber the labels, or remove "labels" to have no names.'
-        ) from error
-    return tuple(names[number] for number in sorted(names))
 
 
 def _some(folder: Path, recursive: bool = False) -> dict[str, Path]:

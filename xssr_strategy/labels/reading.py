@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -21,7 +21,9 @@ from xssr_strategy.images.preprocessing import TO_RAS, conform, spacing_of
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.images.reading import read_image
 from xssr_strategy.labels.formats import refuse_lossy_format
-from xssr_strategy.labels.values import checked_numbers, remark
+from xssr_strategy.labels.names import numbers_by_name, tells_apart, with_ignore
+from xssr_strategy.labels.segments import file_segments, merged
+from xssr_strategy.labels.values import IGNORED, checked_numbers, remark
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +38,7 @@ class LabelledImage:
         image, label: their paths.
         shape, spacing: of the image, in pixels and mm, in RAS if 3-D.
         remark: what is odd about the label; empty if nothing is.
+        names: of the numbers in the label's file, as it was written; empty if nobody noted them.
     """
 
     image: str
@@ -43,10 +46,30 @@ class LabelledImage:
     shape: tuple[int, ...]
     spacing: tuple[float, ...]
     remark: str = ""
+    names: tuple[str, ...] = ()
+
+    @property
+    def item(self) -> dict[str, str]:
+        """The pair as a list of data has it."""
+        return labelled_pair(self.image, self.label, self.names)
 
 
-def read_label(path: str | Path, labels: Sequence[str], image: MetaTensor) -> Tensor:
-    """Read the label of an image.
+def labelled_pair(image: str, label: str, names: Sequence[str] = ()) -> dict[str, str]:
+    """A pair as lists of data have it: the paths, and ``names`` of the label's numbers where they are known.
+
+    >>> labelled_pair("scan.nii", "mask.nii", ("tumour", "ignore"))
+    {'image': 'scan.nii', 'label': 'mask.nii', 'names': 'tumour,ignore'}
+    """
+    return {"image": image, "label": label, **({"names": ",".join(names)} if names else {})}
+
+
+def names_of(pair: Mapping[str, str]) -> tuple[str, ...]:
+    """Names of the numbers 1, 2, ... in the label of a pair; empty where they are not known."""
+    return tuple(pair["names"].split(",")) if "names" in pair else ()
+
+
+def read_label(path: str | Path, labels: Sequence[str], image: MetaTensor, names: Sequence[str] = ()) -> Tensor:
+    """Read the label of an image; what the header of a .seg.nrrd says of its numbers comes first.
 
     Args:
         path: label file; it may store its axes in another order than the image's file as long as both describe the
@@ -54,22 +77,22 @@ def read_label(path: str | Path, labels: Sequence[str], image: MetaTensor) -> Te
         labels: names of the labels. With one, any number but zero is foreground; with several, i is
             ``labels[i - 1]``.
         image: the image after ``conform``.
+        names: of the numbers in the file, as they were when it was written; by default those of ``labels``.
 
     Returns:
-        uint8 (1, *spatial) on the grid of ``image``; all zero if nothing was drawn.
+        uint8 (1, *spatial) on the grid of ``image``; all zero if nothing was drawn, ``IGNORED`` where nobody has
+        looked.
 
     Raises:
         UserError: unreadable, of a format that changes numbers (JPEG), of another shape or place than the image, or
             with values that are no label.
     """
-    return _numbers(path, _stored(path, image), labels)
+    return torch.from_numpy(_read(path, labels, image, names)[0])
 
 
-def examine_label(path: str | Path, labels: Sequence[str], image: MetaTensor) -> str:
+def examine_label(path: str | Path, labels: Sequence[str], image: MetaTensor, names: Sequence[str] = ()) -> str:
     """What is odd about a label that can be used; empty if nothing is. Arguments and errors as :func:`read_label`."""
-    stored = _stored(path, image)
-    _numbers(path, stored, labels)
-    return remark(stored, labels)
+    return _read(path, labels, image, names)[1]
 
 
 def usable_pairs(
@@ -78,7 +101,7 @@ def usable_pairs(
     """Read every pair once and keep those that can be trained on; one log line for each that is left out or odd.
 
     Args:
-        datalist: mappings with the paths ``image`` and ``label``.
+        datalist: pairs as :func:`labelled_pair` makes them.
 
     Returns:
         The usable pairs, sorted by image path so that the order of the datastore does not matter, and
@@ -108,21 +131,46 @@ def examined_pairs(
     for pair in sorted(datalist, key=lambda pair: pair["image"]):
         try:
             image = conform(read_image(pair["image"]), preset, pair["image"])
-            odd = examine_label(pair["label"], labels, image)
+            odd = examine_label(pair["label"], labels, image, names_of(pair))
         except UserError as error:
             bad.append((pair["label"], str(error)))
             logger.warning("left out of the training: %s", error)
             continue
         if odd:
             logger.warning("trained on: %s: %s", pair["label"], odd)
-        good.append(LabelledImage(pair["image"], pair["label"], tuple(image.shape[1:]), spacing_of(image), odd))
+        shape, spacing = tuple(image.shape[1:]), spacing_of(image)
+        good.append(LabelledImage(pair["image"], pair["label"], shape, spacing, odd, names_of(pair)))
     return good, bad
 
 
-def _stored(path: str | Path, image: MetaTensor) -> NDArray[np.float32]:
-    """The values of a label file, (1, *spatial) on the grid of its image."""
+def _read(
+    path: str | Path, labels: Sequence[str], image: MetaTensor, names: Sequence[str]
+) -> tuple[NDArray[np.uint8], str]:
+    """The numbers of a label file, (1, *spatial) on the grid of its image, and what is odd about them."""
+    segments = file_segments(Path(path))
+    stored = _stored(path, image, layered=bool(segments))
+    known = tuple(names) if tells_apart(names) else tuple(labels)
+    values: NDArray[Any] = stored
+    try:
+        if segments:
+            plain = known[:-1] if known == with_ignore(known[:-1]) else known
+            values, known = merged(stored, segments, plain)[None], with_ignore(plain)
+        numbers = checked_numbers(values, known)
+        if known != tuple(labels):
+            numbers = numbers_by_name(numbers, known, labels)
+        ignored = numbers == IGNORED
+        if ignored.all():
+            raise UserError("is ignored as a whole: there is nothing to learn from; draw what is to be segmented")
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    by_number = len(labels) == 1 and not ignored.any()  # several numbers may have been counted as the one label
+    return numbers, remark(stored if by_number else np.where(ignored, 0, numbers), labels)
+
+
+def _stored(path: str | Path, image: MetaTensor, layered: bool) -> NDArray[np.float32]:
+    """The values of a label file, (1, *spatial) on the grid of its image, or (layers, *spatial)."""
     refuse_lossy_format(Path(path))
-    candidates = list(_placed(read_image(path), image))
+    candidates = list(_placed(read_image(path, layered=True) if layered else read_image(path), image))
     label = next((one for one in candidates if _fits(one, image)), candidates[0])
     if label.shape[1:] != image.shape[1:]:
         raise UserError(
@@ -131,6 +179,8 @@ def _stored(path: str | Path, image: MetaTensor) -> NDArray[np.float32]:
     if not _fits(label, image):
         raise UserError(f"{path}: the label lies elsewhere in space than its image; save it on the image's own grid")
     values = label.as_tensor()
+    if layered:
+        return values.numpy()
     if not (values == values[:1]).all():
         raise UserError(f"{path}: the label is a colour image; save it as one channel of label numbers")
     return values[:1].numpy()
@@ -154,13 +204,6 @@ def _placed(label: MetaTensor, image: MetaTensor) -> Iterator[MetaTensor]:
 
 def _fits(label: MetaTensor, image: MetaTensor) -> bool:
     return label.shape[1:] == image.shape[1:] and (image.ndim != 4 or _corner_shift(label, image) <= AFFINE_TOLERANCE)
-
-
-def _numbers(path: str | Path, stored: NDArray[np.float32], labels: Sequence[str]) -> Tensor:
-    try:
-        return torch.from_numpy(checked_numbers(stored, labels))
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
 
 
 def _sides(image: Tensor) -> str:

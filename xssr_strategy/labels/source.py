@@ -9,6 +9,7 @@ from pathlib import Path
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import find_images
 from xssr_strategy.labels.layouts import KNOWN, FolderLayout, held_out_cases, labelled_layout, tell_unmatched_labels
+from xssr_strategy.labels.reading import labelled_pair
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class SourceLabels:
     """What the source's labels are.
 
     Attributes:
-        pairs: the paths ``image`` and ``label`` of each labelled image, sorted by image.
+        pairs: each labelled image, as ``labelled_pair`` makes it, sorted by image.
         held_out: images that the folder holds out as test cases, resolved; nothing may train on them.
     """
 
@@ -51,6 +52,7 @@ def read_source_labels(folder: Path, images: Mapping[str, Path], labels: Sequenc
     if layout is None:
         tell_unmatched_labels(folder, found, images)
         pairs = {images[image]: path for image, path in found.items() if image in images}
+        names: dict[Path, tuple[str, ...]] = dict.fromkeys(pairs, ())
     else:
         if layout.label_names and layout.label_names != tuple(labels):
             raise UserError(
@@ -58,6 +60,7 @@ def read_source_labels(folder: Path, images: Mapping[str, Path], labels: Sequenc
                 f"{','.join(labels)}; give both the same names in the same order."
             )
         pairs = {layout.images[image]: path for image, path in layout.labels.items()}
+        names = {layout.images[image]: layout.numbers.names_of(image, labels) for image in layout.labels}
     if not pairs:
         raise UserError(
             f"--conf source_labels {folder}: holds no label with the file name of an image of --conf source; name the "
@@ -66,7 +69,8 @@ def read_source_labels(folder: Path, images: Mapping[str, Path], labels: Sequenc
     kept = {image: path for image, path in pairs.items() if image.resolve() not in test}
     if not kept:
         raise UserError(f"--conf source_labels {folder}: all its labels are of test cases; shorten its test.txt.")
-    return SourceLabels([{"image": str(image), "label": str(label)} for image, label in sorted(kept.items())], test)
+    listed = [labelled_pair(str(image), str(label), names[image]) for image, label in sorted(kept.items())]
+    return SourceLabels(listed, test)
 
 
 def _test_cases(folder: Path, layout: FolderLayout | None) -> frozenset[Path]:

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from xssr_strategy.errors import UserError
 
 INTEGER_TOLERANCE = 1e-3  # our choice: rounding of label files that are stored as scaled floats
+IGNORED = 255
+"""The number, in a label as it is read, of voxels that count in neither loss nor Dice: nobody has looked at them."""
+
 _NAMED = 4  # values that a remark names at most (our choice)
 _SLOPES = 0.125
 """Share of voxels on slopes from which edges count as soft; our choice.

@@ -51,7 +51,7 @@ class TrainingData:
 
     def pairs(self, plan: SegmentationPlan, transforms: Read) -> Dataset:
         """The labelled images, then those of the source: {"image": float32 (C, *grid), "label": uint8 (1, *grid)}."""
-        items = [{"image": pair.image, "label": pair.label} for pair in (*self.labelled, *self.source_labelled)]
+        items = [pair.item for pair in (*self.labelled, *self.source_labelled)]
         return self.cache.dataset(items, ReadPair(self.preset, plan), transforms)
 
     def images(self, plan: SegmentationPlan, transforms: Read) -> Dataset:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from monai.losses import DiceCELoss
+import torch
+from monai.losses import DiceCELoss, DiceLoss
+from monai.networks import one_hot
 from monai.networks.nets import UNet
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from xssr_strategy.labels.values import IGNORED
 
 # Our choice: about a million weights, so that two CPU cores train it in minutes; each stage halves the resolution.
 CHANNELS: dict[int, tuple[int, ...]] = {2: (16, 32, 64, 128, 256), 3: (16, 32, 64, 128)}
@@ -39,10 +45,38 @@ def build_unet(spatial_dims: int, in_channels: int, out_channels: int) -> UNet:
     )
 
 
-def build_loss() -> DiceCELoss:
-    """Soft Dice of the labels plus cross-entropy of all classes, on softmax outputs.
+class LabelLoss(nn.Module):
+    """Soft Dice of the labels plus cross-entropy of all classes, on softmax outputs, of the voxels that were looked at.
 
     The XSSR paper trained with binary cross-entropy (known second hand). Cross-entropy is its form for any number of
-    labels; the Dice term, our addition, keeps structures of a few voxels from being outvoted by the background.
+    labels; the Dice term, our addition, keeps structures of a few voxels from being outvoted by the background. Voxels
+    that are ``IGNORED`` count in neither, as nnU-Net has it (documentation/ignore_label.md): the cross-entropy is the
+    mean over the others.
     """
-    return DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._whole = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
+        self._dice = DiceLoss(include_background=False, batch=True)
+
+    def forward(self, logits: Tensor, label: Tensor) -> Tensor:
+        """(B, classes, *spatial) float32 logits and (B, 1, *spatial) uint8 label -> scalar; 0 if nothing was seen."""
+        known, seen = without_ignored(label)
+        if seen.all():
+            loss: Tensor = self._whole(logits, label)
+            return loss
+        each = F.cross_entropy(logits, known[:, 0].long(), reduction="none") * seen[:, 0]
+        found, wanted = torch.softmax(logits, dim=1) * seen, one_hot(known, logits.shape[1]) * seen
+        dice: Tensor = self._dice(found, wanted)
+        return each.sum() / seen.sum().clamp(min=1) + dice
+
+
+def build_loss() -> LabelLoss:
+    """What a labelled image is learnt by."""
+    return LabelLoss()
+
+
+def without_ignored(label: Tensor) -> tuple[Tensor, Tensor]:
+    """Label numbers with 0 where a voxel is ignored, and where none is, as bool; both of the label's shape."""
+    seen = label != IGNORED
+    return label * seen, seen

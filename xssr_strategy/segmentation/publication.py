@@ -60,6 +60,16 @@ def published_plan(path: Path) -> SegmentationPlan:
     return _plan(_content(path), path)
 
 
+def brought_labels(path: Path) -> tuple[str, ...] | None:
+    """Names of the labels of a network that somebody brings; None if the file holds weights without a plan.
+
+    Raises:
+        UserError: it cannot be read, or its plan is damaged.
+    """
+    text = _content(path).get(_PLAN_KEY)
+    return None if text is None else parse_plan(text, path).labels
+
+
 def load_model(path: Path) -> tuple[UNet, SegmentationPlan]:
     """The published network, in evaluation mode, and its plan: of one training, whatever is published meanwhile.
 

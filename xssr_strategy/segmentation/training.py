@@ -17,6 +17,7 @@ from xssr_strategy.labels.reading import LabelledImage
 from xssr_strategy.segmentation.data import TrainingData
 from xssr_strategy.segmentation.inference import build_inferer
 from xssr_strategy.segmentation.methods.base import Stage, StepResult, TrainingMethod
+from xssr_strategy.segmentation.network import without_ignored
 from xssr_strategy.segmentation.plan import SegmentationPlan
 
 
@@ -189,7 +190,10 @@ class _Run:
 
 
 class _RunningDice:
-    """Mean Dice of the labels, without the background, over all that was added; images without a label do not count."""
+    """Mean Dice of the labels, without the background, over all that was added; images without a label do not count.
+
+    Neither do voxels that are ignored.
+    """
 
     def __init__(self) -> None:
         self._metric = DiceMetric(include_background=False)
@@ -201,7 +205,8 @@ class _RunningDice:
             return
         self._empty = False
         classes = logits.shape[1]
-        self._metric(one_hot(logits.detach().argmax(1, keepdim=True), classes), one_hot(label, classes))
+        known, seen = without_ignored(label)
+        self._metric(one_hot(logits.detach().argmax(1, keepdim=True) * seen, classes), one_hot(known, classes))
 
     def mean(self) -> float | None:
         """The mean, or None if nothing was added."""

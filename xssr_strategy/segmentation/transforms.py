@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from monai.data import MetaTensor
@@ -30,11 +31,13 @@ from torch import Tensor
 from xssr_strategy.images.preprocessing import conform
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.images.reading import read_image
-from xssr_strategy.labels.reading import read_label
+from xssr_strategy.labels.reading import names_of, read_label
+from xssr_strategy.labels.values import IGNORED
 from xssr_strategy.segmentation.geometry import network_image, network_label
 from xssr_strategy.segmentation.plan import SegmentationPlan
 
 KEYS = ("image", "label")
+_DRAWN, _ANYWHERE = "drawn", "anywhere"
 
 # UST-RUN's code, for all data sets but fundus.
 _BRIGHTNESS = (-0.9, 1.0)  # a factor of 0.1 to 2, of the contrast too
@@ -56,7 +59,7 @@ def read_for_network(path: str | Path, preset: Preset, plan: SegmentationPlan) -
 
 
 class ReadPair(Transform):
-    """Paths {"image", "label"} -> tensors {"image": float32 (C, *grid), "label": uint8 (1, *grid)}."""
+    """A pair of files -> tensors {"image": float32 (C, *grid), "label": uint8 (1, *grid)}; as ``read_label`` has it."""
 
     def __init__(self, preset: Preset, plan: SegmentationPlan) -> None:
         self.preset = preset
@@ -64,7 +67,7 @@ class ReadPair(Transform):
 
     def __call__(self, data: Mapping[str, str]) -> dict[str, Tensor]:
         image = conform(read_image(data["image"]), self.preset, data["image"])
-        label = read_label(data["label"], self.plan.labels, image)
+        label = read_label(data["label"], self.plan.labels, image, names_of(data))
         pixels = network_image(image, self.preset, self.plan)
         return {"image": pixels, "label": network_label(label, pixels.shape[1:])}
 
@@ -92,8 +95,19 @@ def training_transforms(preset: Preset, plan: SegmentationPlan, seed: int, read:
     if plan.spatial_dims == 3:
         steps += [
             SpatialPadd(KEYS, spatial_size=plan.roi),
-            # Two windows in three are centred on a label; an empty label gives windows from anywhere.
-            RandCropByPosNegLabeld(KEYS, label_key="label", spatial_size=plan.roi, pos=2, neg=1, num_samples=1),
+            # Two windows in three are centred on a label; an empty label gives windows from anywhere, but never from
+            # around a voxel that nobody has looked at.
+            _PlacesOfWindows(),
+            RandCropByPosNegLabeld(
+                KEYS,
+                label_key="label",
+                fg_indices_key=_DRAWN,
+                bg_indices_key=_ANYWHERE,
+                spatial_size=plan.roi,
+                pos=2,
+                neg=1,
+                num_samples=1,
+            ),
         ]
     steps += [
         _affine(KEYS, ("bilinear", "nearest"), plan),
@@ -135,6 +149,18 @@ def unlabelled_transforms(preset: Preset, plan: SegmentationPlan, seed: int, rea
         EnsureTyped(("image", "strong"), track_meta=False),
     ]
     return Compose(steps).set_random_state(seed=seed)
+
+
+class _PlacesOfWindows(Transform):
+    """Adds where windows may be centred: the flat indices of a label's voxels, and of all that were looked at.
+
+    The latter hold the label's, too: so MONAI finds the background of a label of bytes, by which networks were trained.
+    """
+
+    def __call__(self, data: Mapping[str, Tensor]) -> dict[str, Any]:
+        seen = data["label"] != IGNORED
+        drawn = (data["label"] > 0) & seen
+        return {**data, _DRAWN: drawn.flatten().nonzero().flatten(), _ANYWHERE: seen.flatten().nonzero().flatten()}
 
 
 def _clip(key: str) -> Lambdad:

@@ -11,6 +11,10 @@ from xssr_strategy.simulation.domains import Domain
 class SimulatedAnnotator:
     """The labels of a domain, handed out one by one; what was not asked for was not looked at.
 
+    Args:
+        domain: whose labels.
+        labels: names of the labels of the training.
+
     >>> from pathlib import Path
     >>> from tempfile import TemporaryDirectory
     >>> from xssr_strategy.simulation.annotator import SimulatedAnnotator
@@ -27,8 +31,8 @@ class SimulatedAnnotator:
     ['scan1', 'scan2']
     """
 
-    def __init__(self, domain: Domain) -> None:
-        self._domain = domain
+    def __init__(self, domain: Domain, labels: Sequence[str] = ()) -> None:
+        self._domain, self._labels = domain, labels
         self._pool = frozenset(domain.pool)
         self._paid: set[str] = set()
 
@@ -44,7 +48,7 @@ class SimulatedAnnotator:
             images: ids of the pool; one that was handed out before costs nothing more.
 
         Returns:
-            The paths ``image`` and ``label`` of each, in the order asked.
+            The pair of each, as ``labelled_pair`` makes it, in the order asked.
 
         Raises:
             UserError: an image has no label.
@@ -60,4 +64,4 @@ class SimulatedAnnotator:
                     "or take the image out of the pool."
                 )
         self._paid.update(images)
-        return [{"image": str(domain.images[image]), "label": str(domain.labels[image])} for image in images]
+        return [domain.labelled(image, self._labels) for image in images]

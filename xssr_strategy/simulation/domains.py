@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,8 @@ from xssr_strategy.labels.layouts import (
     labelled_layout,
     plain_layout,
 )
+from xssr_strategy.labels.reading import labelled_pair
+from xssr_strategy.labels.records import FileNumbers
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Domain:
         sites: id -> site; the domain's name for images that ``sites.csv`` does not list.
         patients: id -> patient; the image's own id for images that ``patients.csv`` does not list.
         label_places: id -> where its label is looked for, ``*`` being any image extension.
+        numbers: what the folder says of the numbers in its labels.
     """
 
     name: str
@@ -48,6 +51,16 @@ class Domain:
     sites: Mapping[str, str]
     patients: Mapping[str, str]
     label_places: Mapping[str, str]
+    numbers: FileNumbers = field(default_factory=FileNumbers)
+
+    def labelled(self, image: str, labels: Sequence[str]) -> dict[str, str]:
+        """An image that has a label, and its label, as ``labelled_pair`` makes it.
+
+        Args:
+            labels: names of the labels of the training.
+        """
+        names = self.numbers.names_of(image, labels)
+        return labelled_pair(str(self.images[image]), str(self.labels[image]), names)
 
     @property
     def pool(self) -> tuple[str, ...]:
@@ -98,6 +111,33 @@ def read_domain(path: Path, option: str, labelled: bool = True) -> Domain:
         return _domain(path, layout or plain_layout(path), labelled)
     except UserError as error:
         raise UserError(f"{option} {error}") from error
+
+
+def refuse_other_names(domain: Domain, option: str, labels: Sequence[str], target: Domain) -> None:
+    """Refuse a domain whose numbers would be taken for other labels than its folder says.
+
+    Labels that are called otherwise on purpose, or merged by a single new name, are no mistake.
+
+    Args:
+        domain: what is looked at.
+        option: by which it was named, for the message.
+        labels: names of the labels of the training.
+        target: whose names the labels have where nobody said otherwise.
+
+    Raises:
+        UserError: a name has one number here and another there.
+    """
+    own, wanted, first = (
+        [name.lower() for name in names] for names in (domain.label_names, labels, target.label_names)
+    )
+    moved = any(name in own and own.index(name) != place for place, name in enumerate(wanted))
+    merged = len(own) > len(wanted) == 1 and wanted[0] in own
+    foreign = len(wanted) > 1 and bool(own and first) and own != first
+    if moved or merged or foreign:
+        raise UserError(
+            f"{option} {domain.root}: its labels 1, 2, ... are {','.join(domain.label_names)}, but those of the "
+            f"training are {','.join(labels)}; give both the same names in the same order."
+        )
 
 
 def without_label(domain: Domain) -> list[str]:
@@ -173,6 +213,7 @@ def _domain(path: Path, layout: FolderLayout, labelled: bool) -> Domain:
         sites=dict.fromkeys(sorted(layout.images), name) | _column(path / "sites.csv", "site", layout),
         patients=patients,
         label_places=layout.label_places,
+        numbers=layout.numbers,
     )
 
 

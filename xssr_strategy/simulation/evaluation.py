@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from xssr_strategy.images.preprocessing import conform, scale_intensity, spacing_of
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.images.reading import read_image
-from xssr_strategy.labels.reading import read_label
+from xssr_strategy.labels.reading import names_of, read_label
 from xssr_strategy.segmentation.geometry import network_image, original_label
 from xssr_strategy.segmentation.inference import build_inferer
+from xssr_strategy.segmentation.network import without_ignored
 from xssr_strategy.segmentation.plan import SegmentationPlan
 
 
@@ -28,7 +29,7 @@ class ScoredCase:
     Attributes:
         dice, hd95, asd: per label; NaN where the case does not hold the label.
         image: (C, *spatial) grey values in [0, 1], conformed.
-        truth, prediction: uint8 (*spatial).
+        truth, prediction: uint8 (*spatial); 0 where the label is ignored.
     """
 
     dice: tuple[float, ...]
@@ -43,13 +44,13 @@ def read_case(case: Mapping[str, str], preset: Preset, labels: Sequence[str]) ->
     """A test case: its image, conformed, and its label (*spatial).
 
     Args:
-        case: the paths ``image`` and ``label``.
+        case: as ``labelled_pair`` makes it.
 
     Raises:
         UserError: the image or its label cannot be used.
     """
     image = conform(read_image(case["image"]), preset, case["image"])
-    return image, read_label(case["label"], labels, image)[0]
+    return image, read_label(case["label"], labels, image, names_of(case))[0]
 
 
 def score(
@@ -58,7 +59,7 @@ def score(
     """Segment a test case as the server's inference does, and compare it on the case's own voxels.
 
     Args:
-        case: the paths ``image`` and ``label``.
+        case: as ``labelled_pair`` makes it.
 
     Raises:
         UserError: the image or its label cannot be used.
@@ -66,7 +67,9 @@ def score(
     image, truth = read_case(case, preset, plan.labels)
     with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
         logits = build_inferer(plan)(network_image(image, preset, plan)[None].to(device), network)
-    prediction = original_label(torch.as_tensor(logits)[0].float().cpu(), image.affine.numpy(), image.shape[1:])
+    found = original_label(torch.as_tensor(logits)[0].float().cpu(), image.affine.numpy(), image.shape[1:])
+    truth, seen = without_ignored(truth)
+    prediction = found * seen  # what nobody has looked at is neither right nor wrong
     dice, hd95, asd = scores(prediction, truth, len(plan.labels), _spacing(image))
     return ScoredCase(dice, hd95, asd, scale_intensity(image, preset), truth, prediction)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,13 @@ from xssr_strategy.embedding.encoder import EncoderOptions
 from xssr_strategy.embedding.foundation.weights import digest_of
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import Preset
+from xssr_strategy.labels.records import FileNumbers
 from xssr_strategy.segmentation.data import UNLABELLED
 from xssr_strategy.segmentation.methods.catalogue import SUPERVISED
 from xssr_strategy.segmentation.methods.recipe import RECIPE, Recipe
 from xssr_strategy.selection.catalogue import MODEL_BASED, RANDOM
 from xssr_strategy.settings import Budget
-from xssr_strategy.simulation.domains import Domain
+from xssr_strategy.simulation.domains import Domain, refuse_other_names
 from xssr_strategy.simulation.results import Job
 from xssr_strategy.simulation.strategies import FULL, SOURCE_ONLY
 
@@ -123,6 +124,7 @@ class Experiment:
                     f"--test {self.test.root}: {image} is in the pool of --target too; name it in the test.txt of both."
                 )
         self.check_budgets(len(self.target.pool))
+        self.check_labels()
         learnt = self.source_pool()
         if self.source is not None and not learnt:
             raise UserError(
@@ -144,6 +146,18 @@ class Experiment:
                 raise UserError(
                     f"--strategies {name}: asks the network of the round before; name rounds, such as --budget 5+5+5+7."
                 )
+
+    def check_labels(self) -> None:
+        """Refuse domains whose numbers would be taken for other labels than their folders say.
+
+        Raises:
+            UserError: there is one.
+        """
+        labels = self.protocol.labels
+        refuse_other_names(self.target, "--target", labels, self.target)
+        refuse_other_names(self.test, "--test", labels, self.target)
+        if self.source is not None and SOURCE_ONLY in self.strategies:
+            refuse_other_names(self.source, "--source", labels, self.target)
 
     def held_out(self) -> frozenset[Path]:
         """Files of the test cases, links resolved: nothing may learn from them."""
@@ -206,15 +220,17 @@ class Experiment:
         return replace(job, budget=counts[place]) if 0 <= place < len(counts) else None
 
 
-def cases_of(domain: Domain) -> Mapping[str, dict[str, str]]:
-    """id -> the paths ``image`` and ``label`` of every held-out image."""
-    return {
-        case: {"image": str(domain.images[case]), "label": str(domain.labels[case])} for case in sorted(domain.test)
-    }
+def cases_of(domain: Domain, labels: Sequence[str] = ()) -> Mapping[str, dict[str, str]]:
+    """id -> every held-out image with its label, as ``labelled_pair`` makes it.
+
+    Args:
+        labels: names of the labels of the training.
+    """
+    return {case: domain.labelled(case, labels) for case in sorted(domain.test)}
 
 
 def _unlabelled(domain: Domain) -> Domain:
-    return replace(domain, labels={}, label_places={})
+    return replace(domain, labels={}, label_places={}, numbers=FileNumbers())
 
 
 def workspace_of(out: Path) -> Path:

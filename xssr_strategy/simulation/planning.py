@@ -91,8 +91,9 @@ class Planner:
     def __init__(self, experiment: Experiment, embedded: list[Embedded], out: Path) -> None:
         self._experiment = experiment
         self._selector = JobSelector(experiment.without_labels(), embedded)
-        self._annotator = SimulatedAnnotator(experiment.target)
-        self._expert = None if experiment.source is None else SimulatedAnnotator(experiment.source)
+        labels = experiment.protocol.labels
+        self._annotator = SimulatedAnnotator(experiment.target, labels)
+        self._expert = None if experiment.source is None else SimulatedAnnotator(experiment.source, labels)
         self._out = out
         self.jobs = experiment.jobs(self._selector.pool)
 
@@ -155,7 +156,7 @@ class Planner:
         asked = following is not None and self._selector.needs_network(following, choice)
         return training_of(
             pairs=pairs,
-            cases=cases_of(experiment.test),
+            cases=cases_of(experiment.test, protocol.labels),
             preset=protocol.preset,
             labels=protocol.labels,
             method=method,

@@ -186,7 +186,7 @@ def _facts_before(experiment: Experiment, command: str) -> ExperimentInfo:
         settings={
             **protocol.described(),
             "source_images": images_digest(experiment.source_pool())[:10] if source is not None else None,
-            "test_cases": content_of(cases_of(experiment.test)),
+            "test_cases": content_of(cases_of(experiment.test, protocol.labels)),
         },
     )
 
@@ -197,7 +197,7 @@ def _read_cases(experiment: Experiment, progress: Progress) -> None:
     Raises:
         UserError: there is one.
     """
-    cases = cases_of(experiment.test)
+    cases = cases_of(experiment.test, experiment.protocol.labels)
     for number, case in enumerate(cases.values(), start=1):
         read_case(case, experiment.protocol.preset, experiment.protocol.labels)
         progress(READING, number, len(cases))

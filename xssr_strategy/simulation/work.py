@@ -18,7 +18,7 @@ from xssr_strategy import __version__
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import content_digest, fingerprint
 from xssr_strategy.images.preset import Preset
-from xssr_strategy.labels.reading import usable_pairs
+from xssr_strategy.labels.reading import names_of, usable_pairs
 from xssr_strategy.segmentation.data import TrainingData
 from xssr_strategy.segmentation.methods.catalogue import METHODS, SUPERVISED
 from xssr_strategy.segmentation.methods.recipe import Recipe
@@ -40,8 +40,8 @@ class Training:
 
     Attributes:
         digest: of the rest, by the content of the files, wherever they lie; ``training_of`` makes it.
-        pairs: paths ``image`` and ``label`` of what is trained on, sorted.
-        cases: id -> paths of every test case.
+        pairs: what is trained on, as ``labelled_pair`` makes it, sorted.
+        cases: id -> every test case, likewise.
         preset, labels: kind of image, and names of the labels without the background.
         method: name of the training method.
         recipe, steps, seed: of the training; every strategy gets the same number of steps.
@@ -100,7 +100,7 @@ def training_of(
         UserError: a file is gone or cannot be read.
     """
     ordered = tuple(sorted(pairs, key=lambda pair: pair["image"]))
-    files = [[_content(pair["image"]), _content(pair["label"])] for pair in (*ordered, *cases.values())]
+    files = [_contents(pair) for pair in (*ordered, *cases.values())]
     decides = [files, list(cases), asdict(preset), labels, steps, seed, threads, asdict(recipe)]
     if method != SUPERVISED:  # whose digests are those of results that were written before there were methods
         decides += [method, [_content(str(unlabelled[image])) for image in sorted(unlabelled)]]
@@ -128,7 +128,7 @@ def content_of(cases: Mapping[str, Mapping[str, str]]) -> str:
     Raises:
         UserError: a file is gone or cannot be read.
     """
-    contents = {case: [_content(paths["image"]), _content(paths["label"])] for case, paths in cases.items()}
+    contents = {case: _contents(paths) for case, paths in cases.items()}
     return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()[:10]
 
 
@@ -194,6 +194,11 @@ def trained_network(training: Training, kept: PairCache, device: torch.device) -
 def _cache(device: torch.device) -> MemoryCache:
     """One for all trainings of a process."""
     return MemoryCache(device)
+
+
+def _contents(pair: Mapping[str, str]) -> list[str]:
+    """Of image and label, and the names of the label's numbers where they are told."""
+    return [_content(pair["image"]), _content(pair["label"]), *names_of(pair)]
 
 
 def _content(path: str) -> str:

@@ -28,7 +28,7 @@ from xssr_strategy.segmentation.geometry import original_label
 from xssr_strategy.segmentation.inference import build_inferer
 from xssr_strategy.segmentation.network import build_unet
 from xssr_strategy.segmentation.plan import SegmentationPlan, check_plan
-from xssr_strategy.segmentation.publication import load_model, publish, published_plan, warm_start
+from xssr_strategy.segmentation.publication import brought_labels, load_model, publish, published_plan, warm_start
 from xssr_strategy.segmentation.transforms import read_for_network
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")  # no place in space, and some are lossy: labels go to PNG
@@ -79,6 +79,12 @@ class SegmentationInfer(BasicInferTask):
             UserError: it cannot be read or is another one than the plan says; the published one stays.
         """
         plan = published_plan(self._published)
+        brought = brought_labels(file)
+        if brought is not None and brought != plan.labels:
+            raise UserError(
+                f"the uploaded network was trained for the labels {','.join(brought)} and the present one for "
+                f"{','.join(plan.labels)}; train here instead"
+            )
         network = build_unet(plan.spatial_dims, plan.channels, len(plan.labels) + 1)
         if not warm_start(network, file):
             raise UserError("the uploaded network does not fit the plan of the present one; train here instead")

@@ -34,7 +34,7 @@ from xssr_strategy.segmentation.methods.catalogue import (
 from xssr_strategy.segmentation.methods.recipe import RECIPE, STEPS_PER_EPOCH, new_network
 from xssr_strategy.segmentation.pair_cache import DiskCache, MemoryCache, NoCache, PairCache
 from xssr_strategy.segmentation.plan import SegmentationPlan, plan_from
-from xssr_strategy.segmentation.publication import publish, read_json, warm_start
+from xssr_strategy.segmentation.publication import publish, published_plan, read_json, warm_start
 from xssr_strategy.segmentation.training import EpochReport, Validation, train
 from xssr_strategy.storage.atomic_files import locked_temporary_folder, remove_unlocked_folders
 from xssr_strategy.tasks.training_request import check_ranges, parse_training_request
@@ -171,9 +171,28 @@ class SegmentationTrainer(TrainTask):
             "left_out": [reason for _, reason in left_out],
             "remarks": [f"{pair.label}: {pair.remark}" for pair in (*pairs, *source) if pair.remark],
         }
+        if doubt := self._doubt([*pairs, *source]):
+            logger.warning("%s", doubt)
+            told["remarks"].append(doubt)
         if self._source_pairs:
             told["of_source"] = len(source)
         return _Labels(pairs, source, told)
+
+    def _doubt(self, pairs: Sequence[LabelledImage]) -> str:
+        """That the labels have changed and nobody noted what some numbers mean; empty if that is not so."""
+        unnamed = [pair for pair in pairs if not pair.names]
+        if not unnamed or len(self._names) < 2 or not self._published.exists():
+            return ""
+        try:
+            before = published_plan(self._published).labels
+        except UserError:  # told where it is used
+            return ""
+        if before == self._names:
+            return ""
+        return (
+            f"labels without noted names: {len(unnamed)}, the first {unnamed[0].label}; their numbers are read as "
+            f"{','.join(self._names)}, but the network before learnt {','.join(before)}: renumber them if need be"
+        )
 
     def _train(
         self,
@@ -243,6 +262,12 @@ class SegmentationTrainer(TrainTask):
         """The weights of the published network, if it fits the plan."""
         network = new_network(plan, seed)
         try:
+            if self._published.exists() and (before := published_plan(self._published).labels) != plan.labels:
+                names = ",".join(before), ",".join(plan.labels)
+                logger.warning(
+                    "the published network, of %s, does not fit the labels %s: training from scratch", *names
+                )
+                return None
             if self._published.exists() and warm_start(network, self._published):
                 logger.info("continuing from %s", self._published)
                 return network.state_dict()

@@ -27,7 +27,7 @@ class StepResult:
     Attributes:
         losses: name -> scalar; the training minimises their sum.
         logits: (B, classes, *spatial) of labelled images, from which the training reports its Dice; None reports none.
-        label: (B, 1, *spatial) their label numbers.
+        label: (B, 1, *spatial) their label numbers, ``IGNORED`` where nobody has looked.
     """
 
     losses: Mapping[str, Tensor]

@@ -30,6 +30,7 @@ from xssr_strategy.segmentation.methods.semi_supervised import (
     ramp_up,
     trusted_loss,
 )
+from xssr_strategy.segmentation.network import without_ignored
 
 # UST-RUN's code.
 LOW_FREQUENCIES = 0.01  # half-size of the square of amplitudes that are mixed, as a share of the smallest side
@@ -54,7 +55,8 @@ class _UstRunConsistency(Consistency):
         self._hardest: Example | None = None
 
     def lesson(self, views: Views, done: float) -> Lesson:
-        known = Example(views.image, Guess(views.label.long(), torch.ones_like(views.label, dtype=torch.bool)))
+        label, seen = without_ignored(views.label)
+        known = Example(views.image, Guess(label.long(), seen))
         pasted = self._to_paste(known, len(views.weak))  # in the range of unlabelled images
         box = copy_paste_boxes(views.weak, self.rng)
         with torch.no_grad():

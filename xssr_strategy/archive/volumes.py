@@ -1,9 +1,8 @@
-"""The volume of a series of an archive; a sheared one where the gantry was tilted, so that slices are not square above
-each other.
+"""The volume of a series of an archive; sheared if the gantry was tilted.
 
 SimpleITK's reader of series puts slices square all the same, its writer of NIfTI makes axes orthogonal, and its reader
-of NIfTI refuses others; NRRD and MetaImage keep them. A DICOM SEG gives each frame its place, but readers take the frames
-for a stack that is square.
+of NIfTI refuses others; NRRD and MetaImage keep them. A DICOM SEG gives each frame its place, but readers take the
+frames for a stack that is square.
 """
 
 from __future__ import annotations

@@ -80,7 +80,10 @@ REFUSED = {
     "missing": ("lies 2.00 to 16.00 mm from slice to slice", enhanced(at([22, 0, 2, 4, 20, 24]))),
     "uneven": ("unevenly spaced", enhanced(at([0, 2, 4, 7, 9]))),
     "turned": ("turned against each other", turned()),
-    "shifted": ("shifted against each other", enhanced([(0, 0, 0), (5, 0, 2), (0, 0, 4), (5, 0, 6), (0, 0, 8)])),
+    "shifted": (
+        "shifted sideways against each other",
+        enhanced([(0, 0, 0), (5, 0, 2), (0, 0, 4), (5, 0, 6), (0, 0, 8)]),
+    ),
     "without places": ("without a position", enhanced([None] * 4)),
     "one without a place": ("without a position", enhanced([*at([0, 2, 4]), None])),
     "described in part": ("has 4 frames but describes 3 of them", described(3)),

@@ -18,6 +18,8 @@ from xssr_strategy.images.preset import PRESETS
 from xssr_strategy.images.reading import read_image
 from xssr_strategy.tasks.segmentation_infer import SegmentationInfer
 
+pytestmark = pytest.mark.slow
+
 VOXELS = np.random.default_rng(0).integers(0, 200, SHAPE).astype(np.int16)
 
 

@@ -13,7 +13,7 @@ from pydicom import dcmread
 
 from xssr_strategy.images.frames import Frame, differing, frames_of
 from xssr_strategy.images.refusal import Refused, refuse_excess, refuse_spacing
-from xssr_strategy.images.series import TURNED, UNEVEN, refuse_gaps, refuse_odd_slice
+from xssr_strategy.images.series import TURNED, refuse_gaps, refuse_odd_slice
 from xssr_strategy.images.stored_values import has_odd_bits, mend_colours
 
 _SAME = 1e-2  # mm; our choice: two frames at one place, as far as headers round
@@ -80,7 +80,6 @@ def volume_order(frames: Sequence[Frame]) -> list[int]:
         order = np.argsort(places, kind="stable").tolist()
         _refuse_several(frames, places, order)
     refuse_gaps([positions[index] for index in order], [orientations[index] for index in order])
-    _refuse_shifts(np.array(positions)[order])
     return order
 
 
@@ -96,14 +95,6 @@ def _refuse_several(frames: Sequence[Frame], places: NDArray[np.float64], order:
         raise Refused(f"is a time series: it holds {len(largest)} time points of a slice; export one volume of it")
     told = f", which differ in their {kind}" if kind else ", as a time series does"
     raise Refused(f"holds {len(largest)} images of a slice{told}; export one volume of it")
-
-
-def _refuse_shifts(positions: NDArray[np.float64]) -> None:
-    """Refuse slices whose first pixels lie on no straight line; (N, 3) in mm, in the order of the volume."""
-    line = np.linspace(positions[0], positions[-1], len(positions))
-    step = float(np.linalg.norm(line[1] - line[0]))
-    if np.linalg.norm(positions - line, axis=1).max() > UNEVEN * step:
-        raise Refused("has slices that are shifted against each other; resample it to one grid")
 
 
 def _decoded(file: Path, frames: Sequence[Frame] | None) -> Any:

@@ -176,9 +176,7 @@ def refuse_gaps(positions: Sequence[Sequence[float]], orientations: Sequence[Seq
     sideways = np.array(positions) - np.outer(places, normal)
     share = (places - places[0]) / (places[-1] - places[0])
     if np.abs(sideways - sideways[0] - np.outer(share, sideways[-1] - sideways[0])).max() > UNEVEN * usual:
-        raise Refused(
-            "has slices that are shifted sideways against each other; resample it to one grid"
-        )
+        raise Refused("has slices that are shifted sideways against each other; resample it to one grid")
 
 
 def _numbers(tags: Any, tag: str) -> list[float]:

@@ -1,0 +1,5 @@
+"""The earlier place of ``read_label``, for scripts that import it from here; it lives in :mod:`xssr_strategy.labels.reading`."""
+
+from xssr_strategy.labels.reading import read_label
+
+__all__ = ["read_label"]

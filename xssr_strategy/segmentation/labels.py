@@ -1,4 +1,4 @@
-"""The earlier place of ``read_label``, for scripts that import it from here; it lives in :mod:`xssr_strategy.labels.reading`."""
+"""The earlier place of ``read_label``, which lives in :mod:`xssr_strategy.labels.reading`."""
 
 from xssr_strategy.labels.reading import read_label
 

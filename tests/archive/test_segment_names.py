@@ -95,3 +95,19 @@ def test_a_segmentation_of_slicer_is_read_by_its_header(series, tmp_path, layere
     np.testing.assert_array_equal(voxels(label), numbers)
     with pytest.raises(UserError, match="The segment 'tumour' is none of the labels liver,vessel"):
         read_label_file(tmp_path / "label.seg.nrrd", reference, ("liver", "vessel"))
+
+
+def test_what_a_header_calls_ignore_is_no_label(series, tmp_path) -> None:
+    reference, numbers = series_image(series.files[0].parent), voxels(series.label)
+    image = sitk.GetImageFromArray(numbers)
+    image.CopyInformation(reference)
+    for place, name in enumerate(("tumour", "ignore")):
+        image.SetMetaData(f"Segment{place}_Name", name)
+        image.SetMetaData(f"Segment{place}_LabelValue", str(place + 1))
+        image.SetMetaData(f"Segment{place}_Layer", "0")
+    sitk.WriteImage(image, str(tmp_path / "label.seg.nrrd"))
+    label, odd = read_label_file(tmp_path / "label.seg.nrrd", reference, ("tumour",))
+    np.testing.assert_array_equal(voxels(label), numbers)
+    assert odd == ""
+    label, _ = read_label_file(tmp_path / "label.seg.nrrd", reference, ("tumour", "liver"))
+    np.testing.assert_array_equal(voxels(label), np.array([0, 1, 3])[numbers])

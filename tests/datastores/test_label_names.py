@@ -207,5 +207,9 @@ def test_simulations_and_servers_with_this_source_read_the_recorded_names(studie
     for pair in good:
         label = ReadPair(PRESETS["mri"], plan)(pair.item)["label"][0].numpy()
         np.testing.assert_array_equal(label, drawing(liver=2, tumour=1))
+    index = json.loads((studies / "datastore_v2.json").read_text())
+    index["objects"]["case1"]["labels"] = {}  # as of a label that was copied in while no server ran
+    (studies / "datastore_v2.json").write_text(json.dumps(index))
+    assert read_domain(studies, "--target").labelled("case0", SWAPPED)["names"] == "liver,tumour"
     (studies / "datastore_v2.json").write_text("{")
     assert "names" not in read_domain(studies, "--target").labelled("case0", SWAPPED)

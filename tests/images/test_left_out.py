@@ -35,6 +35,24 @@ def test_nothing_is_told_of_a_folder_of_images_and_what_lies_beside_them(tmp_pat
     assert told(caplog, tmp_path) == (["a", "linked", "series"], [])
 
 
+def test_a_file_that_may_not_be_read(tmp_path: Path, caplog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whom the system lets read everything is told so here: the tests may run as root."""
+    Image.fromarray(np.eye(8, dtype=np.uint8)).save(tmp_path / "a.png")
+    secret = touch(tmp_path / "core")
+    original = Path.open
+
+    def denied(path: Path, *arguments: object, **more: object) -> object:
+        if path == secret:
+            raise PermissionError(13, "Permission denied")
+        return original(path, *arguments, **more)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(Path, "open", denied)
+    listed, remarks = told(caplog, tmp_path)
+    assert listed == ["a"]
+    assert "core" in remarks[0]
+    assert "may not be read" in remarks[0]
+
+
 def test_links_that_lead_nowhere(tmp_path: Path, caplog) -> None:
     touch(tmp_path / "a.png")
     for name in ("b.png", "c.nii.gz", "series", "d.png"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -88,3 +90,14 @@ def test_exif_does_not_turn_the_grid_that_viewers_show(tmp_path: Path, extension
     exif[0x0112] = orientation
     Image.fromarray(noise(16, 24)).save(file, exif=exif)
     np.testing.assert_array_equal(stored(file)[..., 0], sitk.GetArrayFromImage(sitk.ReadImage(str(file))))
+
+
+def test_a_plain_picture_needs_no_itk(tmp_path: Path) -> None:
+    """Which takes seconds and 270 MB to load in every process that reads an image."""
+    Image.fromarray(np.eye(8, dtype=np.uint8)).save(tmp_path / "a.png")
+    script = (
+        "import sys; from pathlib import Path; from xssr_strategy.images.reading import read_image;"
+        f"read_image(Path({str(tmp_path / 'a.png')!r}));"
+        "sys.exit(any(name.startswith('itk.ITK') for name in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

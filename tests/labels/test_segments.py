@@ -60,6 +60,14 @@ def test_segments_have_the_numbers_of_their_names(tmp_path, image, segments, liv
     np.testing.assert_array_equal(read(path, image), drawn((liver, 1), (TUMOUR, 2)))  # the higher label wins
 
 
+def test_thin_layers_of_several_labels_are_no_soft_edge(tmp_path, image) -> None:
+    names = tuple(f"layer {number}" for number in range(1, 9))
+    layers = [(name, number, 0, np.s_[number + 3 : number + 4]) for number, name in enumerate(names, start=1)]
+    path = write_segmentation(tmp_path / "label.seg.nrrd", SHAPE, layers)
+    wanted = drawn(*((np.s_[number + 3 : number + 4], number) for number in range(1, 9)))
+    np.testing.assert_array_equal(read(path, image, names), wanted)
+
+
 def test_a_segmentation_of_an_old_slicer_has_a_layer_for_each_segment(tmp_path, image) -> None:
     path = write_segmentation(tmp_path / "label.seg.nrrd", SHAPE, OVERLAPPING, numbered=False)
     assert [(one.name, one.number, one.layer) for one in file_segments(path)] == [("tumour", 1, 0), ("liver", 1, 1)]

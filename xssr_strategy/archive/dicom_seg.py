@@ -79,7 +79,8 @@ def read_label_file(
     if (layers != 1 and not in_header) or label.GetDimension() != 3:
         raise UserError("The label is not one volume of numbers; submit a label map such as label.nii.gz.")
     if in_header:
-        values, known = merged(np.moveaxis(values, -1, 0) if layers > 1 else values[None], in_header, names), names
+        values = merged(np.moveaxis(values, -1, 0) if layers > 1 else values[None], in_header, names)
+        known = with_ignore(names)
     else:
         known = names_of_numbers(values, segments, names)
         values = renumbered(values, segments, names)
@@ -89,7 +90,9 @@ def read_label_file(
         raise UserError(f"The label {error}.") from None
     plain = sitk.GetImageFromArray(numbers)
     plain.CopyInformation(label)
-    return _onto(plain, reference), remark(values, names)
+    ignored = numbers > len(names)
+    drawn = np.where(ignored, 0, numbers) if ignored.any() else values
+    return _onto(plain, reference), remark(drawn, names)
 
 
 def write_segmentation(label: Any, folder: Path, names: Sequence[str], file: Path) -> str:

@@ -182,7 +182,11 @@ def _reason(path: Path) -> str:
     suffix = path.suffix.lower()
     if suffix in _NOT_READ:
         return f"its format is not read; convert it to one of {', '.join(EXTENSIONS)}"
-    if (suffix in ("", ".ima", ".dicom") or suffix[1:].isdigit()) and is_dicom(path):
+    try:
+        nameless = (suffix in ("", ".ima", ".dicom") or suffix[1:].isdigit()) and is_dicom(path)
+    except OSError:
+        return "it may not be read; let the server read it or remove it"
+    if nameless:
         return "a DICOM file without .dcm; put each series into a folder of its own, or add .dcm to a single file"
     return ""
 

@@ -28,6 +28,7 @@ from xssr_strategy.images.tiff import decoded_tiff
 
 _PIL = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 _PIL_PLAIN_MODES = ("L", "RGB", "F", "I", "I;16", "I;16B", "I;16L", "I;16N")  # stored values survive np.asarray
+_GREY_OR_PALETTE = (0, 3)  # kinds of colour in the header of a PNG
 _BLOCK = 1 << 20  # bytes
 
 
@@ -148,13 +149,16 @@ class PictureReader(PILReader):
 def _deep_bands(name: str) -> list[Image.Image]:
     """The bands of a PNG of 16-bit colours, or of 16-bit grey with alpha, without alpha; none of any other.
 
-    Pillow has no mode for them and hands on the upper eight bits.
+    Pillow has no mode for them and hands on the upper eight bits. ITK takes time and memory to load, and is asked for
+    these alone.
     """
+    with Path(name).open("rb") as file:
+        depth, colours = file.read(26)[24:]  # of the header, which PNG begins with
+    if depth != 16 or colours in _GREY_OR_PALETTE:
+        return []
     header = itk.PNGImageIO.New(FileName=name)
     header.ReadImageInformation()
     count = header.GetNumberOfComponents()
-    if header.GetComponentSize() != 2 or count == 1:
-        return []
     reader = itk.ImageFileReader[itk.VectorImage[itk.F, 2]].New(FileName=name, ImageIO=header)
     reader.Update()
     pixels = itk.array_from_image(reader.GetOutput()).astype(np.uint16)

@@ -52,11 +52,19 @@ def recorded_labels(studies: Path, labels: Mapping[str, Path]) -> dict[str, tupl
     """
     try:
         objects = json.loads((studies / _INDEX).read_text(encoding="utf-8"))["objects"]
-        infos = {image: objects[image]["labels"]["final"]["info"] for image in labels if image in objects}
     except (OSError, ValueError, KeyError, TypeError):  # the labels count, the index can be made anew
         return {}
-    found = {image: recorded_names(info, labels[image]) for image, info in infos.items() if isinstance(info, Mapping)}
+    found = {image: recorded_names(_info(objects, image), path) for image, path in labels.items()}
     return {image: names for image, names in found.items() if names}
+
+
+def _info(objects: Any, image: str) -> Mapping[str, Any]:
+    """What the index says of an image's final label; empty if it lists none, as when the file was copied in."""
+    try:
+        info = objects[image]["labels"]["final"]["info"]
+    except (KeyError, TypeError):
+        return {}
+    return info if isinstance(info, Mapping) else {}
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ def merged(layers: NDArray[Any], segments: Sequence[FileSegment], names: Sequenc
         UserError: a segment is none of the labels, or a value is no number.
     """
     try:
-        checked_numbers(layers, names[:1])
+        checked_numbers(layers, names if len(names) == 1 else ())  # here for whole numbers; names come by segment
     except UserError as error:
         raise UserError(f"The label {error}") from None
     called: dict[int, str] = {}

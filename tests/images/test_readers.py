@@ -92,6 +92,7 @@ def test_exif_does_not_turn_the_grid_that_viewers_show(tmp_path: Path, extension
     np.testing.assert_array_equal(stored(file)[..., 0], sitk.GetArrayFromImage(sitk.ReadImage(str(file))))
 
 
+@pytest.mark.slow
 def test_a_plain_picture_needs_no_itk(tmp_path: Path) -> None:
     """Which takes seconds and 270 MB to load in every process that reads an image."""
     Image.fromarray(np.eye(8, dtype=np.uint8)).save(tmp_path / "a.png")

@@ -20,16 +20,25 @@ from xssr_strategy.web.inference import check_inference_requests
 NAMES = ("liver", "tumour")
 
 
-def test_of_a_tilted_series_it_comes_back_voxel_by_voxel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("drawn", [(1, 2), (2,)], ids=["both", "tumour alone"])
+def test_of_a_tilted_series_it_comes_back_voxel_by_voxel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, drawn: tuple[int, ...]
+) -> None:
     for function in ("run_inference", "nifti_to_dicom_seg"):
         monkeypatch.setattr(infer, function, getattr(infer, function))  # as they were, afterwards
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")  # where dcmqi is
     check_inference_requests()
     series = write_tilted(tmp_path / "series")
-    sitk.WriteImage(series.label, str(tmp_path / "mask.nrrd"))
+    numbers = sitk.GetArrayFromImage(series.label)
+    numbers[~np.isin(numbers, drawn)] = 0
+    mask = sitk.GetImageFromArray(numbers)
+    mask.CopyInformation(series.label)
+    sitk.WriteImage(mask, str(tmp_path / "mask.nrrd"))
     segments = [{"name": name} for name in NAMES]
     file = infer.nifti_to_dicom_seg(str(tmp_path / "series"), str(tmp_path / "mask.nrrd"), segments, use_itk=True)
     found = read_segmentation([Path(file)], series_image(tmp_path / "series"), NAMES)
-    np.testing.assert_array_equal(sitk.GetArrayFromImage(found), sitk.GetArrayFromImage(series.label))
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(found), numbers)
+    named = {one.SegmentNumber: one.SegmentLabel for one in pydicom.dcmread(file).SegmentSequence}
+    assert sorted(named.values()) == sorted(NAMES[number - 1] for number in drawn)
     measures = pydicom.dcmread(file).SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
     assert float(measures.SpacingBetweenSlices) == pytest.approx(5 * np.cos(TILT))

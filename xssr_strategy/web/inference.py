@@ -8,6 +8,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import SimpleITK as sitk
 from fastapi import HTTPException
 from monailabel.datastore.dicom import DICOMWebDatastore
@@ -26,7 +27,7 @@ def check_inference_requests() -> None:
     images store a label with ``save_label``.
     """
     patch_endpoint("infer", "run_inference", _checked)
-    patch_endpoint("infer", "nifti_to_dicom_seg", _slices_apart)
+    patch_endpoint("infer", "nifti_to_dicom_seg", _named_and_placed)
     patch_endpoint("wsi_infer", "run_wsi_inference", _not_offered)
 
 
@@ -62,12 +63,18 @@ def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
     return run_inference
 
 
-def _slices_apart(function: Callable[..., str]) -> Callable[..., str]:
+def _named_and_placed(function: Callable[..., str]) -> Callable[..., str]:
+    """MONAI Label 0.8.5 gives the first number that is drawn the first name: a tumour alone would be called liver."""
+
     @wraps(function)
-    def nifti_to_dicom_seg(series_dir: str, label: str, *args: Any, **kwargs: Any) -> str:
-        file = function(series_dir, label, *args, **kwargs)
+    def nifti_to_dicom_seg(series_dir: str, label: str, label_info: Any, *args: Any, **kwargs: Any) -> str:
+        volume = sitk.ReadImage(label)
+        drawn = [int(number) for number in np.unique(sitk.GetArrayViewFromImage(volume)) if number]
+        if label_info and max(drawn, default=0) <= len(label_info):
+            label_info = [label_info[number - 1] for number in drawn]
+        file = function(series_dir, label, label_info, *args, **kwargs)
         if file and Path(file).is_file():
-            correct_slice_distance(Path(file), sitk.ReadImage(label))
+            correct_slice_distance(Path(file), volume)
         return file
 
     return nifti_to_dicom_seg

@@ -14,6 +14,7 @@ from tests.support.dicom_series import WrittenSeries, write_phantom
 from tests.support.geometries import TILT, TILTED, TILTED_SHAPE, corner_distance, sitk_affine, write_tilted
 from xssr_strategy.archive.dicom_seg import read_label_file, read_segmentation, write_segmentation
 from xssr_strategy.archive.volumes import read_nifti, series_image, write_nifti
+from xssr_strategy.errors import UserError
 from xssr_strategy.images.preprocessing import conform
 from xssr_strategy.images.preset import PRESETS
 from xssr_strategy.images.reading import read_image
@@ -127,3 +128,25 @@ def test_a_dicom_seg_that_gives_the_thickness_alone_is_read_alike(tilted, tmp_pa
     written.save_as(tmp_path / "seg.dcm")
     found = read_segmentation([tmp_path / "seg.dcm"], reference, NAMES)
     np.testing.assert_array_equal(values(found), values(tilted.label))
+
+
+def test_a_damaged_label_is_refused_or_read_as_it_was(tmp_path: Path) -> None:
+    """One bit turned in a packed file: its checksum tells what the voxels alone would not."""
+    rng = np.random.default_rng(0)
+    reference = sitk.GetImageFromArray(rng.integers(0, 9, (6, 24, 24)).astype(np.int16))
+    voxels = rng.integers(0, 3, (6, 24, 24)).astype(np.uint8)
+    label = sitk.GetImageFromArray(voxels)
+    label.CopyInformation(reference)
+    sitk.WriteImage(label, str(tmp_path / "label.nii.gz"))
+    whole = (tmp_path / "label.nii.gz").read_bytes()
+    refused = 0
+    for place in range(20, len(whole), max(1, len(whole) // 40)):
+        damaged = tmp_path / "damaged.nii.gz"
+        damaged.write_bytes(whole[:place] + bytes([whole[place] ^ 16]) + whole[place + 1 :])
+        try:
+            found, _ = read_label_file(damaged, reference, ("liver", "tumour"))
+        except UserError:
+            refused += 1
+            continue
+        np.testing.assert_array_equal(sitk.GetArrayFromImage(found), voxels, err_msg=f"byte {place}")
+    assert refused > 30

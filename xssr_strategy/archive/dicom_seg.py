@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -73,7 +74,7 @@ def read_label_file(
         values = sitk.GetArrayViewFromImage(label)
     except Refused as error:
         raise UserError(f"The label {error}.") from error
-    except (RuntimeError, OSError, EOFError, nib.filebasedimages.ImageFileError) as error:
+    except (RuntimeError, OSError, EOFError, zlib.error, nib.filebasedimages.ImageFileError) as error:
         raise UserError("The label cannot be read: the file is damaged or cut off; submit it again.") from error
     in_header, layers = file_segments(path), label.GetNumberOfComponentsPerPixel()
     if (layers != 1 and not in_header) or label.GetDimension() != 3:

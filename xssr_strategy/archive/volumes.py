@@ -19,7 +19,7 @@ from pydicom import Dataset, dcmread
 
 from xssr_strategy.archive.multiframe import is_misread, volume_image
 from xssr_strategy.errors import UserError
-from xssr_strategy.images.nifti import nifti_header
+from xssr_strategy.images.readers import NiftiReader
 from xssr_strategy.images.series import slanted_step
 
 _SQUARE = 1e-4  # cosine; ITK's own tolerance for the axes of NIfTI
@@ -132,9 +132,9 @@ def read_nifti(path: Path) -> Any:
 
     Raises:
         Refused: as :func:`xssr_strategy.images.nifti.nifti_header`.
-        OSError, EOFError, nibabel.filebasedimages.ImageFileError: it is damaged or cut off.
+        OSError, EOFError, zlib.error, nibabel.filebasedimages.ImageFileError: it is damaged or cut off.
     """
-    header = nifti_header(path)
+    header = NiftiReader().read((str(path),))
     voxels = np.asarray(header.dataobj)
     volume = sitk.GetImageFromArray(voxels.reshape(voxels.shape[:3]).T.astype(np.result_type(voxels, np.uint8)))
     if volume.GetDimension() == 3:

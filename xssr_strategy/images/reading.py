@@ -89,7 +89,7 @@ def read_grid(path: str | Path) -> MetaTensor:
         "spatial_shape": np.array(shape[:3]),
         **header.extra,
     }
-    grid = MetaTensor(torch.zeros((1, *shape[:3]), dtype=torch.uint8), affine=affine, meta={**meta, **header.extra})
+    grid = MetaTensor(torch.zeros((1, *shape[:3]), dtype=torch.uint8), affine=affine, meta=meta)
     return _checked(grid, path)
 
 

@@ -24,9 +24,9 @@ $(STAMP): setup.cfg pyproject.toml constraints.txt
 demo: venv
 	$(BIN)/xssr demo $(DEMO_ARGS)
 
-# Three tests side by side, each with one thread, as those with servers often wait; a file's tests follow one another,
+# Four tests side by side, each with one thread, as those with servers often wait; a file's tests follow one another,
 # as some share a server. Files in their order rather than those with many tests first: the longest have few.
-WORKERS ?= 3
+WORKERS ?= 4
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder \
 	--durations 15
 

@@ -9,7 +9,18 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
-from tests.support.enhanced_dicom import OBLIQUE, as_series, at, enhanced, patient, stored, written
+from tests.support.enhanced_dicom import (
+    OBLIQUE,
+    ORDER,
+    as_series,
+    at,
+    drawn,
+    enhanced,
+    patient,
+    series_in,
+    stored,
+    written,
+)
 from tests.support.odd_dicom import dataset
 from xssr_strategy.archive.dicom_seg import read_label_file, read_segmentation, write_segmentation
 from xssr_strategy.archive.multiframe import volume_image
@@ -17,25 +28,6 @@ from xssr_strategy.archive.volumes import series_image
 from xssr_strategy.errors import UserError
 
 NAMES = ("liver", "tumour")
-ORDER = [6, 0, 8, 4, 2]
-
-
-def series_in(folder: Path, parts: tuple[int, ...] = (5,), colour: bool = False) -> Path:
-    """Frames in no order, in as many files as there are parts."""
-    positions, pixels = at(ORDER, OBLIQUE), stored(5, colour)
-    ends = np.cumsum(parts)
-    for number, (start, end) in enumerate(zip(ends - parts, ends, strict=True)):
-        one = enhanced(positions[start:end], pixels[start:end], OBLIQUE, number=number, **patient())
-        written(folder / f"{number:05}.dcm", one)
-    return folder
-
-
-def drawn(reference: sitk.Image) -> sitk.Image:
-    values = np.zeros(reference.GetSize()[::-1], np.uint8)
-    values[1:4, 2:6, 3:8], values[3, 3:5, 4:6] = 1, 2
-    label = sitk.GetImageFromArray(values)
-    label.CopyInformation(reference)
-    return label
 
 
 @pytest.mark.parametrize("colour", [False, True], ids=["grey", "colour"])

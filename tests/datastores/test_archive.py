@@ -15,6 +15,7 @@ from tests.support.orthanc import Orthanc
 from xssr_strategy.archive.pool import ArchivePool
 from xssr_strategy.cli import main
 from xssr_strategy.datastores.archive import ArchiveDatastore
+from xssr_strategy.labels.reading import names_of
 
 pytestmark = pytest.mark.e2e
 
@@ -84,7 +85,7 @@ def test_a_kept_copy_of_other_labels_is_fetched_again(archive, series, tmp_path)
     for labels, numbers in ((("tumour", "liver"), [0, 2, 1]), (("vessel", "tumour", "liver"), [0, 3, 2])):
         (pair,) = opened(archive, labels).datalist()
         np.testing.assert_array_equal(voxels(pair["label"]), np.array(numbers)[drawn])
-        assert pair["names"] == ",".join(labels)
+        assert names_of(pair) == tuple(labels)
     other = opened(archive, ("liver", "vessel"))
     assert other.datalist() == []
     ((_, reason),) = other.unmatched_labels()
@@ -98,7 +99,7 @@ def test_what_is_ignored_stays_so_in_the_archive(archive, series, tmp_path) -> N
     for labels, numbers in ((("liver", "tumour"), [0, 3, 2]), (("tumour",), [0, 2, 1])):
         (pair,) = opened(archive, labels).datalist()
         np.testing.assert_array_equal(voxels(pair["label"]), np.array(numbers)[sitk.GetArrayFromImage(series.label)])
-        assert pair["names"] == ",".join((*labels, "ignore"))
+        assert names_of(pair) == (*labels, "ignore")
 
 
 def test_an_empty_label_counts_is_trained_on_and_can_be_taken_back(

@@ -16,7 +16,7 @@ from fastapi import HTTPException
 from tests.support.slicer_segmentations import write_segmentation
 from xssr_strategy.datastores.studies import StudiesDatastore
 from xssr_strategy.images.preset import PRESETS
-from xssr_strategy.labels.reading import examined_pairs
+from xssr_strategy.labels.reading import examined_pairs, names_of
 from xssr_strategy.labels.source import read_source_labels
 from xssr_strategy.segmentation.network import build_unet
 from xssr_strategy.segmentation.plan import SegmentationPlan
@@ -198,7 +198,7 @@ def test_simulations_and_servers_with_this_source_read_the_recorded_names(studie
     saved(stored(studies, "case1"), drawing(liver=2, tumour=1))  # by somebody who goes by the labels of now
     domain = read_domain(studies, "--target")
     assert domain.label_names == ()
-    assert domain.labelled("case0", SWAPPED)["names"] == "liver,tumour"
+    assert names_of(domain.labelled("case0", SWAPPED)) == BOTH
     assert "names" not in domain.labelled("case1", SWAPPED)
     assert "names" not in domain.labelled("case0", BOTH)
     pairs = read_source_labels(studies, {}, SWAPPED).pairs
@@ -210,6 +210,6 @@ def test_simulations_and_servers_with_this_source_read_the_recorded_names(studie
     index = json.loads((studies / "datastore_v2.json").read_text())
     index["objects"]["case1"]["labels"] = {}  # as of a label that was copied in while no server ran
     (studies / "datastore_v2.json").write_text(json.dumps(index))
-    assert read_domain(studies, "--target").labelled("case0", SWAPPED)["names"] == "liver,tumour"
+    assert names_of(read_domain(studies, "--target").labelled("case0", SWAPPED)) == BOTH
     (studies / "datastore_v2.json").write_text("{")
     assert "names" not in read_domain(studies, "--target").labelled("case0", SWAPPED)

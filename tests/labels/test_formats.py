@@ -11,6 +11,7 @@ import tifffile
 from fastapi import HTTPException
 from PIL import Image
 
+from tests.support.odd_pictures import png
 from xssr_strategy.datastores.studies import StudiesDatastore
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import PRESETS
@@ -74,6 +75,15 @@ def test_lossless_kinds_give_the_mask_that_was_drawn(tmp_path: Path, image: Path
     write(tmp_path / name)
     for names in (("disc",), ("a", "b")):
         np.testing.assert_array_equal(read_label(tmp_path / name, names, read_image(image))[0].numpy(), MASK.T)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4])
+def test_a_png_of_few_bits_gives_the_numbers_that_it_stores(tmp_path: Path, image: Path, depth: int) -> None:
+    bits = np.unpackbits(MASK[..., None], axis=-1)[..., -depth:].reshape(MASK.shape[0], -1)
+    raw = b"".join(b"\0" + bytes(row) for row in np.packbits(bits, axis=1))
+    (tmp_path / "few.png").write_bytes(png(*MASK.shape[::-1], depth, 0, raw))
+    for names in (("disc",), ("a", "b")):
+        np.testing.assert_array_equal(read_label(tmp_path / "few.png", names, read_image(image))[0].numpy(), MASK.T)
 
 
 def test_refused_when_it_is_submitted_and_left_out_of_a_training(tmp_path: Path) -> None:

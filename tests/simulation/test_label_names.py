@@ -14,7 +14,8 @@ from torch import nn
 
 from tests.support.trainings import XRAY
 from xssr_strategy.errors import UserError
-from xssr_strategy.labels.reading import labelled_pair
+from xssr_strategy.images.reading import read_image
+from xssr_strategy.labels.reading import labelled_pair, names_of, read_label
 from xssr_strategy.labels.source import read_source_labels
 from xssr_strategy.segmentation.plan import SegmentationPlan
 from xssr_strategy.simulation.annotator import SimulatedAnnotator
@@ -53,12 +54,22 @@ def test_ignore_is_no_label(tmp_path: Path, labels: dict[str, object]) -> None:
     found = domain(tmp_path / "set", labels)
     assert found.label_names == NAMES
     assert found.numbers.ignores
-    assert found.labelled("c0", NAMES)["names"] == "liver,tumour,ignore"
-    assert found.labelled("c0", ("organ",))["names"] == "organ,organ,ignore"
-    assert found.labelled("c0", (*NAMES, "vessel"))["names"] == "liver,tumour,ignore"
+    assert names_of(found.labelled("c0", NAMES)) == ("liver", "tumour", "ignore")
+    assert names_of(found.labelled("c0", ("organ",))) == ("organ", "organ", "ignore")
+    assert names_of(found.labelled("c0", (*NAMES, "vessel"))) == ("liver", "tumour", "ignore")
     assert "names" not in domain(tmp_path / "plain", BOTH).labelled("c0", NAMES)
     assert SimulatedAnnotator(found, NAMES).annotate(["c0"]) == [found.labelled("c0", NAMES)]
     assert cases_of(found, NAMES) == {"c2": found.labelled("c2", NAMES)}
+
+
+def test_a_name_may_hold_a_comma(tmp_path: Path) -> None:
+    mask = np.tile(np.arange(4, dtype=np.uint8), (48, 12))
+    dataset(tmp_path, {"background": 0, "liver, left": 1, "liver, right": 2, "ignore": 3}, mask)
+    found = read_domain(tmp_path, "--target")
+    pair = found.labelled("c0", found.label_names)
+    assert names_of(pair) == ("liver, left", "liver, right", "ignore")
+    numbers = read_label(pair["label"], found.label_names, read_image(pair["image"]), names_of(pair))
+    np.testing.assert_array_equal(numbers[0].numpy(), np.array([0, 1, 2, 255], np.uint8)[mask.T])
 
 
 @pytest.mark.parametrize("labels", [{"background": 0, "ignore": 1, "liver": 2}, {"background": 0, "ignore": 1}])
@@ -120,6 +131,6 @@ def test_domains_whose_names_differ_are_refused(tmp_path: Path) -> None:
 def test_labels_of_the_source_may_hold_ignore(tmp_path: Path) -> None:
     folder = dataset(tmp_path / "set", BOTH | {"ignore": 3})
     found = read_source_labels(folder, {}, NAMES)
-    assert [pair["names"] for pair in found.pairs] == ["liver,tumour,ignore"] * 2
+    assert [names_of(pair) for pair in found.pairs] == [("liver", "tumour", "ignore")] * 2
     with pytest.raises(UserError, match="its labels are liver,tumour, but --conf labels is tumour,liver"):
         read_source_labels(folder, {}, NAMES[::-1])

@@ -94,7 +94,7 @@ BAD_LABELS = (
     BadLabel("cut off", _half, _DAMAGED),
     BadLabel("empty file", lambda path: path.write_bytes(b""), _DAMAGED, "is an empty file"),
     BadLabel("text", lambda path: path.write_text("no label"), _DAMAGED),
-    BadLabel("time series", _time_series, _DAMAGED, "four or more dimensions"),
+    BadLabel("time series", _time_series, "four or more dimensions", "four or more dimensions"),
     BadLabel("wrong ending", _text_ending, _DAMAGED, "is of no format that is read", suffix=".txt"),
     BadLabel("nothing drawn", _volume(0 * mask()), "nothing is drawn on it", kept=True),
     BadLabel(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import SimpleITK as sitk
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as Items
 from pydicom.uid import EnhancedMRImageStorage
@@ -19,6 +20,9 @@ SPACING = (1.0, 1.5)
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 OBLIQUE = (0.8, 0.0, -0.6, 0.36, 0.8, 0.48)
 """Directions along a row and along a column."""
+
+ORDER = [6, 0, 8, 4, 2]
+"""Places of five frames along the normal, in mm, as they stand in the file of :func:`series_in`."""
 
 Groups = Mapping[str, Mapping[str, Any]]
 """Sequence -> keyword -> value of one frame."""
@@ -139,3 +143,22 @@ def patient() -> dict[str, str]:
         "SeriesNumber": "1",
         "Manufacturer": "Phantom",
     }
+
+
+def series_in(folder: Path, parts: tuple[int, ...] = (5,), colour: bool = False) -> Path:
+    """A series of five frames in no order, in as many files as there are parts."""
+    positions, pixels = at(ORDER, OBLIQUE), stored(5, colour)
+    ends = np.cumsum(parts)
+    for number, (start, end) in enumerate(zip(ends - parts, ends, strict=True)):
+        one = enhanced(positions[start:end], pixels[start:end], OBLIQUE, number=number, **patient())
+        written(folder / f"{number:05}.dcm", one)
+    return folder
+
+
+def drawn(reference: sitk.Image) -> sitk.Image:
+    """A label of 1 and 2 on the grid of a series of at least four frames."""
+    values = np.zeros(reference.GetSize()[::-1], np.uint8)
+    values[1:4, 2:6, 3:8], values[3, 3:5, 4:6] = 1, 2
+    label = sitk.GetImageFromArray(values)
+    label.CopyInformation(reference)
+    return label

@@ -96,7 +96,13 @@ def read_label_file(
     return _onto(plain, reference), remark(drawn, names)
 
 
-def write_segmentation(label: Any, folder: Path, names: Sequence[str], file: Path) -> str:
+def write_segmentation(
+    label: Any,
+    folder: Path,
+    names: Sequence[str],
+    file: Path,
+    attributes: Mapping[int, Mapping[str, Any]] = MappingProxyType({}),
+) -> str:
     """Write a label as DICOM SEG with dcmqi.
 
     Args:
@@ -104,6 +110,7 @@ def write_segmentation(label: Any, folder: Path, names: Sequence[str], file: Pat
         folder: the DICOM files of the series.
         names: of the labels; SegmentLabel of the segments, however many of them are drawn, and of what is ignored.
         file: to write.
+        attributes: number -> what dcmqi shall write about its segment besides the name, by keyword.
 
     Returns:
         SeriesInstanceUID of the new object.
@@ -116,7 +123,7 @@ def write_segmentation(label: Any, folder: Path, names: Sequence[str], file: Pat
     with tempfile.TemporaryDirectory() as temporary:
         volume, description = Path(temporary) / "label.nrrd", Path(temporary) / "segments.json"
         sitk.WriteImage(label, str(volume), useCompression=True)
-        description.write_text(json.dumps(_description(drawn, names)))
+        description.write_text(json.dumps(_description(drawn, names, attributes)))
         frames = multiframe_files(folder)
         frame_of = write_single_frames(frames, Path(temporary) / "frames") if frames else {}
         source = Path(temporary) / "frames" if frames else folder
@@ -224,7 +231,9 @@ def _dcmqi() -> str:
     return program
 
 
-def _description(drawn: Sequence[int], names: Sequence[str]) -> dict[str, Any]:
+def _description(
+    drawn: Sequence[int], names: Sequence[str], attributes: Mapping[int, Mapping[str, Any]]
+) -> dict[str, Any]:
     segments = [
         {
             "labelID": value,
@@ -243,6 +252,7 @@ def _description(drawn: Sequence[int], names: Sequence[str]) -> dict[str, Any]:
                 "CodeMeaning": "Anatomical Structure",
             },
             "recommendedDisplayRGBValue": list(_COLOURS[(value - 1) % len(_COLOURS)]),
+            **attributes.get(value, {}),
         }
         for value in drawn
     ]

@@ -6,12 +6,25 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
+from monai.data import MetaTensor
+from numpy.typing import NDArray
 
-from xssr_strategy.labels.names import segment_names, with_ignore
+from xssr_strategy.errors import UserError
+from xssr_strategy.images.listing import image_extension
+from xssr_strategy.images.nifti import NIFTI, nifti_like
+from xssr_strategy.images.reading import UnreadableImage
+from xssr_strategy.images.refusal import Refused
+from xssr_strategy.labels.formats import read_numbers
+from xssr_strategy.labels.names import IGNORE, names_of_numbers, renumbered, segment_names, with_ignore
 from xssr_strategy.labels.records import is_recorded
-from xssr_strategy.labels.segments import FileSegment, merged
+from xssr_strategy.labels.segments import FileSegment, file_segments, merged
+from xssr_strategy.labels.values import checked_numbers
+
+_DAMAGED = "The label cannot be read: it is damaged or cut off; submit it again."
+_PICTURES = (".png", ".tif", ".tiff")
 
 
 def earlier_names(info: Mapping[str, Any], labels: Sequence[str]) -> tuple[str, ...]:
@@ -47,7 +60,73 @@ def _submitted_names(info: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(name.strip() for name in segment_names(info.get("label_info")).values())
 
 
-def flat_file(
+def submitted_file(file: Path, label_info: Any, names: Sequence[str], temporary: Path) -> tuple[Path, tuple[str, ...]]:
+    """The file of a label to keep, and the names of its numbers; what its header says comes before ``label_info``.
+
+    Args:
+        file: that was submitted.
+        label_info: what the viewer says of its segments.
+        names: of the labels.
+        temporary: folder for a new file.
+
+    Raises:
+        UserError: it cannot be read, or a segment is none of the labels.
+    """
+    if names and (in_header := file_segments(file)):
+        try:
+            return _flat_file(file, in_header, names, temporary)
+        except RuntimeError:
+            raise UserError(_DAMAGED) from None
+    segments = segment_names(label_info)
+    try:
+        label = read_numbers(file)
+    except UnreadableImage as error:
+        refused = error.__cause__
+        raise UserError(f"The label {refused}." if isinstance(refused, Refused) else _DAMAGED) from None
+    stored = label.numpy()
+    numbers = renumbered(stored, segments, names)
+    named_ignore = any(name.lower() == IGNORE for name in segments.values())
+    known = names_of_numbers(stored, segments, names) if named_ignore else tuple(names)
+    if numbers is stored:
+        return file, known
+    changed = temporary / file.name
+    try:
+        _write_like(file, label, checked_numbers(numbers, with_ignore(names)), changed)
+    except UserError as error:
+        raise UserError(f"The label {error}.") from None
+    return changed, known
+
+
+def _write_like(file: Path, label: MetaTensor, numbers: NDArray[np.uint8], changed: Path) -> None:
+    """Write other numbers in the place of a label's.
+
+    Args:
+        file: of the label.
+        label: of the file, (C, *spatial).
+        numbers: in place of the label's.
+        changed: to write, of the file's format.
+
+    Raises:
+        UserError: the label is a colour image; the sentence lacks its subject.
+    """
+    if (numbers != numbers[:1]).any():
+        raise UserError("is a colour image; save it as one channel of label numbers")
+    whole = numbers[0]
+    if image_extension(file) in NIFTI:  # SimpleITK reads no sheared one, and would write a header of its own
+        shape = nib.load(file).shape  # type: ignore[attr-defined]
+        nib.save(nifti_like(file, whole.reshape(shape)), changed)
+        return
+    if image_extension(file) in _PICTURES:
+        image = sitk.GetImageFromArray(whole.T)
+        image.SetSpacing([float(step) for step in np.linalg.norm(label.affine[:3, :3], axis=0)[: whole.ndim]])
+    else:
+        place = sitk.ReadImage(str(file))
+        image = sitk.GetImageFromArray(whole.T.reshape(place.GetSize()[::-1]))
+        image.CopyInformation(place)
+    sitk.WriteImage(image, str(changed), useCompression=True)
+
+
+def _flat_file(
     file: Path, segments: Sequence[FileSegment], names: Sequence[str], temporary: Path
 ) -> tuple[Path, tuple[str, ...]]:
     """A segmentation of 3D Slicer with the labels' numbers in one layer, under the header that it has.

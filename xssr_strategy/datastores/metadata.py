@@ -19,11 +19,12 @@ class Segment(Body):
     name: Text = None
 
 
-def _as_list(value: Any) -> Any:
+def as_list(value: Any) -> Any:
+    """A list as it is, a single value as the list of it; viewers send either."""
     return value if isinstance(value, list) else [value] if value else []
 
 
-Segments = Annotated[list[Segment], BeforeValidator(_as_list)]
+Segments = Annotated[list[Segment], BeforeValidator(as_list)]
 """Segments of a label in the order of their numbers; a single one may stand without a list."""
 
 SEGMENTS = 'a list such as [{"name": "liver"}]'

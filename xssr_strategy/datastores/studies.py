@@ -7,14 +7,11 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
-import numpy as np
-import SimpleITK as sitk
 from fastapi import HTTPException
 from monailabel.config import settings
 from monailabel.interfaces.datastore import DefaultLabelTag
@@ -22,20 +19,17 @@ from monailabel.interfaces.datastore import DefaultLabelTag
 from xssr_strategy.datastores.crash_safe import CrashSafeDatastore
 from xssr_strategy.datastores.label_names import (
     earlier_names,
-    flat_file,
+    submitted_file,
     were_trained_as,
 )
 from xssr_strategy.datastores.metadata import checked_info, checked_notes, plain_name
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import EXTENSIONS, find_images, fingerprint, image_extension
-from xssr_strategy.images.nifti import NIFTI, nifti_like
 from xssr_strategy.images.preprocessing import conform
 from xssr_strategy.images.preset import Preset
-from xssr_strategy.images.reading import UnreadableImage, read_grid, read_image
-from xssr_strategy.labels.names import IGNORE, names_of_numbers, renumbered, segment_names
+from xssr_strategy.images.reading import read_grid
 from xssr_strategy.labels.reading import examine_label, labelled_pair
 from xssr_strategy.labels.records import is_recorded, record, recorded_names
-from xssr_strategy.labels.segments import file_segments
 from xssr_strategy.segmentation.publication import published_plan
 
 logger = logging.getLogger(__name__)
@@ -103,7 +97,7 @@ class StudiesDatastore(CrashSafeDatastore):
         with tempfile.TemporaryDirectory() as temporary:
             file, odd = Path(label_filename), ""
             try:
-                file, names = _submitted(file, info.get("label_info"), self._names, Path(temporary))
+                file, names = submitted_file(file, info.get("label_info"), self._names, Path(temporary))
                 if self._preset is not None:
                     grid = conform(read_grid(self.get_image_uri(image_id)), self._preset, image_id)
                     odd = examine_label(file, self._names, grid, names)
@@ -227,45 +221,3 @@ class StudiesDatastore(CrashSafeDatastore):
             name: tuple[str, str] = super()._to_id(file)
             return name
         return file[: -len(extension)], file[-len(extension) :]
-
-
-def _submitted(file: Path, label_info: Any, names: Sequence[str], temporary: Path) -> tuple[Path, tuple[str, ...]]:
-    """The file of a label to keep, and the names of its numbers; what its header says comes before ``label_info``.
-
-    Raises:
-        UserError: it cannot be read, or a segment is none of the labels.
-    """
-    if names and (in_header := file_segments(file)):
-        try:
-            return flat_file(file, in_header, names, temporary)
-        except RuntimeError:
-            raise UserError(_DAMAGED) from None
-    segments = segment_names(label_info)
-    kept = _renumbered_file(file, segments, names, temporary)
-    named_ignore = any(name.lower() == IGNORE for name in segments.values())
-    return kept, names_of_numbers(read_image(file).numpy(), segments, names) if named_ignore else tuple(names)
-
-
-def _renumbered_file(file: Path, segments: Mapping[int, str], names: Sequence[str], temporary: Path) -> Path:
-    """The label file, or one in which the segments have the numbers of their names.
-
-    Raises:
-        UserError: it cannot be read, or a segment is none of the labels.
-    """
-    try:
-        label = read_image(file)
-    except UnreadableImage:
-        raise UserError(_DAMAGED) from None
-    values = label.numpy()
-    if renumbered(values, segments, names) is values:
-        return file
-    if image_extension(file) in NIFTI:  # SimpleITK reads no sheared one, and would write a header of its own
-        stored: Any = nib.load(file)
-        numbers = renumbered(np.asanyarray(stored.dataobj), segments, names)
-        nib.save(nifti_like(file, numbers), temporary / file.name)
-        return temporary / file.name
-    image = sitk.ReadImage(str(file))
-    changed = sitk.GetImageFromArray(renumbered(sitk.GetArrayFromImage(image), segments, names))
-    changed.CopyInformation(image)
-    sitk.WriteImage(changed, str(temporary / file.name), useCompression=True)
-    return temporary / file.name

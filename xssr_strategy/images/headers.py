@@ -1,4 +1,4 @@
-"""What the native libraries would believe of a text or TIFF header, though they should not."""
+"""What the native libraries would believe of a header, though they should not, or do not tell of it."""
 
 from __future__ import annotations
 
@@ -23,6 +23,16 @@ _ANY_HEADER = 47  # zlib's or gzip's
 _BLOCK = 1 << 20  # bytes
 _PLAIN = re.compile(rb"[^/\\%\0]+")
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
+
+PNG_GREY = 0
+"""Kind of colour of a grey PNG without alpha (PNG specification, 11.2.1)."""
+
+
+def png_kind(path: Path) -> tuple[int, int]:
+    """Bits of a value, and the kind of colour, of a PNG, which begins with its header."""
+    with path.open("rb") as file:
+        depth, colours = file.read(26)[24:]
+    return depth, colours
 
 
 def refuse_voxels_elsewhere(path: Path, extension: str) -> None:

@@ -13,6 +13,8 @@ from monai.data import ImageReader, ITKReader, NibabelReader, PILReader
 from PIL import Image
 
 from xssr_strategy.images.headers import (
+    PNG_GREY,
+    png_kind,
     refuse_circle,
     refuse_odd_dimensions,
     refuse_short_packing,
@@ -28,7 +30,7 @@ from xssr_strategy.images.tiff import decoded_tiff
 
 _PIL = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 _PIL_PLAIN_MODES = ("L", "RGB", "F", "I", "I;16", "I;16B", "I;16L", "I;16N")  # stored values survive np.asarray
-_GREY_OR_PALETTE = (0, 3)  # kinds of colour in the header of a PNG
+_GREY_OR_PALETTE = (PNG_GREY, 3)  # kinds of colour in the header of a PNG
 _BLOCK = 1 << 20  # bytes
 
 
@@ -152,8 +154,7 @@ def _deep_bands(name: str) -> list[Image.Image]:
     Pillow has no mode for them and hands on the upper eight bits. ITK takes time and memory to load, and is asked for
     these alone.
     """
-    with Path(name).open("rb") as file:
-        depth, colours = file.read(26)[24:]  # of the header, which PNG begins with
+    depth, colours = png_kind(Path(name))
     if depth != 16 or colours in _GREY_OR_PALETTE:
         return []
     header = itk.PNGImageIO.New(FileName=name)

@@ -1,17 +1,38 @@
-"""Formats in which a label does not keep its numbers."""
+"""The numbers that a label's file stores, and formats in which it does not keep them."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import tifffile
+from monai.data import MetaTensor
 from tifffile import COMPRESSION, PHOTOMETRIC
 
 from xssr_strategy.errors import UserError
+from xssr_strategy.images.headers import PNG_GREY, png_kind
 from xssr_strategy.images.listing import image_extension
+from xssr_strategy.images.reading import read_image
 from xssr_strategy.images.tiff import photometric
 
 _REMEDY = "save it as PNG, TIFF without JPEG compression, NRRD or NIfTI"
+
+
+def read_numbers(path: Path, layered: bool = False) -> MetaTensor:
+    """A label file as :func:`xssr_strategy.images.reading.read_image` reads it, with the numbers that it stores.
+
+    Libraries spread the grey values of a PNG of 1, 2 or 4 bits over 0 to 255, as a picture needs it.
+
+    Raises:
+        UserError: it cannot be read, or its format changes numbers.
+    """
+    refuse_lossy_format(path)
+    label = read_image(path, layered=layered)
+    if image_extension(path) == ".png":
+        depth, colours = png_kind(path)
+        if depth < 8 and colours == PNG_GREY:
+            return cast(MetaTensor, label / (255 // (2**depth - 1)))
+    return label
 
 
 def refuse_lossy_name(path: Path) -> None:

@@ -147,7 +147,7 @@ def numbers_by_name(numbers: NDArray[np.uint8], recorded: Sequence[str], labels:
         if name not in known and tuple(labels) != _UNNAMED:
             raise UserError(
                 f"was drawn as {','.join(dict.fromkeys(recorded))}, and its {recorded[number - 1]} is none of the "
-                f"labels {','.join(labels)} now; start the server with that name or submit the label again"
+                f"labels {','.join(labels)} now; add that name to the labels or submit the label again"
             )
         table[number] = known.get(name, 1)
     return table[numbers]

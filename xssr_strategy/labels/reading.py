@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from xssr_strategy.images.nifti import FROM_OTHER
 from xssr_strategy.images.preprocessing import TO_RAS, conform, spacing_of
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.images.reading import read_image
-from xssr_strategy.labels.formats import refuse_lossy_format
+from xssr_strategy.labels.formats import read_numbers
 from xssr_strategy.labels.names import numbers_by_name, tells_apart, with_ignore
 from xssr_strategy.labels.segments import file_segments, merged
 from xssr_strategy.labels.values import IGNORED, checked_numbers, remark
@@ -58,14 +59,14 @@ def labelled_pair(image: str, label: str, names: Sequence[str] = ()) -> dict[str
     """A pair as lists of data have it: the paths, and ``names`` of the label's numbers where they are known.
 
     >>> labelled_pair("scan.nii", "mask.nii", ("tumour", "ignore"))
-    {'image': 'scan.nii', 'label': 'mask.nii', 'names': 'tumour,ignore'}
+    {'image': 'scan.nii', 'label': 'mask.nii', 'names': '["tumour", "ignore"]'}
     """
-    return {"image": image, "label": label, **({"names": ",".join(names)} if names else {})}
+    return {"image": image, "label": label, **({"names": json.dumps(names)} if names else {})}
 
 
 def names_of(pair: Mapping[str, str]) -> tuple[str, ...]:
     """Names of the numbers 1, 2, ... in the label of a pair; empty where they are not known."""
-    return tuple(pair["names"].split(",")) if "names" in pair else ()
+    return tuple(json.loads(pair["names"])) if "names" in pair else ()
 
 
 def read_label(path: str | Path, labels: Sequence[str], image: MetaTensor, names: Sequence[str] = ()) -> Tensor:
@@ -169,8 +170,7 @@ def _read(
 
 def _stored(path: str | Path, image: MetaTensor, layered: bool) -> NDArray[np.float32]:
     """The values of a label file, (1, *spatial) on the grid of its image, or (layers, *spatial)."""
-    refuse_lossy_format(Path(path))
-    candidates = list(_placed(read_image(path, layered=True) if layered else read_image(path), image))
+    candidates = list(_placed(read_numbers(Path(path), layered), image))
     label = next((one for one in candidates if _fits(one, image)), candidates[0])
     if label.shape[1:] != image.shape[1:]:
         raise UserError(

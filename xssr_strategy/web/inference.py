@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ import SimpleITK as sitk
 from fastapi import HTTPException
 from monailabel.datastore.dicom import DICOMWebDatastore
 from monailabel.interfaces.utils.app import app_instance
+from monailabel.utils.others.generic import remove_file
 
-from xssr_strategy.archive.volumes import correct_slice_distance
+from xssr_strategy.archive.dicom_seg import write_segmentation
+from xssr_strategy.datastores.metadata import as_list
 from xssr_strategy.tasks.inference_request import IMAGE_WAS_SENT
 from xssr_strategy.web.bodies import inference_settings
 from xssr_strategy.web.request_checks import json_object, patch_endpoint
@@ -27,7 +30,7 @@ def check_inference_requests() -> None:
     images store a label with ``save_label``.
     """
     patch_endpoint("infer", "run_inference", _checked)
-    patch_endpoint("infer", "nifti_to_dicom_seg", _named_and_placed)
+    patch_endpoint("infer", "nifti_to_dicom_seg", lambda _: _segmentation_file)
     patch_endpoint("wsi_infer", "run_wsi_inference", _not_offered)
 
 
@@ -48,7 +51,10 @@ def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
         if output == "dicom_seg" and not isinstance(app.datastore(), DICOMWebDatastore):
             raise HTTPException(422, "output: dicom_seg needs an archive; ask for image.")
         if output == "dicom_seg":
+            if file or not image:
+                raise HTTPException(422, "output: dicom_seg needs a series of the archive, ?image=ID; ask for image.")
             settings["result_extension"] = ".nrrd"  # between the two formats; dcmqi reads no sheared NIfTI
+            settings["label_info"] = as_list(settings.get("label_info"))
         sessions = app.sessions() if session_id else None
         session = sessions.get_session(session_id) if sessions else None
         if not (file or image or session):
@@ -56,28 +62,57 @@ def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
         token = IMAGE_WAS_SENT.set(bool(file or session))
         try:
             text = json.dumps(settings)
-            return function(background_tasks, model, image, session_id if session else "", text, file, None, output)
+            reply = function(background_tasks, model, image, session_id if session else "", text, file, None, output)
+            if output == "dicom_seg":
+                background_tasks.add_task(remove_file, reply.path)
+            return reply
         finally:
             IMAGE_WAS_SENT.reset(token)
 
     return run_inference
 
 
-def _named_and_placed(function: Callable[..., str]) -> Callable[..., str]:
-    """MONAI Label 0.8.5 gives the first number that is drawn the first name: a tumour alone would be called liver."""
+def _segmentation_file(series: str, label: str, label_info: Any, *_args: Any, **_kwargs: Any) -> str:
+    """The mask of a series as DICOM SEG, written as submitted labels are.
 
-    @wraps(function)
-    def nifti_to_dicom_seg(series_dir: str, label: str, label_info: Any, *args: Any, **kwargs: Any) -> str:
-        volume = sitk.ReadImage(label)
-        drawn = [int(number) for number in np.unique(sitk.GetArrayViewFromImage(volume)) if number]
-        if label_info and max(drawn, default=0) <= len(label_info):
-            label_info = [label_info[number - 1] for number in drawn]
-        file = function(series_dir, label, label_info, *args, **kwargs)
-        if file and Path(file).is_file():
-            correct_slice_distance(Path(file), volume)
-        return file
+    MONAI Label 0.8.5 would give the first number that is drawn the first name, so that a tumour alone is called liver,
+    and fails for files that hold several frames.
 
-    return nifti_to_dicom_seg
+    Args:
+        series: folder of the DICOM files.
+        label: file of the mask.
+        label_info: mappings with ``name`` in the order of the numbers, and ``color``, ``description`` or dcmqi's own
+            ``segmentAttribute`` if the asker wants; by default the app's labels.
+
+    Raises:
+        HTTPException: nothing is drawn (422).
+    """
+    mask = sitk.Cast(sitk.ReadImage(label), sitk.sitkUInt8)
+    if not np.any(sitk.GetArrayViewFromImage(mask)):
+        raise HTTPException(422, "Nothing is segmented on this image and a DICOM SEG cannot be empty; ask for image.")
+    asked: dict[int, Any] = dict(enumerate(label_info or (), start=1))
+    said = [(name, asked.get(number, {})) for number, name in enumerate(app_instance().labels, start=1)]
+    names = [info.get("name") or name for name, info in said]
+    attributes = {number: _attributes(info) for number, (_, info) in enumerate(said, start=1)}
+    with tempfile.NamedTemporaryFile(suffix=".dcm", delete=False) as file:
+        path = Path(file.name)
+    try:
+        write_segmentation(mask, Path(series), names, path, attributes)
+    except BaseException:
+        path.unlink()
+        raise
+    return str(path)
+
+
+def _attributes(info: Mapping[str, Any]) -> dict[str, Any]:
+    """What dcmqi shall write about a segment, from what MONAI Label's clients say of it."""
+    found: dict[str, Any] = {"SegmentAlgorithmType": "AUTOMATIC"}
+    if info.get("description"):
+        found["SegmentDescription"] = info["description"]
+    if info.get("color"):
+        found["recommendedDisplayRGBValue"] = [int(part) for part in info["color"][:3]]
+    own = info.get("segmentAttribute") or {}
+    return found | {key: value for key, value in own.items() if key != "labelID"}
 
 
 def _not_offered(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
@@ -24,7 +25,7 @@ from tests.support.enhanced_dicom import (
 from tests.support.odd_dicom import dataset
 from xssr_strategy.archive.dicom_seg import read_label_file, read_segmentation, write_segmentation
 from xssr_strategy.archive.multiframe import volume_image
-from xssr_strategy.archive.volumes import series_image
+from xssr_strategy.archive.volumes import series_image, write_nifti
 from xssr_strategy.errors import UserError
 
 NAMES = ("liver", "tumour")
@@ -76,10 +77,47 @@ def test_a_series_that_is_no_volume_is_refused_by_its_name(tmp_path: Path) -> No
         series_image(tmp_path / "1.2.3")
 
 
-def test_a_tilted_series_is_refused(tmp_path: Path) -> None:
-    positions = [(0.0, 0.7 * step, 2.0 * step) for step in range(4)]
-    written(tmp_path / "1.2.3" / "0.dcm", enhanced(positions))
-    with pytest.raises(UserError, match=r"^1\.2\.3: its slices are shifted against each other .*; resample"):
+TILTED = [(-20.0, 0.7 * step, 2.0 * step) for step in range(5)]
+"""Places of frames that a tilted gantry shifts against each other."""
+
+
+def tilted_frames(folder: Path) -> None:
+    order = [3, 0, 4, 2, 1]
+    pixels = stored(5)
+    written(folder / "0.dcm", enhanced([TILTED[step] for step in order], pixels[order], **patient()))
+
+
+def tilted_odd_bits(folder: Path) -> None:
+    for number, (frame, place) in enumerate(zip(stored(5), TILTED, strict=True)):
+        one = dataset(frame << 4, number, HighBit=15, ImagePositionPatient=list(place), **patient())
+        written(folder / f"{number}.dcm", one)
+
+
+@pytest.mark.parametrize("write", [tilted_frames, tilted_odd_bits], ids=["frames", "odd bits"])
+def test_of_a_tilted_series_volume_mask_and_label_lie_where_it_was_measured(tmp_path: Path, write) -> None:
+    write(tmp_path / "1.2.3")
+    reference = series_image(tmp_path / "1.2.3")
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(reference), stored(5))
+    for step in (0, 4):
+        np.testing.assert_allclose(reference.TransformIndexToPhysicalPoint((0, 0, step)), TILTED[step], atol=1e-4)
+    write_nifti(reference, tmp_path / "shown.nii.gz")
+    shown = nib.load(tmp_path / "shown.nii.gz").affine @ (0, 0, 4, 1)
+    np.testing.assert_allclose(np.array([-1, -1, 1]) * shown[:3], TILTED[4], atol=1e-4)
+    write_nifti(drawn(reference), tmp_path / "label.nii.gz")
+    label, _ = read_label_file(tmp_path / "label.nii.gz", reference, NAMES)
+    write_segmentation(label, tmp_path / "1.2.3", NAMES, tmp_path / "seg.dcm")
+    back = read_segmentation([tmp_path / "seg.dcm"], reference, NAMES)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(back), sitk.GetArrayFromImage(drawn(reference)))
+    places = {
+        tuple(groups.PlanePositionSequence[0].ImagePositionPatient)
+        for groups in pydicom.dcmread(tmp_path / "seg.dcm").PerFrameFunctionalGroupsSequence
+    }
+    np.testing.assert_allclose(sorted(places, key=lambda place: place[2]), TILTED[1:4], atol=1e-3)
+
+
+def test_a_tilted_series_in_colours_is_refused(tmp_path: Path) -> None:
+    written(tmp_path / "1.2.3" / "0.dcm", enhanced(TILTED[:4], stored(4, colour=True)))
+    with pytest.raises(UserError, match=r"^1\.2\.3: its slices in colours are shifted against each other .*; resam"):
         volume_image(tmp_path / "1.2.3")
 
 

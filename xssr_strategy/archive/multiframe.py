@@ -40,8 +40,7 @@ def volume_image(folder: Path) -> Any:
     """The volume of a series as a SimpleITK image, with the values and on the grid of ``read_image``.
 
     Raises:
-        UserError: the frames make no volume, or one whose slices are not above one another, which neither NIfTI for
-            viewers nor DICOM SEG can hold.
+        UserError: the frames make no volume, or a tilted one in colours, which no NIfTI for viewers holds.
     """
     try:
         volume = read_image(folder)
@@ -52,8 +51,10 @@ def volume_image(folder: Path) -> Any:
     image = sitk.GetImageFromArray(array if len(pixels) > 1 else array[..., 0], isVector=len(pixels) > 1)
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     axes = affine[:3, :3] / spacing
-    if np.abs(axes.T @ axes - np.eye(3)).max() > _ORTHOGONAL:
-        raise UserError(f"{folder.name}: its slices are shifted against each other (gantry tilt); resample the series")
+    if len(pixels) > 1 and np.abs(axes.T @ axes - np.eye(3)).max() > _ORTHOGONAL:
+        raise UserError(
+            f"{folder.name}: its slices in colours are shifted against each other (gantry tilt); resample the series"
+        )
     image.SetSpacing(spacing.tolist())
     image.SetOrigin(affine[:3, 3].tolist())
     image.SetDirection(axes.flatten().tolist())

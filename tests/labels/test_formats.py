@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,10 @@ import pytest
 import tifffile
 from fastapi import HTTPException
 from PIL import Image
+from pydicom.encaps import encapsulate
+from pydicom.uid import JPEGBaseline8Bit
 
+from tests.support.odd_dicom import dataset
 from tests.support.odd_pictures import png
 from xssr_strategy.datastores.studies import StudiesDatastore
 from xssr_strategy.errors import UserError
@@ -34,6 +38,19 @@ def write_png(path: Path, pixels: np.ndarray) -> Path:
     return path
 
 
+def dicom(path: Path, pixels: np.ndarray = MASK, **tags: str) -> None:
+    dataset(pixels.astype(np.uint16), **tags).save_as(path, write_like_original=False)
+
+
+def jpeg_dicom(path: Path) -> None:
+    one, stream = dataset(MASK.astype(np.uint16), BitsAllocated=8, BitsStored=8, HighBit=7), io.BytesIO()
+    Image.fromarray(255 * MASK).save(stream, "JPEG")
+    one.PixelData = encapsulate([stream.getvalue()])
+    one["PixelData"].is_undefined_length = True
+    one.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    one.save_as(path, write_like_original=False)
+
+
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
     return write_png(tmp_path / "image.png", np.arange(MASK.size).reshape(MASK.shape) % 251)
@@ -50,6 +67,8 @@ def image(tmp_path: Path) -> Path:
             "the label is compressed as JPEG, which changes",
         ),
         ("a.tif", lambda path: tifffile.imwrite(path, MASK, photometric="miniswhite"), "counts from white"),
+        ("a.dcm", jpeg_dicom, "the label is DICOM with lossy compression, which changes"),
+        ("a.dcm", lambda path: dicom(path, LossyImageCompression="01"), "the label is DICOM with lossy compression"),
     ],
 )
 def test_refused_by_its_format(tmp_path: Path, image: Path, name: str, write: Writer, sentence: str) -> None:
@@ -68,6 +87,7 @@ def test_refused_by_its_format(tmp_path: Path, image: Path, name: str, write: Wr
         ("bits.tif", lambda path: Image.fromarray(MASK > 0).save(path)),
         ("fax.tif", lambda path: Image.fromarray(MASK > 0).save(path, compression="group4")),
         ("16 bits.png", lambda path: Image.fromarray(MASK.astype(np.uint16)).save(path)),
+        ("plain.dcm", lambda path: dicom(path, LossyImageCompression="00")),
         ("alpha.png", lambda path: Image.fromarray(np.stack([MASK, 255 + 0 * MASK], -1)).save(path)),
     ],
 )

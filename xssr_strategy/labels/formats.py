@@ -7,6 +7,9 @@ from typing import cast
 
 import tifffile
 from monai.data import MetaTensor
+from pydicom import dcmread
+from pydicom.errors import InvalidDicomError
+from pydicom.uid import JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
 from tifffile import COMPRESSION, PHOTOMETRIC
 
 from xssr_strategy.errors import UserError
@@ -15,6 +18,7 @@ from xssr_strategy.images.listing import image_extension
 from xssr_strategy.images.reading import read_image
 from xssr_strategy.images.tiff import photometric
 
+_LOSSY_DICOM = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)
 _REMEDY = "save it as PNG, TIFF without JPEG compression, NRRD or NIfTI"
 
 
@@ -52,11 +56,29 @@ def refuse_lossy_format(path: Path) -> None:
     """Refuse a label whose format has changed its numbers; a file that is damaged passes.
 
     Raises:
-        UserError: a JPEG; a TIFF compressed as JPEG, or whose numbers of more than one bit count from white.
+        UserError: a JPEG; DICOM with lossy compression, now or once; a TIFF compressed as JPEG, or whose numbers of
+            more than one bit count from white.
     """
     refuse_lossy_name(path)
-    if image_extension(path) not in (".tif", ".tiff"):
+    if image_extension(path) == ".dcm":
+        _refuse_lossy_dicom(path)
+    elif image_extension(path) in (".tif", ".tiff"):
+        _refuse_lossy_tiff(path)
+
+
+def _refuse_lossy_dicom(path: Path) -> None:
+    try:
+        header = dcmread(path, specific_tags=["LossyImageCompression"])
+    except (InvalidDicomError, OSError):  # left to the reading
         return
+    if header.get("LossyImageCompression") == "01" or header.file_meta.get("TransferSyntaxUID") in _LOSSY_DICOM:
+        raise UserError(
+            f"{path}: the label is DICOM with lossy compression, which changes the numbers along every edge; draw or "
+            f"export it anew and {_REMEDY}"
+        )
+
+
+def _refuse_lossy_tiff(path: Path) -> None:
     try:
         with tifffile.TiffFile(path) as file:
             page = file.pages.first

@@ -11,6 +11,7 @@ from requests import exceptions
 from urllib3.exceptions import ReadTimeoutError
 
 from tests.support.dicom_series import WrittenSeries, write_phantom
+from tests.support.odd_dicom import dataset, saved
 from tests.support.orthanc import Orthanc
 from xssr_strategy.archive.client import Archive, ArchiveDown, Series
 from xssr_strategy.archive.pool import MAX_AGE, ArchivePool, SeriesQuery
@@ -52,6 +53,17 @@ def test_series_are_sorted_whatever_the_order_of_the_archive(archive, series) ->
     assert first.info["PatientID"] == series[0].patient
     assert pool.preset_name() == "ct"
     assert pool.labelled() == set()
+
+
+def test_labels_and_reports_of_the_archive_are_no_images(archive, series, tmp_path) -> None:
+    patient = series[0].patient
+    for modality in ("SEG", "SR", "RTSTRUCT", "MR"):
+        uid = f"1.2.3.{len(modality)}"
+        one = dataset(Modality=modality, PatientID=patient, SeriesInstanceUID=uid, SOPInstanceUID=f"{uid}.1")
+        (tmp_path / "one.dcm").write_bytes(saved(one))
+        archive.load([tmp_path / "one.dcm"])
+    found = ArchivePool(archive.url, {"PatientID": patient}).series().values()
+    assert sorted(one.modality for one in found) == ["CT", "MR"]
 
 
 def test_each_series_is_fetched_once_and_a_fetch_goes_on_where_it_was(archive, series, monkeypatch) -> None:

@@ -1,4 +1,7 @@
-"""Stored values that GDCM takes for others: values above unused bits, signed MONOCHROME1, YCbCr that is called RGB."""
+"""Stored values that GDCM takes for others: values above unused bits, signed MONOCHROME1, YCbCr that is called RGB.
+
+And objects that it takes for images.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from pydicom import dcmread
 from pydicom.data import get_testdata_file
-from pydicom.uid import JPEGBaseline8Bit
+from pydicom.uid import (
+    DigitalXRayImageStorageForPresentation,
+    EnhancedUSVolumeStorage,
+    GrayscaleSoftcopyPresentationStateStorage,
+    JPEGBaseline8Bit,
+    RTDoseStorage,
+    SecondaryCaptureImageStorage,
+    SegmentationStorage,
+)
 
 from tests.support.enhanced_dicom import at, enhanced, written
 from tests.support.odd_dicom import coded, dataset, packed, rle, saved, slices
@@ -22,6 +34,7 @@ VALUES = slices()
 SIGNED = VALUES.astype(np.int16) - 2048
 INVERTED = {"PhotometricInterpretation": "MONOCHROME1"}
 ABOVE = {"BitsStored": 12, "HighBit": 15}
+IMAGES = [SecondaryCaptureImageStorage, EnhancedUSVolumeStorage, DigitalXRayImageStorageForPresentation]
 NEGATIVE = {"PixelRepresentation": 1}
 RESCALE = {"RescaleSlope": 0.5, "RescaleIntercept": -1000}
 
@@ -117,3 +130,30 @@ def test_colours_that_other_programs_tagged_rightly_stay_as_they_are(tmp_path: P
     shutil.copy(get_testdata_file(name), tmp_path / "a.dcm")
     expected = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "a.dcm"))).squeeze()
     np.testing.assert_array_equal(read_image(tmp_path / "a.dcm").numpy(), expected.transpose(2, 1, 0))
+
+
+@pytest.mark.parametrize("kind", [SegmentationStorage, RTDoseStorage, GrayscaleSoftcopyPresentationStateStorage])
+def test_what_is_made_of_images_is_none(tmp_path: Path, kind: str) -> None:
+    content = saved(dataset(SOPClassUID=kind))
+    (tmp_path / "alone").mkdir()
+    for path in (tmp_path / "a.dcm", tmp_path / "alone" / "a.dcm"):
+        path.write_bytes(content)
+    written(tmp_path / "frames.dcm", enhanced(at([0, 2, 4]), SOPClassUID=kind))
+    for path in (tmp_path / "a.dcm", tmp_path / "alone", tmp_path / "frames.dcm"):
+        with pytest.raises(UnreadableImage, match=r"no image but a DICOM object of the kind .* Storage; put it in"):
+            read_image(path)
+
+
+@pytest.mark.parametrize("kind", IMAGES)
+def test_other_kinds_are_images(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "a.dcm").write_bytes(saved(dataset(SOPClassUID=kind)))
+    np.testing.assert_array_equal(read_image(tmp_path / "a.dcm").numpy()[0], slices().T)
+
+
+def test_colours_that_gdcm_does_not_unpack_are_refused(tmp_path: Path) -> None:
+    shutil.copy(get_testdata_file("SC_rgb_rle_16bit.dcm"), tmp_path / "a.dcm")
+    with pytest.raises(UnreadableImage, match=r"holds colours of more than 8 bits packed with RLE, .*; export"):
+        read_image(tmp_path / "a.dcm")
+    shutil.copy(get_testdata_file("SC_rgb_rle.dcm"), tmp_path / "b.dcm")
+    expected = dcmread(tmp_path / "b.dcm").pixel_array
+    np.testing.assert_array_equal(read_image(tmp_path / "b.dcm").numpy(), expected.transpose(2, 1, 0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import zlib
 from collections.abc import Callable
@@ -239,6 +240,7 @@ NRRD = [
     Case("beside.nrrd", detached(nrrd(b"", after="data file: beside.img\n"), "beside.img", _VOXELS), EMBEDDED),
     Case("gone.nrrd", raw(nrrd(b"", after="data file: gone.img\n")), DAMAGED),
     Case("packed, fewer.nrrd", raw(nrrd(gzip.compress(_VOXELS), encoding="gzip", sizes="1999 10 8")), DAMAGED),
+    Case("bz2.nrrd", raw(nrrd(bz2.compress(_VOXELS), encoding="bzip2")), "is packed with bzip2"),
     Case("text.nrrd", raw(b"This is a text, whatever its name says.\n" * 9), DAMAGED),
     *(Case(f"cut at {share:.0%}.nrrd", raw(nrrd(), share), DAMAGED) for share in (0.02, 0.1, 0.5, 0.98)),
     *(

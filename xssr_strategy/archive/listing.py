@@ -13,8 +13,12 @@ from xssr_strategy.archive.client import Archive, Series
 SCHEMA = "CREATE TABLE IF NOT EXISTS listings (query TEXT PRIMARY KEY, listed REAL NOT NULL, series TEXT NOT NULL);"
 
 
+_NO_IMAGES = ("SEG", "SR", "PR", "KO", "DOC", "RTSTRUCT", "RTPLAN", "RTDOSE", "RTRECORD", "REG", "RWV", "FID")
+"""Modalities of what is made of images, labels among them (DICOM PS3.3, C.7.3.1.1.1)."""
+
+
 class Listing:
-    """The series that match, sorted by uid: nothing depends on the order in which an archive lists them.
+    """The series of images that match, sorted by uid: nothing depends on the order in which an archive lists them.
 
     Processes of one machine share through the database what they were told.
 
@@ -54,7 +58,7 @@ class Listing:
             ArchiveError: no usable answer.
         """
         listed = self._clock()
-        found = self._archive.search(self._filters)
+        found = [one for one in self._archive.search(self._filters) if one.modality not in _NO_IMAGES]
         self._series = {one.uid: one for one in sorted(found, key=lambda one: one.uid)}
         self._listed = listed
         content = json.dumps([asdict(one) for one in self._series.values()])

@@ -21,6 +21,7 @@ _DIMENSIONS = re.compile(rb"NDims\s*[=:]\s*([^\r\n]*)", re.IGNORECASE)
 _PACKED = re.compile(rb"CompressedData\s*[=:]\s*[T1]", re.IGNORECASE)
 _ANY_HEADER = 47  # zlib's or gzip's
 _BLOCK = 1 << 20  # bytes
+_BZIP2 = re.compile(rb"^encoding\s*:\s*bz(ip)?2\s*$", re.IGNORECASE | re.MULTILINE)
 _PLAIN = re.compile(rb"[^/\\%\0]+")
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 
@@ -48,6 +49,19 @@ def refuse_voxels_elsewhere(path: Path, extension: str) -> None:
         name = match[1].strip()
         if name.upper().startswith(b"LIST") or (name and not _PLAIN.fullmatch(name)):
             raise Refused("keeps its voxels in another folder or in several files; save it as a single file")
+
+
+def refuse_bzip2(path: Path) -> None:
+    """ITK's reader of NRRD is built without bzip2.
+
+    Raises:
+        Refused: the voxels are packed with it.
+    """
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    end = _BLANK_LINE.search(head)
+    if _BZIP2.search(head, 0, end.end() if end else len(head)):
+        raise Refused("is packed with bzip2, which is not read; save it with gzip")
 
 
 def refuse_odd_dimensions(path: Path) -> None:

@@ -15,6 +15,7 @@ from PIL import Image
 from xssr_strategy.images.headers import (
     PNG_GREY,
     png_kind,
+    refuse_bzip2,
     refuse_circle,
     refuse_odd_dimensions,
     refuse_short_packing,
@@ -25,7 +26,7 @@ from xssr_strategy.images.multiframe import has_frames, read_frames
 from xssr_strategy.images.nifti import FROM_OTHER, NIFTI, TIME_SERIES, nifti_header
 from xssr_strategy.images.refusal import Refused, refuse_excess, refuse_spacing
 from xssr_strategy.images.series import FRAMES, from_square, read_series, refuse_odd_slice, series_files
-from xssr_strategy.images.stored_values import has_odd_bits, mend_colours, read_as_shown
+from xssr_strategy.images.stored_values import has_odd_bits, mend_colours, read_as_shown, refuse_no_image
 from xssr_strategy.images.tiff import decoded_tiff
 
 _PIL = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
@@ -59,8 +60,11 @@ class VolumeReader(ITKReader):
         self._is_series = path.is_dir()
         if self._is_series:
             files = series_files(path)
+            refuse_no_image(files[0])
             return read_frames(files) if any(map(has_frames, files)) else read_as_shown(files, read_series)
         header = _itk_header(path)
+        if isinstance(header, itk.GDCMImageIO):
+            refuse_no_image(path)
         if isinstance(header, itk.TIFFImageIO) and (decoded := decoded_tiff(path)) is not None:
             return decoded
         header.SetFileName(name)
@@ -101,6 +105,7 @@ def _itk_header(path: Path) -> Any:
         return itk.GDCMImageIO.New()
     refuse_voxels_elsewhere(path, extension)
     if extension == ".nrrd":
+        refuse_bzip2(path)
         return itk.NrrdImageIO.New()
     refuse_odd_dimensions(path)
     return itk.MetaImageIO.New()

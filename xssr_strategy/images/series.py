@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from xssr_strategy.images.listing import is_dicom
 from xssr_strategy.images.refusal import Refused, refuse_excess, refuse_spacing
-from xssr_strategy.images.stored_values import mend_colours
+from xssr_strategy.images.stored_values import mend_colours, refuse_no_image
 
 UNEVEN = 0.25  # our choice: rounding moves a slice by a few per cent of the usual step, a missing slice by all of it
 TURNED = 1e-2  # our choice: direction cosines are often written with four digits
@@ -31,7 +31,7 @@ def series_files(folder: Path) -> list[Path]:
     """The files of the one series of a folder, sorted by position as far as their headers tell it.
 
     Raises:
-        Refused: none or several series, or files that cannot be read.
+        Refused: none or several series, objects that are no images, or files that cannot be read.
         RuntimeError: of ITK.
     """
     for entry in folder.iterdir():
@@ -39,6 +39,9 @@ def series_files(folder: Path) -> list[Path]:
             raise Refused(f"holds {entry.name}, which is no file; remove it from the folder")  # GDCM would wait for it
     names = itk.GDCMSeriesFileNames.New(Directory=str(folder), UseSeriesDetails=True)
     series = names.GetSeriesUIDs()
+    if not series:
+        for entry in filter(is_dicom, sorted(folder.iterdir())):
+            refuse_no_image(entry)
     if len(series) != 1:
         raise Refused(f"holds {len(series)} readable DICOM series; keep exactly one in each directory")
     files = [Path(name) for name in names.GetFileNames(series[0])]

@@ -16,12 +16,27 @@ from PIL import Image
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.encaps import generate_pixel_data_frame
-from pydicom.uid import JPEGBaseline8Bit
+from pydicom.uid import UID, JPEGBaseline8Bit, RLELossless
 
 from xssr_strategy.images.refusal import Refused
 
 _TAGS = ["BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PhotometricInterpretation"]
+_IMAGES = ("Enhanced US Volume Storage",)  # whose name does not say so
 _INVERTED = "MONOCHROME1"
+
+
+def refuse_no_image(file: Path) -> None:
+    """Refuse a DICOM object that is made of images, such as a segmentation, a dose or a report.
+
+    ITK reads some of them as if they were images.
+
+    Raises:
+        Refused: by its SOP class it is one (DICOM PS3.4, B.5).
+    """
+    header = dcmread(file, stop_before_pixels=True, force=True, specific_tags=["SOPClassUID"])
+    kind = UID(str(header.get("SOPClassUID") or "")).name
+    if kind.endswith("Storage") and "Image" not in kind and kind not in _IMAGES:
+        raise Refused(f"is no image but a DICOM object of the kind {kind}; put it into another folder")
 
 
 def has_odd_bits(file: Path) -> bool:
@@ -99,9 +114,16 @@ def mend_colours(voxels: NDArray[np.float32], file: Path) -> None:
     Args:
         voxels: (rows, columns, 3) or (N, rows, columns, 3).
         file: that they were read from.
+
+    Raises:
+        Refused: GDCM has scrambled them.
     """
     header = dcmread(file, stop_before_pixels=True, force=True)
     meta = getattr(header, "file_meta", Dataset())
+    if meta.get("TransferSyntaxUID") == RLELossless and header.BitsAllocated > 8:
+        raise Refused(
+            "holds colours of more than 8 bits packed with RLE, which GDCM does not unpack; export it unpacked"
+        )
     if meta.get("TransferSyntaxUID") != JPEGBaseline8Bit or header.get("PhotometricInterpretation") != "RGB":
         return
     count = int(header.get("NumberOfFrames") or 1)

@@ -19,7 +19,7 @@ from pydicom.uid import (
     EnhancedUSVolumeStorage,
     GrayscaleSoftcopyPresentationStateStorage,
     JPEGBaseline8Bit,
-    RTDoseStorage,
+    RTStructureSetStorage,
     SecondaryCaptureImageStorage,
     SegmentationStorage,
 )
@@ -132,7 +132,9 @@ def test_colours_that_other_programs_tagged_rightly_stay_as_they_are(tmp_path: P
     np.testing.assert_array_equal(read_image(tmp_path / "a.dcm").numpy(), expected.transpose(2, 1, 0))
 
 
-@pytest.mark.parametrize("kind", [SegmentationStorage, RTDoseStorage, GrayscaleSoftcopyPresentationStateStorage])
+@pytest.mark.parametrize(
+    "kind", [SegmentationStorage, RTStructureSetStorage, GrayscaleSoftcopyPresentationStateStorage]
+)
 def test_what_is_made_of_images_is_none(tmp_path: Path, kind: str) -> None:
     content = saved(dataset(SOPClassUID=kind))
     (tmp_path / "alone").mkdir()

@@ -13,7 +13,7 @@ from xssr_strategy.archive.client import Archive, Series
 SCHEMA = "CREATE TABLE IF NOT EXISTS listings (query TEXT PRIMARY KEY, listed REAL NOT NULL, series TEXT NOT NULL);"
 
 
-_NO_IMAGES = ("SEG", "SR", "PR", "KO", "DOC", "RTSTRUCT", "RTPLAN", "RTDOSE", "RTRECORD", "REG", "RWV", "FID")
+_NO_IMAGES = ("SEG", "SR", "PR", "KO", "DOC", "RTSTRUCT", "RTPLAN", "RTRECORD", "REG", "RWV", "FID")
 """Modalities of what is made of images, labels among them (DICOM PS3.3, C.7.3.1.1.1)."""
 
 

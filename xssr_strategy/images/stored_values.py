@@ -21,12 +21,12 @@ from pydicom.uid import UID, JPEGBaseline8Bit, RLELossless
 from xssr_strategy.images.refusal import Refused
 
 _TAGS = ["BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PhotometricInterpretation"]
-_IMAGES = ("Enhanced US Volume Storage",)  # whose name does not say so
+_IMAGES = ("Enhanced US Volume Storage", "RT Dose Storage")  # whose names do not say so
 _INVERTED = "MONOCHROME1"
 
 
 def refuse_no_image(file: Path) -> None:
-    """Refuse a DICOM object that is made of images, such as a segmentation, a dose or a report.
+    """Refuse a DICOM object that is made of images, such as a segmentation or a report.
 
     ITK reads some of them as if they were images.
 

@@ -35,6 +35,7 @@ SIGNED = VALUES.astype(np.int16) - 2048
 INVERTED = {"PhotometricInterpretation": "MONOCHROME1"}
 ABOVE = {"BitsStored": 12, "HighBit": 15}
 IMAGES = [SecondaryCaptureImageStorage, EnhancedUSVolumeStorage, DigitalXRayImageStorageForPresentation]
+NO_IMAGES = [SegmentationStorage, RTStructureSetStorage, GrayscaleSoftcopyPresentationStateStorage]
 NEGATIVE = {"PixelRepresentation": 1}
 RESCALE = {"RescaleSlope": 0.5, "RescaleIntercept": -1000}
 
@@ -132,9 +133,7 @@ def test_colours_that_other_programs_tagged_rightly_stay_as_they_are(tmp_path: P
     np.testing.assert_array_equal(read_image(tmp_path / "a.dcm").numpy(), expected.transpose(2, 1, 0))
 
 
-@pytest.mark.parametrize(
-    "kind", [SegmentationStorage, RTStructureSetStorage, GrayscaleSoftcopyPresentationStateStorage]
-)
+@pytest.mark.parametrize("kind", NO_IMAGES)
 def test_what_is_made_of_images_is_none(tmp_path: Path, kind: str) -> None:
     content = saved(dataset(SOPClassUID=kind))
     (tmp_path / "alone").mkdir()

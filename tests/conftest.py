@@ -10,7 +10,16 @@ WHOLE = Path(__file__).parent / "e2e"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test in ``e2e`` is marked so, whether or not its file says it: ``make test`` must start no server."""
+    """A test in ``e2e`` is marked so, whether or not its file says it: ``make test`` must start no server.
+
+    Files with long tests come first: at the end, many short ones keep all workers busy until all are done.
+    """
     for item in items:
         if WHOLE in item.path.parents and item.get_closest_marker("e2e") is None:
             item.add_marker(pytest.mark.e2e)
+    long = {item.path for item in items if _is_long(item)}
+    items.sort(key=lambda item: item.path not in long)
+
+
+def _is_long(item: pytest.Item) -> bool:
+    return any(item.get_closest_marker(name) for name in ("e2e", "slow"))

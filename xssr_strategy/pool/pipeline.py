@@ -22,9 +22,9 @@ from xssr_strategy.archive.pool import SeriesQuery
 from xssr_strategy.archive.query import Query
 from xssr_strategy.embedding.catalogue import build_encoder
 from xssr_strategy.embedding.checkpoint import EncoderCheckpoint, load_encoder, save_encoder
-from xssr_strategy.embedding.encoder import MaskedAutoencoder
+from xssr_strategy.embedding.encoder import MaskedAutoencoder, is_foundation
 from xssr_strategy.embedding.inputs import training_inputs
-from xssr_strategy.embedding.pool import EmbeddingReport, embed_pool
+from xssr_strategy.embedding.pool import EmbeddingReport, confirm_vectors, embed_pool
 from xssr_strategy.embedding.store import SOURCE, TARGET, EmbeddingStore
 from xssr_strategy.embedding.training import COLLAPSED, TrainingSettings, encode_all, mean_cosine, train_encoder
 from xssr_strategy.errors import UserError
@@ -34,6 +34,8 @@ from xssr_strategy.images.listing import find_images, fingerprint
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.images.reading import read_image
 from xssr_strategy.images.thumbnail_store import ThumbnailStore
+from xssr_strategy.images.versions import READING, kept_as
+from xssr_strategy.pool.cold_start_plan import forget_plan
 from xssr_strategy.pool.ranking import Ranking, follows, rank, ranking_key, read_ranking, write_ranking
 from xssr_strategy.pool.workspace import Workspace
 from xssr_strategy.settings import Settings
@@ -116,6 +118,11 @@ def prepare(
         if before != remembered:
             store.note(encoder_note(path), remembered)
         store.forget(SOURCE, checkpoint.id, store.fingerprints(SOURCE, checkpoint.id).keys() - source.keys())
+        of_source = len(confirm_vectors(source, SOURCE, checkpoint.id, store))
+        if of_target := len(confirm_vectors(target, TARGET, checkpoint.id, store)):
+            forget_plan(store)
+        if of_source + of_target:
+            _tell_otherwise(of_source + of_target, path, settings)
         show, pictures = partial(progress, EMBEDDING), ThumbnailStore(workspace.thumbnails)
         embed_pool(source, SOURCE, checkpoint, store, show, thumbnails=pictures)
         report = embed_pool(target, TARGET, checkpoint, store, show, thumbnails=pictures)
@@ -126,6 +133,16 @@ def prepare(
         reasons = (reason for image, (_, reason) in store.failures(TARGET).items() if image in target)
         raise UserError(f"none of the {len(target)} images can be read, for example {next(reasons, 'they are gone')}")
     return checkpoint, report
+
+
+def _tell_otherwise(count: int, encoder: Path, settings: Settings) -> None:
+    """Say how many images an earlier version has read otherwise."""
+    learnt = f" The encoder may have learnt from them: delete {encoder} to have it trained anew."
+    logger.warning(
+        "%d images were read otherwise by an earlier version and are embedded again.%s",
+        count,
+        "" if is_foundation(settings.encoder) else learnt,
+    )
 
 
 def update(
@@ -176,13 +193,14 @@ def train(
     encoder = build_encoder(settings.encoder, preset, settings.seed, settings.encoder_options)
     facts: dict[str, Any] = {"pool": len(images), "images": images_digest(images)}
     if isinstance(encoder, MaskedAutoencoder):
-        cache = path.with_suffix(f".{facts['images'][:8]}.npy")
+        learns_from = kept_as(facts["images"])
+        cache = path.with_suffix(f".{facts['images'][:8]}-{READING}.npy")
         state = path.with_suffix(".training")
         progress(TRAINING, 0, settings.encoder_steps)
         inputs = training_inputs(chosen, preset, cache, lambda done, total: None, workspace.root)
         training = TrainingSettings(steps=settings.encoder_steps, seed=settings.seed)
         loss = train_encoder(
-            encoder, inputs, training, state, facts["images"], lambda step, steps: progress(TRAINING, step, steps)
+            encoder, inputs, training, state, learns_from, lambda step, steps: progress(TRAINING, step, steps)
         )
         cosine = mean_cosine(encode_all(encoder, inputs[:200]))
         if cosine > COLLAPSED and len(inputs) > 1:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from xssr_strategy.archive.volumes import is_made_now, write_nifti
 from xssr_strategy.datastores.archive import _drawn, _from_voxels
 from xssr_strategy.datastores.nifti_cache import is_current
 from xssr_strategy.errors import UserError
@@ -43,3 +44,21 @@ def test_a_converted_file_is_of_use_while_no_slice_is_current(tmp_path: Path) ->
     assert is_current(file, folder)
     os.utime(folder / "a.dcm", (102, 102))
     assert not is_current(file, folder)
+
+
+def test_a_file_of_an_earlier_reading_is_converted_again(tmp_path: Path) -> None:
+    """Earlier versions wrote no description; ITK, which reads it for viewers, takes it for no more than a remark."""
+    folder, plain, sheared = tmp_path / "series", tmp_path / "plain.nii.gz", tmp_path / "sheared.nii.gz"
+    folder.mkdir()
+    (folder / "a.dcm").touch()
+    image = sitk.GetImageFromArray(np.arange(24, dtype=np.int16).reshape(2, 3, 4))
+    sitk.WriteImage(image, str(plain))
+    assert not is_current(plain, folder)
+    write_nifti(image, plain)
+    assert is_current(plain, folder)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(plain))), sitk.GetArrayFromImage(image))
+    image.SetDirection([1, 0, 0, 0, 1, 0.3, 0, 0, 1])
+    write_nifti(image, sheared)
+    assert is_current(sheared, folder)
+    sheared.write_bytes(sheared.read_bytes()[:20])
+    assert not is_made_now(sheared)

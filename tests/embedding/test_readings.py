@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from PIL import Image
 
 from tests.support.odd_pictures import png
 from tests.support.pools import Bench
+from tests.support.version_stores import as_before
 from xssr_strategy.embedding.catalogue import build_encoder
 from xssr_strategy.embedding.checkpoint import EncoderCheckpoint
 from xssr_strategy.embedding.pool import confirm_vectors, embed_pool, failure_state, outstanding
@@ -47,16 +47,8 @@ def earlier_store(path: Path, images: dict[str, Path]) -> EmbeddingStore:
     store = EmbeddingStore(path)
     zeros = np.zeros(CHECKPOINT.encoder.dim, dtype=np.float32)
     store.put(TARGET, CHECKPOINT.id, [Vector(image, fingerprint(file), zeros) for image, file in images.items()])
-    as_before(path)
+    as_before(path, "vectors")
     return store
-
-
-def as_before(path: Path) -> None:
-    """Take away what the first version of the reading did not note."""
-    with sqlite3.connect(path) as db:
-        for image, kept in db.execute("SELECT image, fingerprint FROM vectors").fetchall():
-            db.execute("UPDATE vectors SET fingerprint = ? WHERE image = ?", (kept.split("|")[0].split(" ")[0], image))
-    db.close()
 
 
 def test_only_what_is_read_otherwise_is_embedded_again_and_once(tmp_path: Path, images: dict[str, Path]) -> None:
@@ -123,7 +115,7 @@ def test_a_worklist_of_an_earlier_version(tmp_path: Path, caplog: pytest.LogCapt
     bench = Bench(tmp_path)
     ranking = bench.update()
     cold_start_plan.update(ranking.encoder, find_images(bench.studies), bench.settings, bench.store)
-    as_before(bench.workspace.store)
+    as_before(bench.workspace.store, "vectors")
     ranking = bench.update()  # of vectors without a version
     written = bench.store.written(TARGET, ranking.encoder)
     plan = cold_start_plan.read_plan(bench.store)
@@ -136,9 +128,9 @@ def test_a_worklist_of_an_earlier_version(tmp_path: Path, caplog: pytest.LogCapt
 
     (bench.studies / "i03.png").write_bytes(png(16, 20, 16, 2, (b"\0" + bytes(range(96))) * 20))
     bench.update()
-    as_before(bench.workspace.store)
+    as_before(bench.workspace.store, "vectors")
     bench.update()
-    as_before(bench.workspace.store)
+    as_before(bench.workspace.store, "vectors")
     caplog.clear()
     with caplog.at_level(logging.WARNING):
         renewed = bench.update()

@@ -30,6 +30,7 @@ from xssr_strategy.embedding.training import COLLAPSED, TrainingSettings, encode
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.detect import detect_preset, preset_by_name
 from xssr_strategy.images.journal import ReadingJournal
+from xssr_strategy.images.left_out import Told
 from xssr_strategy.images.listing import find_images, fingerprint
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.images.reading import read_image
@@ -54,11 +55,12 @@ _PRESET = "preset"
 _TRAINING_IMAGES = 2000  # at most, drawn with the seed: more would only fill the disk (our choice)
 
 
-def source_images(settings: Settings, progress: Progress | None = None) -> dict[str, Path]:
+def source_images(settings: Settings, progress: Progress | None = None, told: Told | None = None) -> dict[str, Path]:
     """The images of ``--conf source``; none without one.
 
     Args:
         progress: given, series of an archive are fetched first, and those that cannot be are left out.
+        told: as in :func:`find_images`.
 
     Raises:
         UserError: there is no image, or the archive does not answer.
@@ -68,7 +70,7 @@ def source_images(settings: Settings, progress: Progress | None = None) -> dict[
     if isinstance(settings.source, Query):
         images = _source_series(settings.source, progress)
     else:
-        images = find_images(settings.source, recursive=True)
+        images = find_images(settings.source, recursive=True, told=told)
     if not images:
         raise UserError(f"--conf source {settings.source}: no image is there; name unlabelled images.")
     return images

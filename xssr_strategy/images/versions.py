@@ -95,19 +95,26 @@ def _is_odd_nifti(path: Path) -> bool:
 
 
 def _is_odd_dicom(path: Path) -> bool:
+    return _is_odd_slice(path, _header(path))
+
+
+def _header(path: Path) -> Dataset:
+    return dcmread(path, stop_before_pixels=True, force=True, specific_tags=_OF_SLICES)
+
+
+def _is_odd_slice(path: Path, header: Dataset) -> bool:
     """Several frames, odd bits, mosaics, and colours of which the stream says something else than the header."""
-    header = dcmread(path, stop_before_pixels=True, force=True, specific_tags=_OF_SLICES)
     syntax = getattr(header, "file_meta", Dataset()).get("TransferSyntaxUID")
     coloured = syntax == JPEGBaseline8Bit and header.get("PhotometricInterpretation") == "RGB"
     return coloured or "MOSAIC" in (header.get("ImageType") or ()) or has_frames(path) or has_odd_bits(path)
 
 
 def _is_odd_series(folder: Path) -> bool:
-    """The same, and slices that drift sideways (a tilted gantry); a single file, and colours."""
+    """The same, slices that drift sideways (a tilted gantry), and a single file, which has been checked less."""
     files = [entry for entry in folder.iterdir() if is_dicom(entry)]
-    if len(files) < 2 or any(map(_is_odd_dicom, files)):
+    headers = [_header(file) for file in files]
+    if len(files) < 2 or any(map(_is_odd_slice, files, headers)):
         return True
-    headers = [dcmread(file, stop_before_pixels=True, force=True, specific_tags=_OF_SLICES) for file in files]
     places = np.array([[float(number) for number in one.ImagePositionPatient] for one in headers])
     rows, columns = np.reshape([float(number) for number in headers[0].ImageOrientationPatient], (2, 3))
     normal = np.cross(rows, columns)

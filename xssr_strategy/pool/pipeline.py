@@ -216,7 +216,8 @@ def train(
         logger.info("Encoder trained on %d images: loss %.4f, mean cosine %.3f.", len(inputs), loss, cosine)
         save_encoder(path, settings.encoder, encoder, preset, facts)
         state.unlink(missing_ok=True)
-        cache.unlink(missing_ok=True)
+        for file in path.parent.glob(f"{path.stem}.*.npy"):  # also of a training that was killed before an upgrade
+            file.unlink()
     else:
         logger.info("Encoder %s is used as it is: %d numbers for each image.", settings.encoder, encoder.dim)
         facts |= {"dim": encoder.dim}

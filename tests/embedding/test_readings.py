@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
@@ -80,6 +81,15 @@ def test_a_kill_between_the_looks_and_the_vectors_loses_nothing(tmp_path: Path, 
         store.close()
         store = EmbeddingStore(tmp_path / "store.sqlite")
     assert embed_pool(images, TARGET, CHECKPOINT, store).embedded == len(OTHERWISE)
+    store.close()
+
+
+def test_nothing_of_a_later_version_is_kept(tmp_path: Path, images: dict[str, Path]) -> None:
+    store = earlier_store(tmp_path / "store.sqlite", images)
+    with sqlite3.connect(tmp_path / "store.sqlite") as db:
+        db.execute("UPDATE vectors SET fingerprint = fingerprint || ?", (f" r{READING + 1}|{READING + 1}",))
+    db.close()
+    assert embed_pool(images, TARGET, CHECKPOINT, store).embedded == len(images)
     store.close()
 
 

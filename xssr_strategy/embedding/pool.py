@@ -64,6 +64,8 @@ def outstanding(
 def confirm_vectors(images: Mapping[str, Path], domain: str, encoder: str, store: EmbeddingStore) -> list[str]:
     """Keep the vectors of an earlier reading whose images are still read in that way, by a look at each header.
 
+    Nothing is known of a later one: its vectors are not kept.
+
     Returns:
         The images that are read otherwise now, and have to be embedded again.
     """
@@ -75,7 +77,7 @@ def confirm_vectors(images: Mapping[str, Path], domain: str, encoder: str, store
         for image, path in looked_at[begin : begin + _CONFIRMED]:
             with suppress(UserError):  # deleted since it was listed
                 if parse_kept(states[image])[0] == fingerprint(path):
-                    (same if last_change(path) <= older[image] else otherwise).append(image)
+                    (same if last_change(path) <= older[image] < READING else otherwise).append(image)
         store.confirm(domain, encoder, same)
     return otherwise
 
@@ -195,7 +197,7 @@ class _Run:
         with torch.inference_mode():
             vectors = encoder.encode(torch.stack(list(batch.values())).to(self._device)).float().cpu().numpy()
         states = {image: kept_as(present[image]) for image in batch}
-        if self._thumbnails is not None:  # first, for nobody looks for a picture of an image that has its vector
+        if self._thumbnails is not None:  # first: a picture that is there is not made again
             seen = {image: small_picture(encoder.picture(values)) for image, values in batch.items()}
             self._thumbnails.put(self._domain, [Thumbnail(image, states[image], seen[image]) for image in batch])
         found = [Vector(image, states[image], vector) for image, vector in zip(batch, vectors, strict=True)]

@@ -118,7 +118,7 @@ class EmbeddingStore:
         return dict(self._db.execute(query, (domain, encoder)).fetchall())
 
     def readings(self, domain: str, encoder: str) -> dict[str, int]:
-        """image -> version of the reading under which its vector is right, of those that are older than the present."""
+        """image -> version of the reading under which its vector is right, where that is not the present one."""
         query = "SELECT image, fingerprint FROM vectors WHERE domain = ? AND encoder = ? AND fingerprint NOT LIKE ?"
         rows = self._db.execute(query, (domain, encoder, f"%|{READING}"))
         return {image: int(text.rpartition("|")[2]) if "|" in text else 1 for image, text in rows}

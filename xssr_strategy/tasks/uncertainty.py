@@ -68,7 +68,7 @@ class Uncertainty:
                 before, reading = parse_kept(known.get(image, ""))
                 if (before, reading) == (file, READING):
                     continue
-                if before == file and last_change(path) <= reading:
+                if before == file and last_change(path) <= reading < READING:
                     same[image] = kept_as(file)
                 else:
                     todo[image], present[image] = path, kept_as(file)

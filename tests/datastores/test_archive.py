@@ -92,6 +92,23 @@ def test_a_kept_copy_of_other_labels_is_fetched_again(archive, series, tmp_path)
     assert "its segment 2 'tumour' is none of the labels liver,vessel; change --conf labels" in reason
 
 
+def test_what_an_earlier_reading_converted_is_converted_again(archive, series, tmp_path) -> None:
+    """Files without the version in their header, as earlier versions wrote them, here in the wrong place."""
+    datastore = opened(archive)
+    submit(datastore, series.uid, series.label, tmp_path)
+    files = [datastore.get_image_uri(series.uid), datastore.get_label_uri(series.uid, "final")]
+    before = [voxels(file) for file in files]
+    for file in files:
+        wrong = sitk.Image(SHAPE, sitk.sitkUInt8)
+        sitk.WriteImage(wrong, file)
+    (pair,) = opened(archive).datalist()
+    for file, expected in zip((pair["image"], pair["label"]), before, strict=True):
+        np.testing.assert_array_equal(voxels(file), expected)
+    made = [Path(file).stat().st_mtime_ns for file in files]
+    opened(archive).datalist()
+    assert [Path(file).stat().st_mtime_ns for file in files] == made
+
+
 def test_what_is_ignored_stays_so_in_the_archive(archive, series, tmp_path) -> None:
     sitk.WriteImage(series.label, str(tmp_path / "label.nii.gz"))
     named = {"label_info": [{"name": "ignore"}, {"name": "tumour"}]}

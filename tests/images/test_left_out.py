@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.support.image_files import write_dicom
+from xssr_strategy.images.left_out import Told
 from xssr_strategy.images.listing import EXTENSIONS, find_images
 
 LINK = "a link to a folder that is looked at without it; name its images once"
@@ -140,3 +141,26 @@ def test_a_root_that_is_a_link_is_the_folder(tmp_path: Path, caplog) -> None:
     images, (line,) = told(caplog, tmp_path / "root", recursive=True)
     assert images == ["sub/a"]
     assert "loop is left out" in line
+
+
+def test_a_server_tells_each_change_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    once = Told()
+
+    def lines() -> list[str]:
+        caplog.clear()
+        find_images(tmp_path, told=once)
+        return [record.getMessage() for record in caplog.records]
+
+    link = tmp_path / "b.png"
+    link.symlink_to(tmp_path / "gone")
+    touch(tmp_path / "c.bmp")
+    assert len(lines()) == 2
+    assert lines() == []
+    touch(tmp_path / "d.bmp")
+    (changed,) = lines()
+    assert changed.startswith(f"2 entries of {tmp_path} are left out (c.bmp, d.bmp): its format is not read")
+    link.unlink()
+    assert lines() == []
+    link.symlink_to(tmp_path / "gone")
+    assert lines() == [f"{link} is left out: a link that leads nowhere; mend or remove it."]
+    assert len(told(caplog, tmp_path)[1]) == 2  # a command tells all of them

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import shutil
 
+import numpy as np
 import pytest
+import torch
 
 from tests.support.pools import PRESET, Bench, order, write
+from xssr_strategy.embedding.checkpoint import load_encoder
 from xssr_strategy.embedding.store import TARGET
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import find_images
@@ -40,6 +43,20 @@ def test_first_run_trains_embeds_and_ranks_and_the_second_only_looks(bench: Benc
     assert bench.store.written(TARGET, ranking.encoder) == written
     leftovers = [path.suffix for path in bench.workspace.models.iterdir()]
     assert leftovers == [".safetensors"]
+
+
+def test_images_that_an_earlier_reading_prepared_for_the_encoder_are_read_again(bench: Bench) -> None:
+    path = bench.workspace.encoder(bench.settings, PRESET)
+    bench.update()
+    expected = load_encoder(path).encoder.state_dict()
+    path.unlink()
+    digest = pipeline.images_digest(pipeline.source_images(bench.settings))
+    inputs = np.zeros((8, 1, PRESET.encoder_size, PRESET.encoder_size), dtype=np.float16)
+    np.save(path.with_suffix(f".{digest[:8]}.npy"), inputs)
+    bench.update()
+    found = load_encoder(path).encoder.state_dict()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    assert [file.suffix for file in bench.workspace.models.iterdir()] == [".safetensors"]
 
 
 def test_labels_in_order_keep_the_ranking_and_others_renew_it(bench: Bench) -> None:

@@ -7,6 +7,7 @@ frames for a stack that is square.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,13 @@ from xssr_strategy.archive.multiframe import is_misread, volume_image
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.readers import NiftiReader
 from xssr_strategy.images.series import slanted_step
+from xssr_strategy.images.versions import READING
 
 _SQUARE = 1e-4  # cosine; ITK's own tolerance for the axes of NIfTI
 _TURNED = 1e-2  # our choice: direction cosines are often written with four digits
 _BESIDE = 0.1  # our choice, in slices
+_DESCRIPTION = "ITK_FileNotes"  # what ITK calls NIfTI's field descrip
+_MADE_BY = f"xssr-strategy, reading {READING}"
 _TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -145,15 +149,29 @@ def read_nifti(path: Path) -> Any:
 
 
 def write_nifti(volume: Any, path: Path) -> None:
-    """Write a SimpleITK image as NIfTI; a sheared one with the sform alone, as the qform can hold no shear."""
+    """Write a SimpleITK image as NIfTI, and into its header which reading made it (:func:`is_made_now`).
+
+    A sheared one has the sform alone, as the qform can hold no shear.
+    """
     if not is_sheared(volume):
+        volume.SetMetaData(_DESCRIPTION, _MADE_BY)
         sitk.WriteImage(volume, str(path), useCompression=True)
         return
     lps = np.eye(4)
     lps[:3, :3], lps[:3, 3] = _axes(volume), volume.GetOrigin()
     image = nib.Nifti1Image(sitk.GetArrayFromImage(volume).T, _TO_RAS @ lps)
     image.header.set_xyzt_units("mm")
+    image.header["descrip"] = _MADE_BY
     nib.save(image, path)
+
+
+def is_made_now(file: Path) -> bool:
+    """Whether a NIfTI file was written by :func:`write_nifti` under the present version of the reading."""
+    try:
+        image: Any = nib.load(file)
+    except (OSError, EOFError, zlib.error, nib.filebasedimages.ImageFileError):
+        return False
+    return bool(image.header["descrip"].item() == _MADE_BY.encode())
 
 
 def _axes(volume: Any) -> NDArray[np.float64]:

@@ -23,7 +23,7 @@ from xssr_strategy.archive.pool import ArchivePool
 from xssr_strategy.archive.volumes import series_image, write_nifti
 from xssr_strategy.datastores.crash_safe import CrashSafeDatastore
 from xssr_strategy.datastores.metadata import checked_info, checked_notes, plain_name
-from xssr_strategy.datastores.nifti_cache import NIFTI, SeriesFiles, is_newer
+from xssr_strategy.datastores.nifti_cache import NIFTI, SeriesFiles, is_current
 from xssr_strategy.errors import UserError
 from xssr_strategy.labels.names import segment_names, with_ignore
 from xssr_strategy.labels.reading import labelled_pair
@@ -189,7 +189,7 @@ class ArchiveDatastore(CrashSafeDatastore, DICOMWebDatastore):
         file = Path(LocalDatastore.get_label_uri(self, image, _FINAL))
         names = recorded_names(kept.info, file)
         same = names in (self._names, with_ignore(self._names))
-        return same and is_newer(file, self._pool.cache.folder(image))
+        return same and is_current(file, self._pool.cache.folder(image))
 
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
         """Refused: the archive has the images."""

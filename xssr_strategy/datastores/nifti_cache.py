@@ -16,7 +16,7 @@ from fastapi import HTTPException
 
 from xssr_strategy.archive.client import ArchiveError, Series
 from xssr_strategy.archive.pool import ArchivePool
-from xssr_strategy.archive.volumes import series_image, write_nifti
+from xssr_strategy.archive.volumes import is_made_now, series_image, write_nifti
 from xssr_strategy.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class SeriesFiles:
         with self._converting.setdefault(uid, threading.Lock()):
             try:
                 folder = self._pool.cache.fetch(series)
-                if not is_newer(file, folder):
+                if not is_current(file, folder):
                     _convert(folder, file)
             except ArchiveError as error:
                 raise HTTPException(503, str(error)) from None
@@ -87,12 +87,13 @@ class SeriesFiles:
         return series
 
 
-def is_newer(file: Path, folder: Path) -> bool:
-    """Whether a file was made after the last one of a folder."""
+def is_current(file: Path, folder: Path) -> bool:
+    """Whether a NIfTI file was made after the last file of a folder, by the present version of the reading."""
     try:
-        return file.stat().st_mtime >= max(entry.stat().st_mtime for entry in os.scandir(folder))
+        newer = file.stat().st_mtime >= max(entry.stat().st_mtime for entry in os.scandir(folder))
     except (FileNotFoundError, ValueError):
         return False
+    return newer and is_made_now(file)
 
 
 def _convert(folder: Path, file: Path) -> None:

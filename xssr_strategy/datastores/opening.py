@@ -26,6 +26,7 @@ def open_datastore(opened: OpenPool, watch: bool) -> ArchiveDatastore | StudiesD
         preset=opened.preset,
         labels=opened.settings.labels,
         links=opened.workspace.pictures if opened.preset.spatial_dims == 2 else None,
+        told=opened.studies.told,
     )
     datastore.note_trained_names(opened.workspace.segmentation)
     return datastore

@@ -24,6 +24,7 @@ from xssr_strategy.datastores.label_names import (
 )
 from xssr_strategy.datastores.metadata import checked_info, checked_notes, plain_name
 from xssr_strategy.errors import UserError
+from xssr_strategy.images.left_out import Told
 from xssr_strategy.images.listing import EXTENSIONS, find_images, fingerprint, image_extension
 from xssr_strategy.images.preprocessing import conform
 from xssr_strategy.images.preset import Preset
@@ -50,6 +51,7 @@ class StudiesDatastore(CrashSafeDatastore):
         preset: kind of image; with it, a label must fit its image.
         labels: names of the labels 1, 2, ...
         links: folder for links to pictures, which viewers open one at a time; None for volumes.
+        told: what the log has told of the folder already; each change is told once.
 
     Attributes:
         remarks: image -> what is odd about the label that was submitted last; empty if nothing is.
@@ -62,8 +64,10 @@ class StudiesDatastore(CrashSafeDatastore):
         preset: Preset | None = None,
         labels: Sequence[str] = (),
         links: Path | None = None,
+        told: Told | None = None,
     ) -> None:
         self._preset, self._names, self._links = preset, tuple(labels), links
+        self._told = told or Told()
         self.remarks: dict[str, str] = {}
         self._left_out: list[tuple[str, str]] = []
         super().__init__(
@@ -209,7 +213,7 @@ class StudiesDatastore(CrashSafeDatastore):
 
     def _list_files(self, path: str, patterns: list[str]) -> dict[str, str]:
         if Path(path) == Path(self._datastore.image_path()):
-            return {file.name: file.name for file in find_images(Path(path)).values()}
+            return {file.name: file.name for file in find_images(Path(path), told=self._told).values()}
         files: dict[str, str] = super()._list_files(path, patterns)
         return files
 

@@ -21,6 +21,9 @@ from xssr_strategy.images.pictures import small_picture
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.images.reading import UnreadableImage
 from xssr_strategy.images.thumbnail_store import Thumbnail, ThumbnailStore
+from xssr_strategy.images.versions import READING, kept_as, last_change, parse_kept
+
+_CONFIRMED = 100  # images at a time whose vectors are found right; what a kill may cost (our choice)
 
 
 @dataclass(frozen=True)
@@ -37,13 +40,16 @@ def outstanding(
 ) -> tuple[dict[str, Path], dict[str, str]]:
     """The images without a vector or a failure of their present state, and every image's fingerprint.
 
-    A failure belongs to the preset too: under another one the image may well be readable.
+    A failure belongs to the preset too: under another one the image may well be readable. A vector of an earlier
+    reading counts as none until :func:`confirm_vectors` has looked at its image.
     """
     present = {}
     for image, path in images.items():
         with suppress(UserError):  # deleted since it was listed
             present[image] = fingerprint(path)
-    known = store.fingerprints(domain, encoder)
+    older = store.readings(domain, encoder)
+    states = store.fingerprints(domain, encoder)
+    known = {image: parse_kept(kept)[0] for image, kept in states.items() if image not in older}
     failed = store.failures(domain)
     todo = {
         image: path
@@ -55,9 +61,30 @@ def outstanding(
     return todo, present
 
 
+def confirm_vectors(images: Mapping[str, Path], domain: str, encoder: str, store: EmbeddingStore) -> list[str]:
+    """Keep the vectors of an earlier reading whose images are still read in that way, by a look at each header.
+
+    Nothing is known of a later one: its vectors are not kept.
+
+    Returns:
+        The images that are read otherwise now, and have to be embedded again.
+    """
+    states, older = store.fingerprints(domain, encoder), store.readings(domain, encoder)
+    looked_at = [(image, path) for image, path in images.items() if image in older]
+    otherwise: list[str] = []
+    for begin in range(0, len(looked_at), _CONFIRMED):
+        same: list[str] = []
+        for image, path in looked_at[begin : begin + _CONFIRMED]:
+            with suppress(UserError):  # deleted since it was listed
+                if parse_kept(states[image])[0] == fingerprint(path):
+                    (same if last_change(path) <= older[image] < READING else otherwise).append(image)
+        store.confirm(domain, encoder, same)
+    return otherwise
+
+
 def failure_state(preset: Preset, present: str) -> str:
-    """What a failure is kept under: preset and fingerprint."""
-    return f"{preset.name} {present}"
+    """What a failure is kept under: preset, version of the reading, and fingerprint."""
+    return f"{preset.name} r{READING} {present}"
 
 
 def embed_pool(
@@ -72,7 +99,8 @@ def embed_pool(
     """Give every image of the pool a vector; what has one already is only looked at.
 
     An image that cannot be read, or by which the process died before, is set aside with its reason and the rest goes
-    on. Vectors are written in batches as they are made, so a kill costs at most one batch.
+    on. Vectors are written in batches as they are made, so a kill costs at most one batch. What an earlier reading made
+    of an image that is read otherwise now is made again.
 
     Args:
         images: id -> path; at most three batches of what the encoder sees of them are in memory.
@@ -104,6 +132,7 @@ def embed_pool(
     >>> known, vectors.shape
     (['scan1', 'scan2'], (2, 256))
     """
+    confirm_vectors(images, domain, checkpoint.id, store)
     todo, present = outstanding(images, domain, checkpoint.id, checkpoint.preset, store)
     unchanged, embedded = len(images) - len(todo), 0
     device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -167,8 +196,9 @@ class _Run:
         encoder, present = self._checkpoint.encoder, self._present
         with torch.inference_mode():
             vectors = encoder.encode(torch.stack(list(batch.values())).to(self._device)).float().cpu().numpy()
-        found = [Vector(image, present[image], vector) for image, vector in zip(batch, vectors, strict=True)]
-        self._store.put(self._domain, self._checkpoint.id, found)
-        if self._thumbnails is not None:
+        states = {image: kept_as(present[image]) for image in batch}
+        if self._thumbnails is not None:  # first: a picture that is there is not made again
             seen = {image: small_picture(encoder.picture(values)) for image, values in batch.items()}
-            self._thumbnails.put(self._domain, [Thumbnail(image, present[image], seen[image]) for image in batch])
+            self._thumbnails.put(self._domain, [Thumbnail(image, states[image], seen[image]) for image in batch])
+        found = [Vector(image, states[image], vector) for image, vector in zip(batch, vectors, strict=True)]
+        self._store.put(self._domain, self._checkpoint.id, found)

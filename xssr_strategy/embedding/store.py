@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xssr_strategy.images.versions import READING
 from xssr_strategy.storage.database import open_database, transaction
 
 _VERSION = 1
@@ -32,13 +33,17 @@ CREATE TABLE IF NOT EXISTS failures (
 CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, content TEXT NOT NULL);
 """
 
+# The column fingerprint of a vector holds its fingerprint and, after a bar, the version of the reading under which the
+# vector is right; the first version wrote no bar. So the tables are those of every version.
+_STATE = "substr(fingerprint, 1, instr(fingerprint || '|', '|') - 1)"
+
 TARGET = "target"
 SOURCE = "source"
 
 
 @dataclass(frozen=True)
 class Vector:
-    """One embedded image: its id, the fingerprint of the file that was read, and the (D,) vector."""
+    """One embedded image: its id, what tells the file that was read (``versions.kept_as``), and the (D,) vector."""
 
     image: str
     fingerprint: str
@@ -90,7 +95,7 @@ class EmbeddingStore:
         """Write a batch in one transaction; a vector of the same image and encoder is replaced."""
         now = time.time()
         rows = [
-            (domain, encoder, v.image, v.fingerprint, v.values.astype("<f4", copy=False).tobytes(), now)
+            (domain, encoder, v.image, f"{v.fingerprint}|{READING}", v.values.astype("<f4", copy=False).tobytes(), now)
             for v in vectors
         ]
         with transaction(self._db):
@@ -109,8 +114,20 @@ class EmbeddingStore:
 
     def fingerprints(self, domain: str, encoder: str) -> dict[str, str]:
         """image -> fingerprint of every vector of this encoder."""
-        query = "SELECT image, fingerprint FROM vectors WHERE domain = ? AND encoder = ?"
+        query = f"SELECT image, {_STATE} FROM vectors WHERE domain = ? AND encoder = ?"  # noqa: S608, a constant
         return dict(self._db.execute(query, (domain, encoder)).fetchall())
+
+    def readings(self, domain: str, encoder: str) -> dict[str, int]:
+        """image -> version of the reading under which its vector is right, where that is not the present one."""
+        query = "SELECT image, fingerprint FROM vectors WHERE domain = ? AND encoder = ? AND fingerprint NOT LIKE ?"
+        rows = self._db.execute(query, (domain, encoder, f"%|{READING}"))
+        return {image: int(text.rpartition("|")[2]) if "|" in text else 1 for image, text in rows}
+
+    def confirm(self, domain: str, encoder: str, images: Iterable[str]) -> None:
+        """Note that the vectors of these images are right under the present reading."""
+        update = f"UPDATE vectors SET fingerprint = {_STATE} || ? WHERE domain = ? AND encoder = ? AND image = ?"  # noqa: S608
+        with transaction(self._db):
+            self._db.executemany(update, [(f"|{READING}", domain, encoder, image) for image in images])
 
     def failures(self, domain: str) -> dict[str, tuple[str, str]]:
         """image -> (fingerprint, reason) of every image set aside."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from xssr_strategy.errors import UserError
-from xssr_strategy.images.left_out import LeftOut
+from xssr_strategy.images.left_out import LeftOut, Told
 
 _BLOCK = 1 << 20  # bytes read at once
 
@@ -36,7 +36,7 @@ _LABELS_FOLDER = "labels"  # where MONAI Label keeps the annotations of the imag
 _DICOM_INDEX = "dicomdir"  # carries the DICOM magic but lists files instead of holding an image
 
 
-def find_images(folder: Path, recursive: bool = False) -> dict[str, Path]:
+def find_images(folder: Path, recursive: bool = False, told: Told | None = None) -> dict[str, Path]:
     """List the images of a folder.
 
     An image is a file with one of ``EXTENSIONS`` in any case, or a directory that directly holds DICOM files
@@ -48,6 +48,7 @@ def find_images(folder: Path, recursive: bool = False) -> dict[str, Path]:
         folder: where to look.
         recursive: look into subfolders too, also behind links that lead out of the folder, each once; without it only
             the folder's direct children count.
+        told: given, the log tells only what has changed since the last listing with it.
 
     Returns:
         Image id -> path, sorted by id; empty if there is none. The id is the file name without its extension,
@@ -69,7 +70,7 @@ def find_images(folder: Path, recursive: bool = False) -> dict[str, Path]:
             left_out.add(path, f"{images[image_id]} has the same image id; rename one of them")
             continue
         images[image_id] = path
-    left_out.tell()
+    left_out.tell(told)
     return dict(sorted(images.items()))
 
 

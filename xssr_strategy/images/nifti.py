@@ -86,12 +86,24 @@ def nifti_like(path: str | Path, voxels: NDArray[Any]) -> Any:
     return type(image)(voxels, None, header)
 
 
+def is_placed_alike(path: str | Path) -> bool:
+    """Whether every library puts a NIfTI file into one place, by its header alone."""
+    image: Any = nib.load(path)
+    stored = _stored_header(path, image)
+    return _unit(stored) == 1.0 and _read_alike(image, stored)
+
+
+def _unit(stored: Any) -> float:
+    """Millimetres in the unit of a header."""
+    return _UNITS.get(int(stored["xyzt_units"]) % 8, 1.0)
+
+
 def _affine(path: str | Path, image: Any, stored: Any) -> NDArray[np.float64]:
     """ITK's (4, 4) RAS affine in mm; nibabel's own numbers where it is the same, or where ITK reads no such file.
 
     ITK reads no sheared sform without a qform, and no NIfTI-2.
     """
-    unit = _UNITS.get(int(stored["xyzt_units"]) % 8, 1.0)
+    unit = _unit(stored)
     own: NDArray[np.float64] = np.diag([unit, unit, unit, 1.0]) @ image.affine if unit != 1.0 else image.affine
     if unit == 1.0 and _read_alike(image, stored):
         return own

@@ -153,14 +153,19 @@ class PictureReader(PILReader):
         return _deep_bands(name) or plain if kind == "PNG" else plain
 
 
+def has_deep_bands(path: Path) -> bool:
+    """Whether a PNG holds colours of 16 bits, or grey of 16 bits with alpha."""
+    depth, colours = png_kind(path)
+    return depth == 16 and colours not in _GREY_OR_PALETTE
+
+
 def _deep_bands(name: str) -> list[Image.Image]:
     """The bands of a PNG of 16-bit colours, or of 16-bit grey with alpha, without alpha; none of any other.
 
     Pillow has no mode for them and hands on the upper eight bits. ITK takes time and memory to load, and is asked for
     these alone.
     """
-    depth, colours = png_kind(Path(name))
-    if depth != 16 or colours in _GREY_OR_PALETTE:
+    if not has_deep_bands(Path(name)):
         return []
     header = itk.PNGImageIO.New(FileName=name)
     header.ReadImageInformation()

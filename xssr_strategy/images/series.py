@@ -136,7 +136,7 @@ def refuse_odd_slice(file: Path, tags: Any) -> None:
     Raises:
         Refused: one of these.
     """
-    if tags.HasKey(_TYPE) and "MOSAIC" in str(tags[_TYPE]).split("\\"):
+    if tags.HasKey(_TYPE) and "MOSAIC" in str(tags[_TYPE]).strip().split("\\"):
         raise Refused("holds the slices of a volume as tiles of one picture (mosaic); convert it with dcm2niix")
     if spacing := _numbers(tags, _SPACING):
         refuse_spacing(spacing)

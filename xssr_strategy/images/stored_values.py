@@ -34,9 +34,22 @@ def refuse_no_image(file: Path) -> None:
         Refused: by its SOP class it is one (DICOM PS3.4, B.5).
     """
     header = dcmread(file, stop_before_pixels=True, force=True, specific_tags=["SOPClassUID"])
-    kind = UID(str(header.get("SOPClassUID") or "")).name
-    if kind.endswith("Storage") and "Image" not in kind and kind not in _IMAGES:
+    if is_no_image(header):
+        kind = header.SOPClassUID.name
         raise Refused(f"is no image but a DICOM object of the kind {kind}; put it into another folder")
+
+
+def is_no_image(header: Dataset) -> bool:
+    """Whether the SOP class of a header is one of those of :func:`refuse_no_image`."""
+    kind = UID(str(header.get("SOPClassUID") or "")).name
+    return kind.endswith("Storage") and "Image" not in kind and kind not in _IMAGES
+
+
+def is_scrambled(header: Dataset) -> bool:
+    """Whether GDCM scrambles the colours of a file: more than 8 bits packed with RLE."""
+    syntax = getattr(header, "file_meta", Dataset()).get("TransferSyntaxUID")
+    coloured = int(header.get("SamplesPerPixel") or 1) > 1
+    return bool(syntax == RLELossless and coloured and int(header.get("BitsAllocated") or 8) > 8)
 
 
 def has_odd_bits(file: Path) -> bool:
@@ -120,7 +133,7 @@ def mend_colours(voxels: NDArray[np.float32], file: Path) -> None:
     """
     header = dcmread(file, stop_before_pixels=True, force=True)
     meta = getattr(header, "file_meta", Dataset())
-    if meta.get("TransferSyntaxUID") == RLELossless and header.BitsAllocated > 8:
+    if is_scrambled(header):
         raise Refused(
             "holds colours of more than 8 bits packed with RLE, which GDCM does not unpack; export it unpacked"
         )

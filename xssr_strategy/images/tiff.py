@@ -63,20 +63,35 @@ def decoded_tiff(path: Path) -> Any:
         tifffile.TiffFileError, ValueError, OSError: damaged.
     """
     with tifffile.TiffFile(path, _multifile=False) as file:
-        all_pages: Any = file.pages
-        pages = [page for page in all_pages if not (page.is_reduced or page.is_mask)]
-        if not pages:
-            raise Refused("is damaged: it holds no picture of full size; export it again")
-        _refuse_kind(pages[0])
-        _refuse_mixture(file, pages)
-        refuse_excess([*pages[0].shape, len(pages)])
-        if all(_itk_reads(page) for page in pages):
+        pages = _pages(file)
+        if all(map(_itk_reads, pages)):
             return None
         values = _values(path, pages)
     plane = values[0] if len(pages) == 1 else values
     image = itk.image_from_array(np.ascontiguousarray(plane), is_vector=values.ndim == 4)
     image.SetSpacing([*_spacing(pages[0]), 1.0][: image.GetImageDimension()])
     return image
+
+
+def is_read_by_itk(path: Path) -> bool:
+    """Whether ITK's own reader has a file right, by its header.
+
+    Raises:
+        Refused, tifffile.TiffFileError, ValueError, OSError: as :func:`decoded_tiff`.
+    """
+    with tifffile.TiffFile(path, _multifile=False) as file:
+        return all(map(_itk_reads, _pages(file)))
+
+
+def _pages(file: Any) -> list[Any]:
+    """The pages that are a picture or a volume, one or more; what is not read is refused."""
+    pages = [page for page in file.pages if not (page.is_reduced or page.is_mask)]
+    if not pages:
+        raise Refused("is damaged: it holds no picture of full size; export it again")
+    _refuse_kind(pages[0])
+    _refuse_mixture(file, pages)
+    refuse_excess([*pages[0].shape, len(pages)])
+    return pages
 
 
 def photometric(page: Any) -> int:

@@ -89,6 +89,11 @@ def read_plan(store: EmbeddingStore) -> ColdStartPlan | None:
     return ColdStartPlan(**{**note, **pairs, "images": tuple(note["images"]), "clusters": tuple(note["clusters"])})
 
 
+def forget_plan(store: EmbeddingStore) -> None:
+    """Have the clusters found anew: some of the vectors that they were found in were wrong."""
+    store.note(_NOTE, None)
+
+
 def holds(plan: ColdStartPlan, encoder: str, asked: str, known: Set[str]) -> bool:
     """Whether the clusters still serve: same encoder and budget, few new images.
 

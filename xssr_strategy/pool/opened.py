@@ -48,7 +48,7 @@ class OpenPool:
         Raises:
             UserError: the source has none, or its archive does not answer.
         """
-        return pipeline.source_images(self.settings)
+        return pipeline.source_images(self.settings, told=self.studies.told)
 
     def source_labels(self) -> SourceLabels:
         """The labelled images of the source, if its labels are named.
@@ -84,7 +84,7 @@ def open_server_pool(name: str, settings: Settings) -> OpenPool:
     settings = resolve_source(settings, name)
     workspace = server_workspace(name, settings)
     studies = open_studies(name, settings)
-    pipeline.source_images(settings)  # one that cannot be used is told now, not in the background
+    pipeline.source_images(settings, told=studies.told)  # one that cannot be used is told now, not in the background
     store = EmbeddingStore(workspace.store)
     leases = Leases(workspace.leases, settings.lease_minutes)
     return OpenPool(settings, studies, workspace, store, leases, _preset(studies, studies.images, settings, store))
@@ -104,7 +104,7 @@ def open_command_pool(
     Raises:
         UserError: not one image can be read, or a file of the workspace cannot be opened.
     """
-    learned_from = pipeline.source_images(settings) or images
+    learned_from = pipeline.source_images(settings, told=studies.told) or images
     workspace = command_workspace(studies.name, settings, pipeline.images_digest(learned_from))
     store = EmbeddingStore(workspace.store)
     return OpenPool(settings, studies, workspace, store, leases, _preset(studies, images, settings, store))

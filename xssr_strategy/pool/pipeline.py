@@ -22,18 +22,21 @@ from xssr_strategy.archive.pool import SeriesQuery
 from xssr_strategy.archive.query import Query
 from xssr_strategy.embedding.catalogue import build_encoder
 from xssr_strategy.embedding.checkpoint import EncoderCheckpoint, load_encoder, save_encoder
-from xssr_strategy.embedding.encoder import MaskedAutoencoder
+from xssr_strategy.embedding.encoder import MaskedAutoencoder, is_foundation
 from xssr_strategy.embedding.inputs import training_inputs
-from xssr_strategy.embedding.pool import EmbeddingReport, embed_pool
+from xssr_strategy.embedding.pool import EmbeddingReport, confirm_vectors, embed_pool
 from xssr_strategy.embedding.store import SOURCE, TARGET, EmbeddingStore
 from xssr_strategy.embedding.training import COLLAPSED, TrainingSettings, encode_all, mean_cosine, train_encoder
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.detect import detect_preset, preset_by_name
 from xssr_strategy.images.journal import ReadingJournal
+from xssr_strategy.images.left_out import Told
 from xssr_strategy.images.listing import find_images, fingerprint
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.images.reading import read_image
 from xssr_strategy.images.thumbnail_store import ThumbnailStore
+from xssr_strategy.images.versions import READING, kept_as
+from xssr_strategy.pool.cold_start_plan import forget_plan
 from xssr_strategy.pool.ranking import Ranking, follows, rank, ranking_key, read_ranking, write_ranking
 from xssr_strategy.pool.workspace import Workspace
 from xssr_strategy.settings import Settings
@@ -52,11 +55,12 @@ _PRESET = "preset"
 _TRAINING_IMAGES = 2000  # at most, drawn with the seed: more would only fill the disk (our choice)
 
 
-def source_images(settings: Settings, progress: Progress | None = None) -> dict[str, Path]:
+def source_images(settings: Settings, progress: Progress | None = None, told: Told | None = None) -> dict[str, Path]:
     """The images of ``--conf source``; none without one.
 
     Args:
         progress: given, series of an archive are fetched first, and those that cannot be are left out.
+        told: as in :func:`find_images`.
 
     Raises:
         UserError: there is no image, or the archive does not answer.
@@ -66,7 +70,7 @@ def source_images(settings: Settings, progress: Progress | None = None) -> dict[
     if isinstance(settings.source, Query):
         images = _source_series(settings.source, progress)
     else:
-        images = find_images(settings.source, recursive=True)
+        images = find_images(settings.source, recursive=True, told=told)
     if not images:
         raise UserError(f"--conf source {settings.source}: no image is there; name unlabelled images.")
     return images
@@ -116,6 +120,11 @@ def prepare(
         if before != remembered:
             store.note(encoder_note(path), remembered)
         store.forget(SOURCE, checkpoint.id, store.fingerprints(SOURCE, checkpoint.id).keys() - source.keys())
+        of_source = len(confirm_vectors(source, SOURCE, checkpoint.id, store))
+        if of_target := len(confirm_vectors(target, TARGET, checkpoint.id, store)):
+            forget_plan(store)
+        if of_source + of_target:
+            _tell_otherwise(of_source + of_target, path, settings)
         show, pictures = partial(progress, EMBEDDING), ThumbnailStore(workspace.thumbnails)
         embed_pool(source, SOURCE, checkpoint, store, show, thumbnails=pictures)
         report = embed_pool(target, TARGET, checkpoint, store, show, thumbnails=pictures)
@@ -126,6 +135,16 @@ def prepare(
         reasons = (reason for image, (_, reason) in store.failures(TARGET).items() if image in target)
         raise UserError(f"none of the {len(target)} images can be read, for example {next(reasons, 'they are gone')}")
     return checkpoint, report
+
+
+def _tell_otherwise(count: int, encoder: Path, settings: Settings) -> None:
+    """Say how many images an earlier version has read otherwise."""
+    learnt = f" The encoder may have learnt from them: delete {encoder} to have it trained anew."
+    logger.warning(
+        "%d images were read otherwise by an earlier version and are embedded again.%s",
+        count,
+        "" if is_foundation(settings.encoder) else learnt,
+    )
 
 
 def update(
@@ -176,13 +195,14 @@ def train(
     encoder = build_encoder(settings.encoder, preset, settings.seed, settings.encoder_options)
     facts: dict[str, Any] = {"pool": len(images), "images": images_digest(images)}
     if isinstance(encoder, MaskedAutoencoder):
-        cache = path.with_suffix(f".{facts['images'][:8]}.npy")
+        learns_from = kept_as(facts["images"])
+        cache = path.with_suffix(f".{facts['images'][:8]}-{READING}.npy")
         state = path.with_suffix(".training")
         progress(TRAINING, 0, settings.encoder_steps)
         inputs = training_inputs(chosen, preset, cache, lambda done, total: None, workspace.root)
         training = TrainingSettings(steps=settings.encoder_steps, seed=settings.seed)
         loss = train_encoder(
-            encoder, inputs, training, state, facts["images"], lambda step, steps: progress(TRAINING, step, steps)
+            encoder, inputs, training, state, learns_from, lambda step, steps: progress(TRAINING, step, steps)
         )
         cosine = mean_cosine(encode_all(encoder, inputs[:200]))
         if cosine > COLLAPSED and len(inputs) > 1:
@@ -196,7 +216,8 @@ def train(
         logger.info("Encoder trained on %d images: loss %.4f, mean cosine %.3f.", len(inputs), loss, cosine)
         save_encoder(path, settings.encoder, encoder, preset, facts)
         state.unlink(missing_ok=True)
-        cache.unlink(missing_ok=True)
+        for file in path.parent.glob(f"{path.stem}.*.npy"):  # also of a training that was killed before an upgrade
+            file.unlink()
     else:
         logger.info("Encoder %s is used as it is: %d numbers for each image.", settings.encoder, encoder.dim)
         facts |= {"dim": encoder.dim}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from xssr_strategy.archive.pool import ArchivePool, SeriesQuery
 from xssr_strategy.archive.query import FILTER, Query, is_remote, series_filter
 from xssr_strategy.errors import UserError
+from xssr_strategy.images.left_out import Told
 from xssr_strategy.images.listing import find_images
 from xssr_strategy.labels.layouts import tell_unmatched_labels
 from xssr_strategy.settings import Settings
@@ -26,12 +27,14 @@ class Studies:
         images: id -> file or folder, sorted by id; the folder of a series may not be there yet.
         labelled: id -> where its final label is.
         archive: the archive, if it is one.
+        told: what the log has told of the folders that were listed.
     """
 
     name: str
     images: Mapping[str, Path]
     labelled: Mapping[str, str]
     archive: ArchivePool | None = None
+    told: Told = field(default_factory=Told)
 
     def fetch(self, progress: Callable[[int, int], None]) -> dict[str, str]:
         """Bring the series of an archive here; id -> reason of those that it cannot give.
@@ -53,7 +56,8 @@ def open_studies(name: str, settings: Settings) -> Studies:
         UserError: no image is there, or the archive does not answer.
     """
     if not is_remote(name):
-        images = find_images(Path(name))
+        told = Told()
+        images = find_images(Path(name), told=told)
         if not images:
             raise UserError(
                 f"--studies {name}: no image is there; put images (NIfTI, NRRD, MHA, PNG, JPEG, TIFF, "
@@ -62,7 +66,8 @@ def open_studies(name: str, settings: Settings) -> Studies:
         labels = Path(name) / "labels" / "final"
         labelled = find_images(labels) if labels.is_dir() else {}
         tell_unmatched_labels(labels, labelled, images)
-        return Studies(name, images, {image: str(path) for image, path in labelled.items() if image in images})
+        known = {image: str(path) for image, path in labelled.items() if image in images}
+        return Studies(name, images, known, told=told)
     source = None
     if isinstance(settings.source, Query) and settings.source.url == name.rstrip("/"):
         source = SeriesQuery(settings.source, "--conf source")

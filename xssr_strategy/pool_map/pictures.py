@@ -16,6 +16,7 @@ from xssr_strategy.images.preprocessing import encoder_input
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.images.reading import UnreadableImage
 from xssr_strategy.images.thumbnail_store import Thumbnail, ThumbnailStore
+from xssr_strategy.images.versions import kept_as
 
 _BATCH = 64
 
@@ -52,7 +53,7 @@ def complete(
             if isinstance(values, UnreadableImage):
                 continue
             with suppress(UserError):  # deleted a moment ago
-                batch.append(Thumbnail(image, fingerprint(images[image]), small_picture(plane_of(values))))
+                batch.append(Thumbnail(image, kept_as(fingerprint(images[image])), small_picture(plane_of(values))))
             if len(batch) == _BATCH:
                 thumbnails.put(domain, batch)
                 batch.clear()

@@ -5,10 +5,11 @@ It is a file of its own, so that a value does not count as a change of the embed
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from xssr_strategy.images.versions import kept_as
 from xssr_strategy.storage.database import open_database, transaction
 
 _VERSION = 1
@@ -27,7 +28,7 @@ class ImageEntropy:
 
     Attributes:
         image: its id.
-        fingerprint: of the file that was read.
+        fingerprint: of the file that was read, with the version of the reading (``versions.kept_as``).
         entropy: mean predictive entropy in nats, or None if the image could not be read.
     """
 
@@ -71,6 +72,17 @@ class UncertaintyStore:
     def fingerprints(self, model: str) -> dict[str, str]:
         """image -> fingerprint of everything that a model has seen, read or not."""
         return dict(self._db.execute("SELECT image, fingerprint FROM entropies WHERE model = ?", (model,)).fetchall())
+
+    def seen(self, model: str) -> set[str]:
+        """Every image that a model has seen as it is read now, or could not read."""
+        query = "SELECT image FROM entropies WHERE model = ? AND fingerprint LIKE ?"
+        return {row[0] for row in self._db.execute(query, (model, kept_as("%")))}
+
+    def confirm(self, model: str, states: Mapping[str, str]) -> None:
+        """Keep what a model said of these images, under another fingerprint each."""
+        rows = [(state, model, image) for image, state in states.items()]
+        with transaction(self._db):
+            self._db.executemany("UPDATE entropies SET fingerprint = ? WHERE model = ? AND image = ?", rows)
 
     def entropies(self, model: str) -> dict[str, float]:
         """image -> entropy in nats of every image that a model could read."""

@@ -18,6 +18,7 @@ from xssr_strategy import __version__
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import content_digest, fingerprint
 from xssr_strategy.images.preset import Preset
+from xssr_strategy.images.versions import last_change
 from xssr_strategy.labels.reading import names_of, usable_pairs
 from xssr_strategy.segmentation.data import TrainingData
 from xssr_strategy.segmentation.methods.catalogue import METHODS, SUPERVISED
@@ -207,5 +208,6 @@ def _content(path: str) -> str:
 
 @cache
 def _read(path: str, state: str) -> str:
-    """The digest of a file, read once for each state that it is found in."""
-    return content_digest(Path(path))
+    """The digest of a file, read once for each state that it is found in; another one once it is read otherwise."""
+    digest, version = content_digest(Path(path)), last_change(Path(path))
+    return digest if version == 1 else f"{digest} r{version}"

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from types import TracebackType
 
 from xssr_strategy.errors import UserError, printable
+from xssr_strategy.images import left_out
 from xssr_strategy.storage.disk_errors import FAILURES, describe_disk_error
 
 _INDENT = "    "
@@ -64,12 +65,16 @@ def startup_errors() -> Iterator[None]:
 
 
 def report_startup_errors_in_one_line() -> None:
-    """From here on a ``StartupError`` is one line, in a background process a ``UserError`` too, and none is forged."""
+    """From here on a ``StartupError`` is one line, in a background process a ``UserError`` too, and none is forged.
+
+    What the folders hold that is left out, the server tells alone.
+    """
     for handler in logging.getLogger().handlers:
         handler.addFilter(_indented)
     logging.getLogger("uvicorn.error").addFilter(_filter)  # a filter is kept once, however often it is added
     if in_background_process():
         sys.excepthook = _print_one_line
+        logging.getLogger(left_out.__name__).setLevel(logging.ERROR)
 
 
 def _print_one_line(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import fingerprint
+from xssr_strategy.images.versions import READING, kept_as, last_change, parse_kept
 from xssr_strategy.segmentation.publication import model_id
 from xssr_strategy.segmentation.uncertainty_store import UncertaintyStore
 
@@ -52,16 +53,27 @@ class Uncertainty:
         return self._read[1:]
 
     def outstanding(self, images: Mapping[str, Path]) -> tuple[dict[str, Path], dict[str, str]]:
-        """The images that the present model has not seen in their present state, and the state of each of them."""
+        """The images that the present model has not seen in their present state, and the state of each of them.
+
+        What an earlier reading gave of an image that is still read in that way is kept.
+        """
         model = self.model
         todo: dict[str, Path] = {}
         present: dict[str, str] = {}
+        same: dict[str, str] = {}
         known = {} if model is None else self.store.fingerprints(model)
         for image, path in images.items() if model is not None else ():
             with suppress(UserError):  # deleted since it was listed
-                state = fingerprint(path)
-                if known.get(image) != state:
-                    todo[image], present[image] = path, state
+                file = fingerprint(path)
+                before, reading = parse_kept(known.get(image, ""))
+                if (before, reading) == (file, READING):
+                    continue
+                if before == file and last_change(path) <= reading < READING:
+                    same[image] = kept_as(file)
+                else:
+                    todo[image], present[image] = path, kept_as(file)
+        if model is not None and same:
+            self.store.confirm(model, same)
         return todo, present
 
     @property
@@ -74,5 +86,5 @@ class Uncertainty:
         model = self.model
         if model is None:
             return None, 0, 0
-        seen = len(images & self.store.fingerprints(model).keys())
+        seen = len(images & self.store.seen(model))
         return model, seen, len(images) - seen

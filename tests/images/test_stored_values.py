@@ -38,7 +38,7 @@ CASES: dict[str, tuple[np.ndarray, dict[str, Any], np.ndarray]] = {
     "above, signed": (unsigned(SIGNED << 4), ABOVE | NEGATIVE, SIGNED),
     "above, signed, inverted": (unsigned(SIGNED << 4), ABOVE | NEGATIVE | INVERTED, -1 - SIGNED),
     "above, rescaled": (VALUES << 4, ABOVE | RESCALE, VALUES * 0.5 - 1000),
-    "ten bits above two": (VALUES & ~3, {"BitsStored": 10, "HighBit": 11}, VALUES >> 2),
+    "ten bits above two": (VALUES - VALUES % 4, {"BitsStored": 10, "HighBit": 11}, VALUES >> 2),
     "signed, inverted": (unsigned(SIGNED), NEGATIVE | INVERTED, -1 - SIGNED),
     "signed, inverted, upper bits empty": (unsigned(SIGNED) & 0xFFF, NEGATIVE | INVERTED, -1 - SIGNED),
     "signed, inverted, rescaled": (unsigned(SIGNED), NEGATIVE | INVERTED | RESCALE, (-1 - SIGNED) * 0.5 - 1000),

@@ -70,15 +70,15 @@ ifdef MONAILABEL
 endif
 	CI=true $(NEXT)/bin/python -m pytest -m "not e2e and not slow" --ignore tests/selection/test_peers.py \
 		$(addprefix tests/,$(NEXT_TESTS)) $(if $(MONAILABEL),$(addprefix tests/,datastores segmentation tasks web), \
-		--ignore tests/labels/test_formats.py) $(TEST_ARGS)
+		$(patsubst %,--ignore tests/%.py,labels/test_formats simulation/test_label_names)) $(TEST_ARGS)
 
 $(NEXT)/.installed: setup.cfg pyproject.toml constraints.txt constraints-next.txt
 	test -x $(NEXT)/bin/python || $(PYTHON) -m venv $(NEXT)
 	sed -n 's/==.*/==/p' constraints-next.txt | grep --invert-match --fixed-strings --file - constraints.txt \
 		| cat - constraints-next.txt > $(NEXT)/constraints.txt
 	$(NEXT)/bin/pip install --quiet --disable-pip-version-check --constraint $(NEXT)/constraints.txt \
-		--editable '.[foundation,large]' dcmqi dicomweb-client fastapi highdicom hypothesis pynrrd pytest pytest-timeout \
-		pytorch-ignite setuptools SimpleITK torchvision wheel
+		--editable '.[foundation,large]' dcmqi dicomweb-client einops fastapi highdicom hypothesis pynrrd pytest \
+		pytest-timeout pytorch-ignite setuptools SimpleITK torchvision wheel
 	touch $@
 
 # Real servers, a real DICOM archive, OHIF in a real browser; nothing is skipped.

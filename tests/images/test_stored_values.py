@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from pydicom.data import get_testdata_file
-from pydicom.uid import JPEGBaseline8Bit
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGBaseline8Bit
 
 from tests.support.enhanced_dicom import at, enhanced, written
 from tests.support.odd_dicom import coded, dataset, packed, rle, saved, slices
@@ -55,6 +55,15 @@ def test_values_are_those_of_their_bits(tmp_path: Path, name: str) -> None:
     (tmp_path / "one").mkdir()
     shutil.copy(tmp_path / "a.dcm", tmp_path / "one" / "a")
     np.testing.assert_array_equal(read_image(tmp_path / "one").numpy()[0], expected.T)
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian], ids=str)
+@pytest.mark.parametrize("meta", [True, False], ids=["part 10", "without file meta"])
+def test_values_above_unused_bits_are_read_in_any_encoding(tmp_path: Path, syntax: str, meta: bool) -> None:
+    whole = saved(dataset(VALUES << 4, syntax=syntax, **ABOVE))
+    length = int.from_bytes(whole[140:144], "little")  # of the file meta, which is after the preamble
+    (tmp_path / "a.dcm").write_bytes(whole if meta else whole[144 + length :])
+    np.testing.assert_array_equal(read_image(tmp_path / "a.dcm").numpy()[0], VALUES.T)
 
 
 @pytest.mark.parametrize("name", ["above, rescaled", "signed, inverted"])

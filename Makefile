@@ -77,7 +77,7 @@ $(NEXT)/.installed: setup.cfg pyproject.toml constraints.txt constraints-next.tx
 	sed -n 's/==.*/==/p' constraints-next.txt | grep --invert-match --fixed-strings --file - constraints.txt \
 		| cat - constraints-next.txt > $(NEXT)/constraints.txt
 	$(NEXT)/bin/pip install --quiet --disable-pip-version-check --constraint $(NEXT)/constraints.txt \
-		--editable '.[foundation,large]' dcmqi dicomweb-client einops fastapi highdicom hypothesis pynrrd pytest \
+		--editable '.[foundation,large]' dcmqi dicomweb-client einops fastapi highdicom hypothesis pandas pynrrd pytest \
 		pytest-timeout pytorch-ignite setuptools SimpleITK torchvision wheel
 	touch $@
 

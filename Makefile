@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 LOWEST := .venv-lowest
+NEXT ?= .venv-next
 # Threads that wait actively take the processor from each other; read before torch is loaded.
 export OMP_WAIT_POLICY := PASSIVE
 # The tests start some two hundred processes, each of which would compile the package anew.
@@ -12,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Where the X-rays of the experiments are: montgomery and shenzhen, each with images/ and labels/.
 XRAYS ?= ../shared/data/cxr-lung
 
-.PHONY: venv demo test test-all test-lowest e2e scenarios simulate-quick chaos lint bench bench-selection wheel clean
+.PHONY: venv demo test test-all test-lowest test-next e2e scenarios simulate-quick chaos lint bench bench-selection wheel clean
 
 venv: $(STAMP)
 
@@ -59,6 +60,27 @@ $(LOWEST)/.installed: setup.cfg pyproject.toml constraints-lowest.txt
 		--editable '.[server,foundation,large]' hypothesis pytest pytest-timeout
 	touch $@
 
+# What MONAI Label's main branch needs: pydicom 3, highdicom, NumPy 2, in a virtual environment of its own. With a clone of
+# that branch, or MONAILABEL=git+https://github.com/Project-MONAI/MONAILabel, also what needs MONAI Label itself.
+NEXT_TESTS := archive embedding images labels pool pool_map selection simulation storage versions
+test-next: $(NEXT)/.installed
+ifdef MONAILABEL
+	$(NEXT)/bin/pip install --quiet --disable-pip-version-check --constraint $(NEXT)/constraints.txt \
+		--no-build-isolation '$(MONAILABEL)'
+endif
+	CI=true $(NEXT)/bin/python -m pytest -m "not e2e and not slow" --ignore tests/selection/test_peers.py \
+		$(addprefix tests/,$(NEXT_TESTS)) $(if $(MONAILABEL),$(addprefix tests/,datastores segmentation tasks web), \
+		$(patsubst %,--ignore tests/%.py,labels/test_formats simulation/test_label_names)) $(TEST_ARGS)
+
+$(NEXT)/.installed: setup.cfg pyproject.toml constraints.txt constraints-next.txt
+	test -x $(NEXT)/bin/python || $(PYTHON) -m venv $(NEXT)
+	sed -n 's/==.*/==/p' constraints-next.txt | grep --invert-match --fixed-strings --file - constraints.txt \
+		| cat - constraints-next.txt > $(NEXT)/constraints.txt
+	$(NEXT)/bin/pip install --quiet --disable-pip-version-check --constraint $(NEXT)/constraints.txt \
+		--editable '.[foundation,large]' dcmqi dicomweb-client einops fastapi highdicom hypothesis pandas pynrrd pytest \
+		pytest-timeout pytorch-ignite setuptools SimpleITK torchvision wheel
+	touch $@
+
 # Real servers, a real DICOM archive, OHIF in a real browser; nothing is skipped.
 e2e: venv
 	$(BIN)/python tests/e2e/requirements.py
@@ -97,4 +119,4 @@ wheel: venv
 	$(BIN)/python -m build --wheel
 
 clean:
-	rm -rf $(VENV) $(LOWEST) build dist demo *.egg-info .coverage* coverage.json
+	rm -rf $(VENV) $(LOWEST) $(NEXT) build dist demo *.egg-info .coverage* coverage.json

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from collections.abc import Iterator
 from configparser import ConfigParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ import pytest
 
 from tests import audit
 
+ROOT = Path(audit.__file__).parents[1]
 FOUND = {"id": "PYSEC-1", "aliases": ["CVE-1"], "fix_versions": ["2.1"], "description": "bad"}
 REPORT = {
     "dependencies": [
@@ -52,20 +54,31 @@ def test_the_program(monkeypatch, capsys, answer: str, status: int, line: str) -
 
 
 def test_every_dependency_has_both_bounds_and_both_are_tested() -> None:
-    setup = ConfigParser()
-    root = Path(audit.__file__).parents[1]
-    setup.read(root / "setup.cfg")
-    listed = [setup["options"]["install_requires"], *setup["options.extras_require"].values()]
-    upper, lower = (_pins(root / name) for name in ("constraints.txt", "constraints-lowest.txt"))
-    for line in "\n".join(listed).splitlines():
-        if not line or line.startswith("#"):
-            continue
-        match = re.fullmatch(r"([\w-]+)(?:\[\w+\])?>=([\d.]+),<([\d.]+)", line)
-        assert match, f"{line}: give it a lower and an upper bound"
-        name, least, below = match[1].lower(), _numbers(match[2]), _numbers(match[3])
+    upper, lower = (_pins(ROOT / name) for name in ("constraints.txt", "constraints-lowest.txt"))
+    for line, name, least, below in _dependencies():
         assert least <= upper[name] < below, f"{line}: constraints.txt has another version"
         if name in lower:
             assert _same(lower[name], least), f"{line}: constraints-lowest.txt has another version"
+
+
+def test_what_the_next_environment_changes_is_a_dependency_within_its_bounds() -> None:
+    """The server alone has to stay with pydicom 2."""
+    pinned, upper = _pins(ROOT / "constraints-next.txt"), _pins(ROOT / "constraints.txt")
+    for changed in ("pydicom", "highdicom", "dicomweb-client", "numpy"):
+        end = max(below for _, name, _, below in _dependencies() if name == changed)
+        assert upper[changed] < pinned[changed] < end, f"{changed}: setup.cfg excludes that of constraints-next.txt"
+
+
+def _dependencies() -> Iterator[tuple[str, str, tuple[int, ...], tuple[int, ...]]]:
+    """Line, name, least version and the version below which it must be of each in setup.cfg."""
+    setup = ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    listed = [setup["options"]["install_requires"], *setup["options.extras_require"].values()]
+    for line in "\n".join(listed).splitlines():
+        if line and not line.startswith("#"):
+            match = re.fullmatch(r"([\w-]+)(?:\[\w+\])?>=([\d.]+)(?:,!=[\d.]+)*,<([\d.]+)", line)
+            assert match, f"{line}: give it a lower and an upper bound"
+            yield line, match[1].lower(), _numbers(match[2]), _numbers(match[3])
 
 
 def _pins(path: Path) -> dict[str, tuple[int, ...]]:

@@ -9,6 +9,13 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    RLELossless,
+)
 
 from tests.support.enhanced_dicom import (
     OBLIQUE,
@@ -52,6 +59,21 @@ def test_a_label_comes_back_voxel_by_voxel_and_refers_to_the_frames(tmp_path: Pa
     back = read_segmentation([tmp_path / "seg.dcm"], reference, NAMES)
     np.testing.assert_array_equal(sitk.GetArrayFromImage(back), sitk.GetArrayFromImage(drawn(reference)))
     check_references(pydicom.dcmread(tmp_path / "seg.dcm"), [pydicom.dcmread(file) for file in folder.iterdir()])
+
+
+@pytest.mark.parametrize("syntax", ["implicit", "deflated", "big endian", "packed"])
+def test_the_frames_may_be_stored_in_any_encoding(tmp_path: Path, syntax: str) -> None:
+    encoding = {"implicit": ImplicitVRLittleEndian, "deflated": DeflatedExplicitVRLittleEndian}
+    encoding |= {"big endian": ExplicitVRBigEndian, "packed": ExplicitVRLittleEndian}
+    one = enhanced(at(ORDER, OBLIQUE), stored(5), OBLIQUE, syntax=encoding[syntax], **patient())
+    if syntax == "packed":
+        one.compress(RLELossless)
+    folder = written(tmp_path / "frames" / "0.dcm", one).parent
+    reference = series_image(folder)
+    write_segmentation(drawn(reference), folder, NAMES, tmp_path / "seg.dcm")
+    back = read_segmentation([tmp_path / "seg.dcm"], reference, NAMES)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(back), sitk.GetArrayFromImage(drawn(reference)))
+    check_references(pydicom.dcmread(tmp_path / "seg.dcm"), [pydicom.dcmread(folder / "0.dcm")])
 
 
 def check_references(segmentation: pydicom.Dataset, files: list[pydicom.Dataset]) -> None:

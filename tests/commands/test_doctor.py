@@ -33,14 +33,23 @@ def test_what_is_missing_comes_with_a_remedy(monkeypatch) -> None:
     assert not findings["MONAI Label"].found
     assert "xssr-strategy[server]" in findings["MONAI Label"].remedy
     assert "apt-get install chromium" in findings["Chromium"].remedy
-    assert not findings["pydicom below 3"].found
+    assert not next(finding for part, finding in findings.items() if part.startswith("pydicom")).found
 
 
 @pytest.mark.usefixtures("torchvision_works")
-@pytest.mark.parametrize(("version", "good"), [("2.4.5", True), ("3.0.1", False)])
-def test_pydicom_3_is_found_out(monkeypatch, version: str, good: bool) -> None:
+@pytest.mark.parametrize(
+    ("requires", "version", "part", "good"),
+    [
+        ("pydicom-seg>=0.4.1", "2.4.5", "pydicom below 3", True),
+        ("pydicom-seg>=0.4.1", "3.0.2", "pydicom below 3", False),
+        ("pydicom>=3.0.1", "3.0.2", "pydicom 3", True),
+        ("pydicom>=3.0.1", "2.4.5", "pydicom 3", False),
+    ],
+)
+def test_a_pydicom_that_does_not_fit_monai_label_is_found_out(monkeypatch, requires, version, part, good) -> None:
     monkeypatch.setattr(doctor, "_version", lambda package: version)
-    assert {f.part: f for f in doctor.examine()}["pydicom below 3"].found is good
+    monkeypatch.setattr(doctor.importlib.metadata, "requires", lambda package: ["monai>=1.4", requires])
+    assert {f.part: f for f in doctor.examine()}[part].found is good
 
 
 def test_status_is_1_when_a_needed_part_is_missing(monkeypatch, capsys) -> None:

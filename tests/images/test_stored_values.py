@@ -17,7 +17,10 @@ from pydicom.data import get_testdata_file
 from pydicom.uid import (
     DigitalXRayImageStorageForPresentation,
     EnhancedUSVolumeStorage,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
     GrayscaleSoftcopyPresentationStateStorage,
+    ImplicitVRLittleEndian,
     JPEGBaseline8Bit,
     RTStructureSetStorage,
     SecondaryCaptureImageStorage,
@@ -52,7 +55,7 @@ CASES: dict[str, tuple[np.ndarray, dict[str, Any], np.ndarray]] = {
     "above, signed": (unsigned(SIGNED << 4), ABOVE | NEGATIVE, SIGNED),
     "above, signed, inverted": (unsigned(SIGNED << 4), ABOVE | NEGATIVE | INVERTED, -1 - SIGNED),
     "above, rescaled": (VALUES << 4, ABOVE | RESCALE, VALUES * 0.5 - 1000),
-    "ten bits above two": (VALUES & ~3, {"BitsStored": 10, "HighBit": 11}, VALUES >> 2),
+    "ten bits above two": (VALUES - VALUES % 4, {"BitsStored": 10, "HighBit": 11}, VALUES >> 2),
     "signed, inverted": (unsigned(SIGNED), NEGATIVE | INVERTED, -1 - SIGNED),
     "signed, inverted, upper bits empty": (unsigned(SIGNED) & 0xFFF, NEGATIVE | INVERTED, -1 - SIGNED),
     "signed, inverted, rescaled": (unsigned(SIGNED), NEGATIVE | INVERTED | RESCALE, (-1 - SIGNED) * 0.5 - 1000),
@@ -69,6 +72,15 @@ def test_values_are_those_of_their_bits(tmp_path: Path, name: str) -> None:
     (tmp_path / "one").mkdir()
     shutil.copy(tmp_path / "a.dcm", tmp_path / "one" / "a")
     np.testing.assert_array_equal(read_image(tmp_path / "one").numpy()[0], expected.T)
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian], ids=str)
+@pytest.mark.parametrize("meta", [True, False], ids=["part 10", "without file meta"])
+def test_values_above_unused_bits_are_read_in_any_encoding(tmp_path: Path, syntax: str, meta: bool) -> None:
+    whole = saved(dataset(VALUES << 4, syntax=syntax, **ABOVE))
+    length = int.from_bytes(whole[140:144], "little")  # of the file meta, which is after the preamble
+    (tmp_path / "a.dcm").write_bytes(whole if meta else whole[144 + length :])
+    np.testing.assert_array_equal(read_image(tmp_path / "a.dcm").numpy()[0], VALUES.T)
 
 
 @pytest.mark.parametrize("name", ["above, rescaled", "signed, inverted"])

@@ -16,7 +16,6 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-import pydicom_seg
 import SimpleITK as sitk
 from pydicom import dcmread
 
@@ -25,6 +24,7 @@ from xssr_strategy.archive.multiframe import (
     refer_to_frames,
     write_single_frames,
 )
+from xssr_strategy.archive.segments import segment_volumes, with_frame_groups
 from xssr_strategy.archive.volumes import (
     correct_slice_distance,
     is_sheared,
@@ -185,20 +185,12 @@ def read_segmentation(files: Sequence[Path], reference: Any, names: Sequence[str
 def _segments(file: Path, reference: Any) -> list[tuple[int, str, Any]]:
     """Number, SegmentLabel and mask of each segment of a DICOM SEG."""
     try:
-        dataset = dcmread(file)
+        dataset = with_frame_groups(dcmread(file))
         sheared = is_sheared(reference) and on_slices(dataset, reference)
         if sheared:
             set_slice_distance(dataset, reference)
-        result = pydicom_seg.SegmentReader().read(dataset)
-        found = [
-            (
-                int(number),
-                str(info.get("SegmentLabel", "")).strip().lower(),
-                sitk.Cast(result.segment_image(number) > 0, sitk.sitkUInt8),
-            )
-            for number, info in result.segment_infos.items()
-        ]
-    except Exception as error:  # pydicom and pydicom_seg have many
+        found = [(number, name.strip().lower(), mask) for number, name, mask in segment_volumes(dataset)]
+    except Exception as error:  # pydicom and highdicom have many
         raise UserError(f"its DICOM SEG cannot be read ({error}); submit the label again.") from error
     for _, _, mask in found if sheared else ():
         shear_like(mask, reference)

@@ -83,8 +83,9 @@ def write_single_frames(files: list[Path], folder: Path) -> FrameOf:
                 del header[keyword]
         header.PixelData = bytes(2)
         header["PixelData"].VR = "OW"
-        header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        header.is_little_endian, header.is_implicit_VR = True, False
+        syntax = header.file_meta.get("TransferSyntaxUID")
+        if syntax and syntax.is_little_endian and not syntax.is_implicit_VR:  # packed or not
+            header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
         whole = str(header.SOPInstanceUID)
         for number, frame in enumerate(frames, start=1):
             header.SOPInstanceUID = header.file_meta.MediaStorageSOPInstanceUID = generate_uid(None)

@@ -98,9 +98,19 @@ def _gpu() -> Finding:
 
 
 def _pydicom(remedy: str) -> Finding:
+    """MONAI Label 0.8.5 is built on pydicom-seg, which needs pydicom 2; what comes after it needs pydicom 3."""
     version = _version("pydicom")
-    good = version is not None and int(version.split(".")[0]) < 3
-    return Finding("pydicom below 3", good, version or "", f"MONAI Label needs it: {remedy}", needed=True)
+    part = "pydicom below 3" if _is_built_on("monailabel", "pydicom-seg") else "pydicom 3"
+    good = version is not None and (int(version.split(".")[0]) < 3) == (part == "pydicom below 3")
+    return Finding(part, good, version or "", f"MONAI Label needs it: {remedy}", needed=True)
+
+
+def _is_built_on(package: str, other: str) -> bool:
+    """Whether the package declares that it needs the other one; True where it is not installed."""
+    try:
+        return any(line.startswith(other) for line in importlib.metadata.requires(package) or ())
+    except importlib.metadata.PackageNotFoundError:
+        return True
 
 
 def _torchvision(remedy: str) -> Finding:

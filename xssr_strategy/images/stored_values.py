@@ -13,9 +13,8 @@ import itk
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydicom import dcmread
+from pydicom import dcmread, encaps
 from pydicom.dataset import Dataset
-from pydicom.encaps import generate_pixel_data_frame
 from pydicom.uid import UID, JPEGBaseline8Bit, RLELossless
 
 from xssr_strategy.images.refusal import Refused
@@ -141,11 +140,18 @@ def mend_colours(voxels: NDArray[np.float32], file: Path) -> None:
         return
     count = int(header.get("NumberOfFrames") or 1)
     frames: Any = voxels.reshape(count, *voxels.shape[-3:])
-    for frame, stream in zip(frames, generate_pixel_data_frame(dcmread(file).PixelData, count), strict=True):
+    for frame, stream in zip(frames, _streams(dcmread(file).PixelData, count), strict=True):
         with Image.open(io.BytesIO(stream), formats=["JPEG"]) as picture:
             told = picture.info
             if told.get("adobe_transform") == 1 or ("jfif" in told and "adobe" not in told):
                 frame[:] = np.asarray(picture)  # as libjpeg turns it into RGB
+
+
+def _streams(encapsulated: bytes, count: int) -> Iterator[bytes]:
+    """The stream of each frame."""
+    if hasattr(encaps, "generate_frames"):  # pydicom 3
+        return encaps.generate_frames(encapsulated, number_of_frames=count)
+    return encaps.generate_pixel_data_frame(encapsulated, count)
 
 
 def _shift(header: Dataset) -> int:

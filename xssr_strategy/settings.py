@@ -6,10 +6,9 @@
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,46 +20,8 @@ from xssr_strategy.images.preset import PRESETS
 from xssr_strategy.labels.names import are_labels
 from xssr_strategy.segmentation.data import UNLABELLED
 from xssr_strategy.segmentation.methods.catalogue import SUPERVISED, method_choices
+from xssr_strategy.selection.budget import Budget, parse_budget
 from xssr_strategy.selection.catalogue import AUTO_LABELS, DEFAULT, MODEL_BASED, SERVED
-
-
-@dataclass(frozen=True)
-class Budget:
-    """How many images to annotate: a count, or a percentage of the pool.
-
-    A percentage p of N images is max(1, floor(p * N / 100)), as in the paper (22 of 440 at 5 %).
-    """
-
-    text: str
-    count: int | None
-    percent: Decimal | None
-
-    def of(self, pool: int) -> int:
-        """Number of picks for a pool of this size; never more than the pool."""
-        wanted = self.count if self.percent is None else max(1, math.floor(self.percent * pool / 100))
-        assert wanted is not None
-        return min(wanted, pool)
-
-    def __str__(self) -> str:
-        return self.text
-
-
-def parse_budget(text: str) -> Budget:
-    """The budget that a text such as ``22`` or ``5%`` names.
-
-    Raises:
-        ValueError: neither; what is allowed.
-    """
-    try:
-        if text.endswith("%"):
-            percent = Decimal(text[:-1])
-            if 0 < percent <= 100:
-                return Budget(text, None, percent)
-        elif int(text) >= 1:
-            return Budget(text, int(text), None)
-    except (ValueError, InvalidOperation):
-        pass
-    raise ValueError("a number of images such as 22, or a percentage of the pool such as 5%")
 
 
 def _alpha(text: str) -> float | Literal["auto"]:
@@ -86,6 +47,12 @@ def parse_labels(text: str) -> tuple[str, ...]:
     raise ValueError(
         "names separated by commas, each once in any case, without 'background' and 'ignore', such as liver,tumour"
     )
+
+
+def _true_or_false(text: str) -> bool:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    raise ValueError("true or false")
 
 
 def _whole(smallest: int, largest: int) -> Callable[[str], int]:
@@ -230,6 +197,18 @@ class Settings:
         "1 or more",
         "Number of labels from which `auto` goes on with `entropy_diversity`.",
     )
+    per_patient: bool = _key(
+        False,
+        _true_or_false,
+        "`true`, `false`",
+        "`xssr` hands out no second image of a patient before every patient has one.",
+    )
+    patients: Path | None = _key(
+        None,
+        _file,
+        "CSV file `image,patient`",
+        "Of whom the images are, for `per_patient`; by default DICOM's PatientID and BIDS' `sub-` say so.",
+    )
     lease_minutes: int = _key(
         60, _whole(1, 10**6), "1 or more", "How long an image handed out goes to nobody else; then it comes back."
     )
@@ -272,6 +251,10 @@ def parse_settings(conf: Mapping[str, str], prefix: str = "--conf ") -> Settings
         except ValueError as error:
             raise UserError(f"{_typed(prefix, name)} {text}: must be {error}.") from None
     settings = Settings(**values)
+    if settings.patients is not None and not settings.per_patient:
+        raise UserError(
+            f"{prefix}patients: is read for per_patient alone; add {prefix}per_patient true, or leave it out."
+        )
     if settings.encoder_weights is not None and not takes_weights(settings.encoder):
         why = "holds its own weights" if is_foundation(settings.encoder) else "is trained here"
         raise UserError(
@@ -291,7 +274,7 @@ def markdown_table() -> str:
     lines = ["| key | values | default | meaning |", "|---|---|---|---|"]
     for key in fields(Settings):
         default = ",".join(key.default) if isinstance(key.default, tuple) else key.default
-        shown = "" if default is None else f"`{default}`"
+        shown = "" if default is None else f"`{str(default).lower() if isinstance(default, bool) else default}`"
         lines.append(f"| `{key.name}` | {key.metadata['allowed']} | {shown} | {key.metadata['meaning']} |")
     return "\n".join(lines)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,10 @@ from tests.support.orthanc import Orthanc
 from xssr_strategy.archive.client import Archive, ArchiveDown, Series
 from xssr_strategy.archive.pool import MAX_AGE, ArchivePool, SeriesQuery
 from xssr_strategy.archive.query import Query
+from xssr_strategy.embedding.store import EmbeddingStore
 from xssr_strategy.errors import UserError
+from xssr_strategy.pool.patients import learn_patients
+from xssr_strategy.settings import parse_settings
 
 pytestmark = pytest.mark.e2e
 
@@ -254,3 +258,16 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_done(archive, serie
     with pytest.raises(ArchiveDown, match=r"cannot be written \(No space left on device\): make room"):
         pool.fetch()
     assert list(pool.cache.root.iterdir()) == []
+
+
+def test_the_archive_says_of_whom_the_series_are(archive, series, tmp_path, monkeypatch) -> None:
+    """Without a file; where its answers do not say, the fetched files do."""
+    pool = ArchivePool(archive.url, {"Modality": "CT"})
+    images = {uid: pool.cache.folder(uid) for uid in pool.series()}
+    store, settings = EmbeddingStore(tmp_path / "e.sqlite"), parse_settings({"per_patient": "true"})
+    named = {one.uid: one.patient for one in series}
+    assert learn_patients(images, settings, store, pool) == named
+    pool.fetch()
+    silent = {uid: replace(one, info={}) for uid, one in pool.series().items()}
+    monkeypatch.setattr(pool, "series", lambda: silent)
+    assert learn_patients(images, settings, EmbeddingStore(tmp_path / "f.sqlite"), pool) == named

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from tests.support.map_page import DRAWN, browsed, card_of, chromium
 from tests.support.pools import write
 from xssr_strategy.cli import main
 from xssr_strategy.embedding.store import TARGET
@@ -119,3 +120,27 @@ def test_the_smallest_pools(tmp_path: Path, count: int) -> None:
     assert draw(studies, "--budget", "1", "--png", str(tmp_path / "map.png")) == 0
     content = part(studies, "content")
     assert None not in content["fixed"]["x"]
+
+
+def test_the_other_images_of_a_patient(studies: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = tmp_path / "patients.csv"
+    table.write_bytes("\ufeffimage,patient\r\ni05.png,Ann Zanzibar\r\ni02,Ann Zanzibar\r\ni07,Bo\r\n".encode())
+    assert draw(studies, "--patients", str(table)) == 2
+    assert "is read for --per-patient alone" in capsys.readouterr().out
+    assert draw(studies, "--per-patient", "--patients", str(table)) == 0
+    fixed = part(studies, "content")["fixed"]
+    numbers = dict(zip(fixed["ids"], fixed["patients"], strict=True))
+    assert numbers["i05"] == numbers["i02"]
+    assert len(set(numbers.values())) == 20  # of 21 images
+    assert "Zanzibar" not in (tmp_path / "map.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.e2e
+def test_the_card_of_a_dot_names_them(studies: Path, tmp_path: Path) -> None:
+    table = tmp_path / "patients.csv"
+    table.write_text("image,patient\ni05,Ann\ni02,Ann\n")
+    assert draw(studies, "--per-patient", "--patients", str(table)) == 0
+    with chromium() as browser, browsed(browser, (tmp_path / "map.html").as_uri()) as (page, _):
+        page.wait_for_selector(DRAWN, timeout=60_000)
+        assert "same patient: i02" in card_of(page, "i05")
+        assert "same patient" not in card_of(page, "i07")

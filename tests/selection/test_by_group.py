@@ -85,3 +85,23 @@ def test_groups_of_one_change_nothing_and_the_order_of_the_pool_does_not_matter(
 def test_a_group_for_each_row() -> None:
     with pytest.raises(ValueError, match="groups has 3 names and target 41 rows: give one for each"):
         XSSR().select(TARGET, 3, groups=["a", "b", "c"])
+
+
+@pytest.mark.parametrize("labeled", [[], [3, 17]])
+def test_one_pick_at_a_time_is_the_same(labeled: list[int]) -> None:
+    """Known answer: the rule by hand; each pick is taken before the next is asked for, and some are given back."""
+    state = XSSR(0.3).begin(TARGET, SOURCE, labeled, groups=GROUPS)
+    wanted = by_hand(0.3, 20, labeled, GROUPS)
+    for row in wanted:
+        found = state.find()
+        assert found is not None
+        assert found.index == row
+        state.take(row)
+    state.update([*labeled, *wanted[:5]])
+    found = state.find()
+    assert found is not None
+    assert found.index == wanted[5]
+    state.update(np.arange(41))
+    assert state.find() is None
+    with pytest.raises(ValueError, match="groups has 2 names and target 41 rows"):
+        XSSR(0.3).begin(TARGET, groups=["a", "b"])

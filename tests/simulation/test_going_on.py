@@ -13,8 +13,8 @@ from tests.support.hospitals import POOL, Inline, experiment, planned, rows, sim
 from tests.support.phantoms import write_png
 from xssr_strategy.errors import UserError
 from xssr_strategy.segmentation.methods.recipe import RECIPE
+from xssr_strategy.selection.budget import parse_budget
 from xssr_strategy.selection.catalogue import ABLATIONS
-from xssr_strategy.settings import parse_budget
 from xssr_strategy.simulation.report import write_report
 from xssr_strategy.simulation.results import read_experiment_info
 

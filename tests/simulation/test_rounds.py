@@ -15,8 +15,8 @@ from tests.support.phantoms import write_png
 from xssr_strategy.cli import main
 from xssr_strategy.errors import UserError
 from xssr_strategy.selection import ColdStart, EntropyDiversity
+from xssr_strategy.selection.budget import parse_budget
 from xssr_strategy.selection.catalogue import AUTO_LABELS
-from xssr_strategy.settings import parse_budget
 from xssr_strategy.simulation.experiment import Experiment
 from xssr_strategy.simulation.results import JobResult
 

@@ -12,7 +12,7 @@ from tests.support.hospitals import POOL, TEST, experiment, planned, rows, simul
 from tests.support.phantoms import write_png
 from xssr_strategy.embedding.encoder import EncoderOptions
 from xssr_strategy.errors import UserError
-from xssr_strategy.settings import parse_budget
+from xssr_strategy.selection.budget import parse_budget
 from xssr_strategy.simulation.results import read_experiment_info
 from xssr_strategy.simulation.statistics import verdicts
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from tests.support.phantoms import ellipsoids, write_png
 from xssr_strategy.images.preset import PRESETS
-from xssr_strategy.settings import parse_budget
+from xssr_strategy.selection.budget import parse_budget
 from xssr_strategy.simulation.domains import read_domain
 from xssr_strategy.simulation.engines import Finished, attempt
 from xssr_strategy.simulation.experiment import Experiment, Protocol, workspace_of

@@ -10,13 +10,20 @@ from pathlib import Path
 from rich.console import Console
 
 from xssr_strategy.commands.outputs import check_not_an_image, check_outputs, writing
-from xssr_strategy.commands.pool_options import add_options, settings_from_arguments, waiting_images
+from xssr_strategy.commands.pool_options import (
+    add_options,
+    add_patient_options,
+    check_patient_options,
+    settings_from_arguments,
+    waiting_images,
+)
 from xssr_strategy.commands.progress import StageProgress
 from xssr_strategy.embedding.store import SOURCE, TARGET
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.thumbnail_store import ThumbnailStore
 from xssr_strategy.pool import cold_start_plan, pipeline
 from xssr_strategy.pool.opened import open_command_pool, open_leases
+from xssr_strategy.pool.patients import patients_of
 from xssr_strategy.pool.ranking import rank
 from xssr_strategy.pool.studies import Studies, open_studies
 from xssr_strategy.pool.workspace import Workspace
@@ -44,6 +51,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--png", type=Path, help="the same as a picture for papers, 300 dots per inch")
     parser.add_argument("--colour", choices=CHOICES, default=STATE, help="what the dots are coloured by at first")
     parser.add_argument("--sites", type=Path, help="CSV file: image,site (default: sites.csv in the studies folder)")
+    add_patient_options(parser)
     parser.add_argument("--dice", type=Path, help="CSV file: image or case, and dice; as cases.csv of xssr simulate")
     parser.set_defaults(run=run)
 
@@ -55,7 +63,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         check_picture(arguments.png)
     outputs = {"--out": arguments.out, "--png": arguments.png}
     check_not_an_image(outputs, arguments.studies, settings.source)
-    check_outputs(outputs, {"--sites": arguments.sites, "--dice": arguments.dice})
+    check_outputs(outputs, {"--sites": arguments.sites, "--dice": arguments.dice, "--patients": arguments.patients})
+    check_patient_options(arguments)
     studies = open_studies(arguments.studies, settings)
     sites = None if arguments.sites is None else read_sites(arguments.sites, studies.images)
     if arguments.colour == DICE and arguments.dice is None:
@@ -90,12 +99,13 @@ def _content(
     pool = waiting_images(studies.images, leases)
     if not pool:
         raise UserError(f"--studies {name}: all images are skipped; put some back with xssr pool --back.")
+    patients = patients_of(studies, studies.images, arguments.patients) if arguments.per_patient else None
     opened = open_command_pool(studies, pool, settings, leases)
     workspace, store, preset = opened.workspace, opened.store, opened.preset
     unfetched = opened.fetch(progress)
     checkpoint, _ = pipeline.prepare(pool, settings, preset, workspace, store, progress)
     labelled = in_label_order(studies.labelled.keys() & pool.keys(), studies.labelled, studies.archive)
-    ranking = rank(checkpoint.id, pool, labelled, settings, store)
+    ranking = rank(checkpoint.id, pool, labelled, settings, store, patients=patients)
     progress(LAYING_OUT, 0, 1)
     plan = cold_start_plan.update(checkpoint.id, pool, settings, store)
     places = layout.update(store, checkpoint.id, studies.images, settings, plan)
@@ -107,7 +117,7 @@ def _content(
     images = images_of(studies.images, places)
     sites = sites_of(images, name, settings.source, told)
     found = colours(images, {} if plan is None else plan.cluster, sites, _entropies(workspace), dice)
-    fixed = fixed_part(name_of(name), images, places, found)
+    fixed = fixed_part(name_of(name), images, places, found, patients)
     failed = {image: why for image, (_, why) in store.failures(TARGET).items() if image in pool}
     out = {} if leases is None else {image: lease.ends for image, lease in leases.out().items()}
     skipped = {} if leases is None else leases.skipped()

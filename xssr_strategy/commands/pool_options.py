@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from xssr_strategy.embedding.catalogue import encoder_names
+from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import PRESETS
 from xssr_strategy.pool.leases import Leases
 from xssr_strategy.pool.studies import resolve_source
@@ -33,6 +34,24 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--studies", required=True, help="folder of target images, or DICOMweb URL")
     for name, meaning in _OPTIONS.items():
         parser.add_argument(f"--{name.replace('_', '-')}", help=meaning)
+
+
+def add_patient_options(parser: argparse.ArgumentParser) -> None:
+    """``--per-patient`` and ``--patients``."""
+    parser.add_argument("--per-patient", action="store_true", help="no second image of a patient before all have one")
+    parser.add_argument(
+        "--patients", type=Path, help="CSV file: image,patient, for --per-patient (default: PatientID, BIDS' sub-)"
+    )
+
+
+def check_patient_options(arguments: argparse.Namespace) -> None:
+    """Refuse a table of patients that nobody would read.
+
+    Raises:
+        UserError: ``--patients`` without ``--per-patient``.
+    """
+    if arguments.patients is not None and not arguments.per_patient:
+        raise UserError(f"--patients {arguments.patients}: is read for --per-patient alone; add that, or leave it out.")
 
 
 def settings_from_arguments(arguments: argparse.Namespace) -> Settings:

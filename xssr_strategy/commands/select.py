@@ -14,7 +14,13 @@ from rich.table import Table
 from xssr_strategy.archive.query import is_remote
 from xssr_strategy.commands.outputs import check_not_an_image, check_outputs, writing
 from xssr_strategy.commands.plot import check_plot, draw_selection
-from xssr_strategy.commands.pool_options import add_options, settings_from_arguments, waiting_images
+from xssr_strategy.commands.pool_options import (
+    add_options,
+    add_patient_options,
+    check_patient_options,
+    settings_from_arguments,
+    waiting_images,
+)
 from xssr_strategy.commands.progress import StageProgress, say
 from xssr_strategy.commands.worklist_files import VIEWER, page_of, write_worklist
 from xssr_strategy.embedding.store import TARGET, EmbeddingStore
@@ -36,10 +42,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser("select", help="write the worklist: which images to annotate, in which order")
     add_options(parser)
     parser.add_argument("--exclude", type=Path, help="text file of images, one a line, that are not in the pool")
-    parser.add_argument("--per-patient", action="store_true", help="no second image of a patient before all have one")
-    parser.add_argument(
-        "--patients", type=Path, help="CSV file: image,patient, for --per-patient (default: PatientID, BIDS' sub-)"
-    )
+    add_patient_options(parser)
     parser.add_argument("--out", type=Path, default=Path("picks.csv"), help="CSV file to write (default picks.csv)")
     parser.add_argument("--worklist", type=Path, help="CSV file for annotators; of an archive also a page of links")
     parser.add_argument("--viewer", default=VIEWER, help=f"server that the links open (default {VIEWER})")
@@ -99,8 +102,7 @@ def _check_files(arguments: argparse.Namespace, settings: Settings) -> None:
         outputs["the page of --worklist"] = page_of(arguments.worklist)
     check_not_an_image(outputs, arguments.studies, settings.source)
     check_outputs(outputs, {"--exclude": arguments.exclude, "--patients": arguments.patients})
-    if arguments.patients is not None and not arguments.per_patient:
-        raise UserError(f"--patients {arguments.patients}: is read for --per-patient alone; add that, or leave it out.")
+    check_patient_options(arguments)
 
 
 def _images(

@@ -24,7 +24,8 @@ from xssr_strategy.images.journal import ReadingJournal
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.images.reading import read_image
 from xssr_strategy.segmentation.methods.catalogue import parse_methods
-from xssr_strategy.settings import Budget, Settings, parse_budget, parse_labels, parse_settings
+from xssr_strategy.selection.budget import Budget, parse_budget
+from xssr_strategy.settings import Settings, parse_labels, parse_settings
 from xssr_strategy.simulation.domains import Domain, held_out, read_domain, without_label
 from xssr_strategy.simulation.engines import run_locally, run_on_ray
 from xssr_strategy.simulation.experiment import Experiment, Protocol, workspace_of

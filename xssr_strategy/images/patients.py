@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import itk
@@ -23,6 +24,30 @@ def patient_of(image: str, path: Path) -> str | None:
     """
     bids = _BIDS.search(image)
     return _patient_id(path) or (bids.group(1) if bids else None)
+
+
+def patients_by_image(images: Mapping[str, Path], told: Mapping[str, str]) -> dict[str, str]:
+    """image -> a name for its patient, in the order of ``images``; what is told goes before what the files say.
+
+    Images whose files name one patient have one name: what is told of the first of them, or else that image's own id.
+    So no PatientID stands in it, and an image that is the only one of its patient is called as one of which nothing is
+    known.
+
+    Args:
+        images: id -> file or folder of a series.
+        told: image -> patient, as a table says.
+
+    >>> paths = {name: Path(f"{name}.nii.gz") for name in ("sub-1_a", "sub-1_b", "sub-2_a", "scan")}
+    >>> list(patients_by_image(paths, {}).values())
+    ['sub-1_a', 'sub-1_a', 'sub-2_a', 'scan']
+    """
+    found = {image: patient_of(image, path) for image, path in images.items()}
+    names: dict[str, str] = {}
+    for image in (*sorted(told), *sorted(images.keys() - told.keys())):
+        if (patient := found[image]) is not None:
+            names.setdefault(patient, told.get(image, image))
+    own = {image: image if patient is None else names[patient] for image, patient in found.items()}
+    return {**own, **told}
 
 
 def _patient_id(path: Path) -> str | None:

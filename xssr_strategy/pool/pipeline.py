@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from xssr_strategy.archive.pool import SeriesQuery
+from xssr_strategy.archive.pool import ArchivePool, SeriesQuery
 from xssr_strategy.archive.query import Query
 from xssr_strategy.embedding.catalogue import build_encoder
 from xssr_strategy.embedding.checkpoint import EncoderCheckpoint, load_encoder, save_encoder
@@ -37,6 +37,7 @@ from xssr_strategy.images.reading import read_image
 from xssr_strategy.images.thumbnail_store import ThumbnailStore
 from xssr_strategy.images.versions import READING, kept_as
 from xssr_strategy.pool.cold_start_plan import forget_plan
+from xssr_strategy.pool.patients import learn_patients
 from xssr_strategy.pool.ranking import Ranking, follows, rank, ranking_key, read_ranking, write_ranking
 from xssr_strategy.pool.workspace import Workspace
 from xssr_strategy.settings import Settings
@@ -155,23 +156,26 @@ def update(
     workspace: Workspace,
     store: EmbeddingStore,
     progress: Progress = lambda stage, done, total: None,
+    archive: ArchivePool | None = None,
 ) -> Ranking:
     """Bring encoder, vectors and the stored ranking up to date, doing only what is missing.
 
     Args:
         target: id -> path of every image of the pool, labelled ones included.
         labelled: ids that are annotated already.
+        archive: that the images are in, if they are; it says of whom they are.
 
     Raises:
-        UserError: no image can be read, or the source folder is empty.
+        UserError: no image can be read, the source folder is empty, or patients are asked for and nobody names them.
     """
     checkpoint, _ = prepare(target, settings, preset, workspace, store, progress)
     ranking = read_ranking(store)
     known = store.fingerprints(TARGET, checkpoint.id).keys() & target.keys()
-    key = ranking_key(checkpoint.id, target, settings, store)
+    patients = learn_patients(target, settings, store, archive)
+    key = ranking_key(checkpoint.id, target, settings, store, patients)
     if ranking is None or ranking.key != key or not follows(ranking, known, set(labelled)):
         progress(RANKING, 0, 1)
-        ranking = rank(checkpoint.id, target, labelled, settings, store, keep_terms=True)
+        ranking = rank(checkpoint.id, target, labelled, settings, store, keep_terms=True, patients=patients)
         write_ranking(store, ranking)
     return ranking
 

@@ -118,7 +118,7 @@ def rank(
         patients: image -> patient, of every image: no second image of a patient before every patient has been
             considered. None: images count by themselves.
     """
-    key = ranking_key(encoder, target, settings, store)
+    key = ranking_key(encoder, target, settings, store, patients)
     images, standardised, reference = standardised_vectors(encoder, target, store)
     done = set(labelled) & set(images)
     rows = [row for row, image in enumerate(images) if image in done]
@@ -142,9 +142,9 @@ def rank(
         return empty
     xssr = XSSR(settings.alpha, settings.combination, calibration_budget=budget)
     rule = xssr.terms(standardised, reference)
-    if keep_terms:
-        _write_terms(store, PoolTerms(key, images, rule))
     groups = None if patients is None else [patients[image] for image in images]
+    if keep_terms:
+        _write_terms(store, PoolTerms(key, images, rule, groups))
     selection = xssr.select(standardised, count, reference, rows, rule, groups)
     assert selection.alpha is not None
     coverage = tuple(coverage_curve(standardised, selection.indices, rows)[0].tolist())
@@ -186,11 +186,13 @@ class PoolTerms:
         key: of the ranking.
         images: in the order of the terms.
         rule: density and novelty.
+        patients: of the images, in their order; None if images count by themselves.
     """
 
     key: str
     images: list[str]
     rule: Rule
+    patients: list[str] | None = None
 
 
 def read_terms(store: EmbeddingStore) -> PoolTerms | None:
@@ -199,13 +201,15 @@ def read_terms(store: EmbeddingStore) -> PoolTerms | None:
     if note is None:
         return None
     density, novelty = (None if note[name] is None else np.asarray(note[name]) for name in ("density", "novelty"))
-    return PoolTerms(note["key"], note["images"], Rule(density, novelty, note["diversity"], note["combination"]))
+    rule = Rule(density, novelty, note["diversity"], note["combination"])
+    return PoolTerms(note["key"], note["images"], rule, note.get("patients"))
 
 
 def _write_terms(store: EmbeddingStore, terms: PoolTerms) -> None:
     rule = asdict(terms.rule)
     plain = {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in rule.items()}
-    store.note(_TERMS, {"key": terms.key, "images": terms.images, **plain})
+    told = {} if terms.patients is None else {"patients": terms.patients}
+    store.note(_TERMS, {"key": terms.key, "images": terms.images, **plain, **told})
 
 
 def standardised_vectors(
@@ -245,10 +249,17 @@ def _grade(value: float, bounds: tuple[float, float], words: tuple[str, str, str
     return words[sum(value >= bound for bound in bounds)]
 
 
-def ranking_key(encoder: str, target: Collection[str], settings: Settings, store: EmbeddingStore) -> str:
-    """Digest of what a ranking depends on, labels aside: encoder, rule and the state of every image."""
+def ranking_key(
+    encoder: str,
+    target: Collection[str],
+    settings: Settings,
+    store: EmbeddingStore,
+    patients: Mapping[str, str] | None = None,
+) -> str:
+    """Digest of what a ranking depends on, labels aside: encoder, rule, state of every image, and patients, if any."""
     wanted = set(target)
     states = sorted(item for item in store.fingerprints(TARGET, encoder).items() if item[0] in wanted)
     sources = sorted(store.fingerprints(SOURCE, encoder).items())
     rule = (settings.alpha, settings.combination, str(settings.budget))
-    return hashlib.sha256(repr((encoder, rule, states, sources)).encode()).hexdigest()
+    of_whom = () if patients is None else (sorted((image, patients[image]) for image in wanted),)
+    return hashlib.sha256(repr((encoder, rule, states, sources, *of_whom)).encode()).hexdigest()

@@ -8,6 +8,11 @@ function element(name, text, kind) {
   return made;
 }
 
+/** The other images of an image's patient, if patients are known. */
+function matesOf({ ids, patients }, image) {
+  return (patients ?? []).flatMap((one, other) => (other !== image && one === patients[image] ? [ids[other]] : []));
+}
+
 /** What is known of an image, as lines: [text, kind]. */
 function linesOf(content, image, states) {
   const { ids, pool, styles, colours } = content.fixed;
@@ -18,6 +23,8 @@ function linesOf(content, image, states) {
   const place = image < pool ? order.indexOf(image) : -1;
   lines.push([place >= 0 ? `${state}, ${place + 1} in the pick order` : state, "state"]);
   if (image < pool && notes[image]) lines.push([notes[image]]);
+  const mates = image < pool ? matesOf(content.fixed, image) : [];
+  if (mates.length) lines.push([`same patient: ${mates.slice(0, 5).join(", ")}${mates.length > 5 ? ", ..." : ""}`]);
   for (const one of colours) {
     const value = one.values ? one.values[image] : one.names[one.numbers[image]];
     if (value !== null && value !== undefined) lines.push([`${one.title}: ${value}`]);

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,8 @@ class MapContent:
 
     Attributes:
         fixed: ``title``, ``ids`` (the pool first, then the source), ``pool`` (how many of them are the pool's), ``x``
-            and ``y`` (None without a place), ``colours``, ``styles``, ``version``.
+            and ``y`` (None without a place), ``colours``, ``styles``, ``version``; ``patients`` (a number for each
+            image of the pool, never a name), if they are asked for.
         changing: ``states`` (a letter for each image of the pool), ``order`` (positions in ``ids``), ``now`` and
             ``coverage`` (see ``PickOrder``), ``terms`` (position -> rank, score, density, novelty, diversity, reason),
             ``notes`` (position -> what else is to be known), ``summary``, ``version``.
@@ -43,7 +44,11 @@ def images_of(pool: Collection[str], layout: MapLayout | None) -> tuple[Name, ..
 
 
 def fixed_part(
-    title: str, images: Sequence[Name], layout: MapLayout | None, colours: Sequence[Colour]
+    title: str,
+    images: Sequence[Name],
+    layout: MapLayout | None,
+    colours: Sequence[Colour],
+    patients: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """What stays while people annotate.
 
@@ -51,6 +56,7 @@ def fixed_part(
         title: names the pool.
         images: of :func:`images_of`.
         layout: places; images that it does not hold have none.
+        patients: image of the pool -> patient; one that is not there is a patient of its own.
     """
     places = {} if layout is None else dict(zip(layout.images, layout.places.tolist(), strict=True))
     found = [places.get(name) for name in images]
@@ -68,6 +74,10 @@ def fixed_part(
         "others": OTHERS,
         "scale": SCALE,
     }
+    if patients is not None:
+        of_whom = [patients.get(image, image) for domain, image in images if domain == TARGET]
+        numbers = {patient: number for number, patient in enumerate(dict.fromkeys(of_whom))}
+        content["patients"] = [numbers[patient] for patient in of_whom]
     return {**content, "version": _digest(content)}
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from xssr_strategy.selection.backend import IntArray
+from xssr_strategy.selection.by_group import candidates_of
 from xssr_strategy.selection.checks import Rows, checked_rows, whole_number
 from xssr_strategy.selection.greedy import LockStep, Rule, terms_of
 from xssr_strategy.selection.points import Points
@@ -34,7 +35,8 @@ class IncrementalSelection:
 
     At any time :meth:`find` answers as a fresh ``XSSR(alpha).select(target, 1, source, labeled)`` would, with all rows
     taken so far as ``labeled``. A taken row costs one row of distances; rows given back cost the distances to all
-    that are still taken. When target or source change, density and novelty do too: begin anew.
+    that are still taken. With groups (:mod:`xssr_strategy.selection.by_group`) every answer costs the distances to all
+    that are taken. When target or source change, density and novelty do too: begin anew.
 
     >>> from xssr_strategy.selection import XSSR
     >>> selection = XSSR(alpha=0.5).begin([[0.0], [1.0], [2.0], [10.0], [11.0], [12.0], [30.0]])
@@ -48,8 +50,10 @@ class IncrementalSelection:
     (8.71, 29.0)
     """
 
-    def __init__(self, points: Points, rule: Rule, alpha: float, taken: IntArray) -> None:
-        self._points, self._rule, self._alpha = points, rule, np.array([alpha])
+    def __init__(
+        self, points: Points, rule: Rule, alpha: float, taken: IntArray, groups: IntArray | None = None
+    ) -> None:
+        self._points, self._rule, self._alpha, self._groups = points, rule, np.array([alpha]), groups
         self._place = np.empty_like(points.order)
         self._place[points.order] = np.arange(points.size)
         self._restart(taken)
@@ -63,10 +67,11 @@ class IncrementalSelection:
         """The next pick, which is not taken by this; None if every row is taken."""
         if len(self._taken) == self._points.size:
             return None
-        (place,), facts = self._steps.find()
+        steps = self._steps if self._groups is None else self._of_fewest(self._groups)
+        (place,), facts = steps.find()
         terms = terms_of(facts[None, :, :, 0])
         density, novelty, diversity = map(float, terms[0])
-        score = float(self._steps.score(0, terms)[0])
+        score = float(steps.score(0, terms)[0])
         return Candidate(int(self._points.order[place]), score, density, novelty, diversity)
 
     def take(self, row: int) -> None:
@@ -99,6 +104,11 @@ class IncrementalSelection:
         self._steps.nearest.catch_up()
         distances = self._steps.nearest.distances(0)
         return float(distances.mean()), float(distances.max())
+
+    def _of_fewest(self, groups: IntArray) -> LockStep:
+        """The selection among the images of the groups of which the fewest are taken."""
+        taken = np.sort(self._place[sorted(self._taken)])
+        return LockStep(self._points, self._rule, self._alpha, taken, candidates_of(groups, taken)[1])
 
     def _restart(self, taken: IntArray) -> None:
         self._taken = set(self._points.order[taken].tolist())

@@ -26,7 +26,7 @@ from numpy.typing import ArrayLike
 
 from xssr_strategy.selection.backend import FloatArray, IntArray
 from xssr_strategy.selection.base import Picks, Selection, Selector, result
-from xssr_strategy.selection.by_group import grouped_picks
+from xssr_strategy.selection.by_group import grouped_picks, numbered
 from xssr_strategy.selection.checks import Rows, checked_budget, is_number
 from xssr_strategy.selection.clusters import checked_number
 from xssr_strategy.selection.greedy import Combination, LockStep, Rule
@@ -161,10 +161,7 @@ class XSSR(Selector):
         known = self._rule(points, reference, rule)
         if groups is None:
             return result(points, self._greedy(points, count, reference, places, known), places)
-        if len(groups) != points.size:
-            raise ValueError(f"groups has {len(groups)} names and target {points.size} rows: give one for each.")
-        numbers = np.unique(np.asarray(groups, dtype=np.str_), return_inverse=True)[1][points.order]
-        return result(points, self._grouped(points, count, places, known, numbers), places)
+        return result(points, self._grouped(points, count, places, known, numbered(groups, points)), places)
 
     def terms(self, target: ArrayLike, source: ArrayLike | None = None) -> Rule:
         """Density and novelty of the rows of ``target``, to be kept: they change with target and source alone.
@@ -185,11 +182,12 @@ class XSSR(Selector):
         source: ArrayLike | None = None,
         labeled: Rows = (),
         rule: Rule | None = None,
+        groups: Sequence[str] | None = None,
     ) -> IncrementalSelection:
         """Open a selection that is asked for one pick at a time while images are labelled, leased or given back.
 
         Args:
-            target, source, labeled, rule: as for :meth:`select`; all of ``target`` may be labelled.
+            target, source, labeled, rule, groups: as for :meth:`select`; all of ``target`` may be labelled.
 
         Raises:
             ValueError: bad input; or alpha is ``"auto"``: calibrate by :meth:`select` and give its alpha here.
@@ -205,9 +203,8 @@ class XSSR(Selector):
         known = self._rule(points, reference, rule)
         if self.alpha == "auto" and known.has_trade_off:
             raise ValueError("alpha must be a number to begin with: take that of a calibrated selection.")
-        return IncrementalSelection(
-            points, known, known.alpha(0.0 if self.alpha == "auto" else float(self.alpha)), places
-        )
+        alpha = known.alpha(0.0 if self.alpha == "auto" else float(self.alpha))
+        return IncrementalSelection(points, known, alpha, places, None if groups is None else numbered(groups, points))
 
     def _rule(self, points: Points, source: Points | None, known: Rule | None) -> Rule:
         """The fixed terms of this pool, by place, and how they are combined."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.lists import is_named, read_column
+from xssr_strategy.images.patients import patients_by_image
 from xssr_strategy.labels.formats import refuse_lossy_name
 from xssr_strategy.labels.layouts import (
     KNOWN,
@@ -37,7 +38,8 @@ class Domain:
         test: ids that are held out: never picked, never trained on, never used to choose a setting.
         label_names: names of the labels 1, 2, ...; empty if the folder does not say.
         sites: id -> site; the domain's name for images that ``sites.csv`` does not list.
-        patients: id -> patient; the image's own id for images that ``patients.csv`` does not list.
+        patients: id -> patient: what ``patients.csv`` says, or else, if files name one patient for several images
+            (DICOM's PatientID, BIDS' ``sub-``), a name that these share; otherwise the image's own id.
         label_places: id -> where its label is looked for, ``*`` being any image extension.
         numbers: what the folder says of the numbers in its labels.
     """
@@ -73,8 +75,9 @@ def read_domain(path: Path, option: str, labelled: bool = True) -> Domain:
 
     In each of them ``test.txt`` may hold out images (one id, file name or path a line), beside those of nnU-Net's
     ``imagesTs`` with ``labelsTs``, ``sites.csv`` (``image,site``) may tell where an image is from, and ``patients.csv``
-    (``image,patient``) of whom it is. The Decathlon's own test images have no labels and are not used. A pool may be
-    empty: a folder may be all test cases.
+    (``image,patient``) of whom it is; of images that it does not name, the files say so
+    (:mod:`xssr_strategy.images.patients`). The Decathlon's own test images have no labels and are not used. A pool may
+    be empty: a folder may be all test cases.
 
     Args:
         path: the folder.
@@ -155,7 +158,7 @@ def held_out(domain: Domain, fraction: float = 0.2, seed: int = 0) -> Domain:
         fraction: of the patients, between 0 and 1, rounded to whole patients and at least one.
 
     Raises:
-        UserError: an image that is drawn has no label.
+        UserError: an image that is drawn has no label, or all images are of one patient.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
@@ -170,6 +173,12 @@ def held_out(domain: Domain, fraction: float = 0.2, seed: int = 0) -> Domain:
     if domain.test:
         return domain
     everybody = sorted(set(domain.patients.values()))
+    if len(everybody) == 1 < len(domain.images):
+        raise UserError(
+            f"{domain.root}: all {len(domain.images)} images are of one patient, who cannot be in both the pool and "
+            f"the test cases; say in {domain.root / 'patients.csv'} (image,patient) of whom they are, or name another "
+            "domain by --test."
+        )
     count = max(1, round(fraction * len(everybody)))
     patients = set(np.random.default_rng(seed).permutation(everybody)[:count].tolist())
     drawn = [image for image in sorted(domain.images) if domain.patients[image] in patients]
@@ -201,8 +210,9 @@ def _domain(path: Path, layout: FolderLayout, labelled: bool) -> Domain:
     for label in layout.labels.values() if labelled else ():
         refuse_lossy_name(label)
     name = path.name if path.name not in ("", "..") else path.resolve().name
-    patients = {image: image for image in sorted(layout.images)} | _column(path / "patients.csv", "patient", layout)
-    _refuse_shared_patients(path, patients, test)
+    told = _column(path / "patients.csv", "patient", layout)
+    patients = patients_by_image(dict(sorted(layout.images.items())), told)
+    _refuse_shared_patients(path, patients, test, told)
     return Domain(
         name=name,
         root=path,
@@ -217,15 +227,24 @@ def _domain(path: Path, layout: FolderLayout, labelled: bool) -> Domain:
     )
 
 
-def _refuse_shared_patients(path: Path, patients: Mapping[str, str], test: frozenset[str]) -> None:
+def _refuse_shared_patients(
+    path: Path, patients: Mapping[str, str], test: frozenset[str], told: Mapping[str, str]
+) -> None:
     """Images of one patient resemble each other: a test case would be judged by a network that has seen it."""
     tested = {patients[image]: image for image in sorted(test)}
     for image, patient in patients.items():
-        if image not in test and patient in tested:
+        if image in test or patient not in tested:
+            continue
+        remedy = "name all images of a patient in test.txt or none"
+        if image in told and tested[patient] in told:
             raise UserError(
                 f"{path / 'patients.csv'}: the patient {patient} has the test case {tested[patient]} and, in the pool, "
-                f"{image}; name all images of a patient in test.txt or none."
+                f"{image}; {remedy}."
             )
+        raise UserError(
+            f"{path}: the test case {tested[patient]} and, in the pool, {image} are of one patient by their files "
+            f"(PatientID, sub-); {remedy}, or say in {path / 'patients.csv'} (image,patient) of whom they are."
+        )
 
 
 def _column(file: Path, column: str, layout: FolderLayout) -> dict[str, str]:

@@ -16,8 +16,8 @@ from xssr_strategy.labels.records import FileNumbers
 from xssr_strategy.segmentation.data import UNLABELLED
 from xssr_strategy.segmentation.methods.catalogue import SUPERVISED
 from xssr_strategy.segmentation.methods.recipe import RECIPE, Recipe
+from xssr_strategy.selection.budget import Budget
 from xssr_strategy.selection.catalogue import MODEL_BASED, RANDOM
-from xssr_strategy.settings import Budget
 from xssr_strategy.simulation.domains import Domain, refuse_other_names
 from xssr_strategy.simulation.results import Job
 from xssr_strategy.simulation.strategies import FULL, SOURCE_ONLY

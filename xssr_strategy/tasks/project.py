@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from xssr_strategy.datastores.studies import StudiesDatastore
 from xssr_strategy.embedding.pool import failure_state, outstanding
 from xssr_strategy.embedding.store import SOURCE, TARGET
+from xssr_strategy.errors import UserError
 from xssr_strategy.pool import pipeline
 from xssr_strategy.pool.cold_start_plan import ColdStartPlan, holds, read_plan
 from xssr_strategy.pool.opened import open_server_pool
+from xssr_strategy.pool.patients import check_table, known_patients
 from xssr_strategy.pool.ranking import Ranking, follows, ranking_key, read_ranking, standardised_vectors
 from xssr_strategy.selection.catalogue import MODEL_BASED
 from xssr_strategy.settings import parse_settings
@@ -90,6 +92,7 @@ class Project:
             self.settings, self.workspace, self.store = opened.settings, opened.workspace, opened.store
             self.archive, self.leases, self.preset = opened.archive, opened.leases, opened.preset
             self.source_labels = opened.source_labels()
+            check_table(self.settings.patients, opened.studies.images)
             always = self.settings.viewer_strategy in MODEL_BASED
             self.uncertainty = Uncertainty(self.workspace.uncertainty, self.workspace.segmentation, always)
             remove_leftovers(self.workspace.models)
@@ -265,7 +268,11 @@ class Project:
         if ranking is None:
             return False
         if self._valid is None or self._valid[0] != images:
-            key = ranking_key(ranking.encoder, images, self.settings, self.store)
+            try:
+                patients = known_patients(images, self.settings, self.store)
+            except UserError:  # which the scoring tells
+                return False
+            key = ranking_key(ranking.encoder, images, self.settings, self.store, patients)
             self._valid = images, key == ranking.key
         return self._valid[1]
 

@@ -57,6 +57,7 @@ class XSSRScoring(ScoringMethod):
                 project.workspace,
                 project.store,
                 progress,
+                project.archive,
             )
         except UserError as error:
             logger.error("Scoring stopped: %s", error)

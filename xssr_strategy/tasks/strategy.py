@@ -147,7 +147,8 @@ class XSSRStrategy(PoolStrategy):
         if ranking is None:
             return self.at_random(waiting, datastore, self._not_ranked_yet(datastore))
         left = set(waiting)
-        pick, covered = self._live.next(ranking, left) or (None, None)
+        live = self._live.next(ranking, left)
+        pick = None if live is None else live.image
         if pick is None:
             pick = next((pick for pick in ranking.picks if pick.image in left), None)
         if pick is None:
@@ -161,8 +162,8 @@ class XSSRStrategy(PoolStrategy):
             "novelty": pick.novelty,
             "diversity": pick.diversity,
             "alpha": ranking.alpha,
-            "reason": reason(pick, ranking),
-            "coverage": _coverage(ranking, covered),
+            "reason": reason(pick, ranking, "" if live is None else live.of_patient),
+            "coverage": _coverage(ranking, None if live is None else live.coverage),
             "advice": ranking.advice,
             "embedded": state.embedded,
             "pool": state.pool,

@@ -14,7 +14,7 @@ from xssr_strategy.embedding.store import EmbeddingStore
 from xssr_strategy.images.thumbnail_store import ThumbnailStore
 from xssr_strategy.pool import pipeline
 from xssr_strategy.pool.cold_start_plan import read_plan
-from xssr_strategy.pool.ranking import Ranking
+from xssr_strategy.pool.ranking import Ranking, read_terms
 from xssr_strategy.pool_map.colours import colours
 from xssr_strategy.pool_map.content import MapContent, changing_part, fixed_part, images_of
 from xssr_strategy.pool_map.label_order import in_label_order
@@ -75,6 +75,7 @@ class MapView:
         self._read: tuple[int, int] | None = None
         self._layout: MapLayout | None = None
         self._clusters: Mapping[str, int] = {}
+        self._patients: Mapping[str, str] | None = None
         self._files: dict[str, str] = {}
         self._fixed: tuple[tuple[Any, ...], dict[str, Any]] | None = None
         self._made_from: tuple[PoolSnapshot, tuple[int, int]] | None = None
@@ -136,19 +137,27 @@ class MapView:
                     self._layout = read_layout(self._store)
                 plan = read_plan(self._store)
                 self._clusters = {} if plan is None else plan.cluster
+                self._patients = self._of_whom()
                 self._read = version
             self._content = self._made(facts)
             self._made_from = facts, version
             return self._content
 
+    def _of_whom(self) -> Mapping[str, str] | None:
+        """image -> patient, of the images that are ranked by patients."""
+        terms = read_terms(self._store) if self._project.settings.per_patient else None
+        if terms is None or terms.patients is None:
+            return None
+        return dict(zip(terms.images, terms.patients, strict=True))
+
     def _made(self, facts: PoolSnapshot) -> MapContent:
         assert self._layout is not None
-        made_from = facts.images, self._layout.key, self._clusters, facts.entropies
+        made_from = facts.images, self._layout.key, self._clusters, facts.entropies, self._patients
         if self._fixed is None or self._fixed[0] != made_from:
             images = images_of(facts.images, self._layout)
             sites = sites_of(images, self._studies, self._project.settings.source)
             found = colours(images, self._clusters, sites, facts.entropies, {})
-            self._fixed = made_from, fixed_part(name_of(self._studies), images, self._layout, found)
+            self._fixed = made_from, fixed_part(name_of(self._studies), images, self._layout, found, self._patients)
         order = in_label_order(facts.labelled, facts.files, self._project.archive)
         state = PoolState(tuple(order), dict(facts.leased), facts.skipped, facts.failed, facts.ranking)
         return MapContent(self._fixed[1], changing_part(self._fixed[1], state))

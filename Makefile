@@ -60,7 +60,7 @@ $(LOWEST)/.installed: setup.cfg pyproject.toml constraints-lowest.txt
 		--editable '.[server,foundation,large]' hypothesis pytest pytest-timeout
 	touch $@
 
-# What MONAI Label's main branch needs: pydicom 3, highdicom, NumPy 2, in a virtual environment of its own. With a clone of
+# What MONAI Label's main branch needs: pydicom 3 and its highdicom, in a virtual environment of its own. With a clone of
 # that branch, or MONAILABEL=git+https://github.com/Project-MONAI/MONAILabel, also what needs MONAI Label itself.
 NEXT_TESTS := archive embedding images labels pool pool_map selection simulation storage versions
 test-next: $(NEXT)/.installed

@@ -49,6 +49,7 @@ def test_subjects_of_bids_are_held_out_whole(tmp_path: Path) -> None:
         assert (len(drawn.test), shared(drawn)) == (3, set())
 
 
+@pytest.mark.slow
 def test_patients_of_dicom_files_are_held_out_whole(tmp_path: Path) -> None:
     ids = {"a": "P 1", "b": "P2", "c": "P 1", "d": "P3", "e": "", "f": ""}
     domain = read_domain(dicom(tmp_path, ids), "--target")
@@ -78,6 +79,7 @@ def test_the_table_goes_first_and_the_files_tell_the_rest(tmp_path: Path) -> Non
     }
 
 
+@pytest.mark.slow
 def test_one_image_of_each_patient_is_as_if_nobody_were_named(tmp_path: Path) -> None:
     """Results of earlier versions stay."""
     named = {letter: f"ID{number}" for number, letter in enumerate("abcdefghij")}

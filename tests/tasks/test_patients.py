@@ -53,6 +53,7 @@ def test_every_patient_comes_before_any_comes_again(tmp_path: Path) -> None:
     assert len({app.patient[image] for image in left[:4]}) == 4  # the worklist says so, too
 
 
+@pytest.mark.slow
 def test_it_is_off_by_default_and_can_be_switched_on_later(tmp_path: Path) -> None:
     app = Patients(tmp_path, {})
     app.score()
@@ -69,6 +70,7 @@ def test_it_is_off_by_default_and_can_be_switched_on_later(tmp_path: Path) -> No
     assert app.project.ranking.key == key
 
 
+@pytest.mark.slow
 def test_a_table_with_byte_order_mark(tmp_path: Path) -> None:
     app = Patients(tmp_path, {})
     table = tmp_path / "patients.csv"
@@ -83,6 +85,7 @@ def test_a_table_with_byte_order_mark(tmp_path: Path) -> None:
         app.reopen({**CONF, "per_patient": "true", "patients": str(table)})
 
 
+@pytest.mark.slow
 def test_nobody_says_of_whom_the_images_are(tmp_path: Path) -> None:
     app = App(tmp_path, {**CONF, "per_patient": "true"})
     assert "--conf per_patient: nothing says of whom an image is; name a CSV file" in app.score()["error"]
@@ -117,6 +120,7 @@ def test_a_dicom_file_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert opened[len(pool) :] == ["a0"]
 
 
+@pytest.mark.slow
 def test_the_server_opens_no_image_for_a_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = Patients(tmp_path, {"per_patient": "true"})
     app.score()

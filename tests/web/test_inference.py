@@ -20,7 +20,6 @@ from tests.support.geometries import TILT, write_tilted
 from xssr_strategy.archive.dicom_seg import read_segmentation
 from xssr_strategy.archive.volumes import series_image
 from xssr_strategy.web import inference
-from xssr_strategy.web.bodies import inference_settings
 
 NAMES = ("liver", "tumour")
 
@@ -76,17 +75,13 @@ def test_names_and_colours_are_those_of_the_asker_or_of_the_app(tmp_path: Path) 
     assert [one.SegmentLabel for one in segments] == ["Leber", "tumour"]
     assert [one.SegmentDescription for one in segments] == ["all of it", "a lesion"]
     assert segments[1].RecommendedDisplayCIELabValue[0] == 0  # black
+    odd = [{"color": "red", "segmentAttribute": 1}, {"color": [300, 0, 0], "description": 7}]
+    segments = pydicom.dcmread(written(tmp_path / "series", series.label, numbers, odd)).SegmentSequence
+    assert [one.SegmentDescription for one in segments] == list(NAMES)
+    assert all(one.RecommendedDisplayCIELabValue[0] > 0 for one in segments)
 
 
 def test_a_mask_without_anything_is_refused_with_a_sentence(tmp_path: Path) -> None:
     series = write_tilted(tmp_path / "series")
     with pytest.raises(HTTPException, match="Nothing is segmented on this image"):
         written(tmp_path / "series", series.label, np.zeros_like(sitk.GetArrayFromImage(series.label)), [])
-
-
-@pytest.mark.parametrize("wrong", [{"color": "red"}, {"color": [300, 0, 0]}, {"segmentAttribute": 1}], ids=str)
-def test_what_a_segment_cannot_be_is_refused(wrong: dict[str, object]) -> None:
-    with pytest.raises(
-        HTTPException, match=r'params: label_info must be a list such as \[\{"name": "liver"\}\]; "color"'
-    ):
-        inference_settings({"label_info": [{"name": "liver"}, wrong]})

@@ -12,7 +12,7 @@ from monailabel.utils.others.generic import device_map
 from pydantic import BeforeValidator, Field, StrictInt
 
 from xssr_strategy.datastores.bodies import Body, Text, falsy_to_none, parse_body
-from xssr_strategy.datastores.metadata import SEGMENTS, Segment, as_list
+from xssr_strategy.datastores.metadata import SEGMENTS, Segments
 
 _LONGEST = 1000  # characters of a name or a reason (our choice)
 _GPUS = re.compile(r"(all)?|\d+(,\d+)*")
@@ -87,17 +87,6 @@ class NextSampleBody(Body):
     skip_reason: ShortText = None
 
 
-Brightness = Annotated[int, Field(ge=0, le=255)]
-
-
-class DrawnSegment(Segment):
-    """What a DICOM SEG shall say of a segment; ``segmentAttribute`` in dcmqi's own words."""
-
-    description: Text = None
-    color: list[Brightness] | None = Field(None, min_length=3)
-    segmentAttribute: dict[str, Any] = Field({})  # noqa: N815  (the name that MONAI Label's clients use)
-
-
 class MaskSettings(Body):
     """What the segmentation knows of an inference's settings."""
 
@@ -105,9 +94,7 @@ class MaskSettings(Body):
     result_dtype: Annotated[Any, _one_of(*_DTYPES)] = None
     result_compress: Annotated[Any, _one_of(*_SWITCHES)] = None
     result_extension: Text = Field(None, description="text, such as .nii.gz")
-    label_info: Annotated[list[DrawnSegment], BeforeValidator(as_list)] = Field(
-        [], description=f'{SEGMENTS}; "color" is [red, green, blue], of 0 to 255, "segmentAttribute" a JSON object'
-    )
+    label_info: Segments = Field([], description=SEGMENTS)
     client_id: Any = None
 
 

@@ -105,14 +105,14 @@ def _segmentation_file(series: str, label: str, label_info: Any, *_args: Any, **
 
 
 def _attributes(info: Mapping[str, Any]) -> dict[str, Any]:
-    """What dcmqi shall write about a segment, from what MONAI Label's clients say of it."""
+    """What dcmqi shall write about a segment, from what clients say of it; what is no colour is passed over."""
     found: dict[str, Any] = {"SegmentAlgorithmType": "AUTOMATIC"}
-    if info.get("description"):
-        found["SegmentDescription"] = info["description"]
-    if info.get("color"):
-        found["recommendedDisplayRGBValue"] = [int(part) for part in info["color"][:3]]
-    own = info.get("segmentAttribute") or {}
-    return found | {key: value for key, value in own.items() if key != "labelID"}
+    described, colour, own = (info.get(key) for key in ("description", "color", "segmentAttribute"))
+    if isinstance(described, str) and described:
+        found["SegmentDescription"] = described
+    if isinstance(colour, list) and len(colour) >= 3 and all(part in range(256) for part in colour):
+        found["recommendedDisplayRGBValue"] = [int(part) for part in colour[:3]]
+    return found | {key: value for key, value in (own if isinstance(own, dict) else {}).items() if key != "labelID"}
 
 
 def _not_offered(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -23,8 +23,8 @@ def kiln() -> Iterator[Kiln]:
 
 
 def test_killed_at_any_moment(kiln: Kiln, tmp_path: Path) -> None:
-    rows = kill(kiln, tmp_path, kills=6, seed=1, images=20)
-    assert sum(row.injected for row in rows) >= 6
+    rows = kill(kiln, tmp_path, kills=4, seed=1, images=20)
+    assert sum(row.injected for row in rows) >= 4
     assert [row.lost for row in rows] == [(), ()]
 
 
@@ -41,4 +41,4 @@ def test_many_annotators_at_once(kiln: Kiln, tmp_path: Path) -> None:
 
 
 def test_many_scoring_rounds(kiln: Kiln, tmp_path: Path) -> None:
-    assert LongRun(kiln, tmp_path, rounds=20, own_process=20).run().lost == ()
+    assert LongRun(kiln, tmp_path, rounds=12, own_process=12).run().lost == ()

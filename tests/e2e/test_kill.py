@@ -18,7 +18,7 @@ from xssr_strategy.demo.annotator import RestAnnotator
 
 pytestmark = pytest.mark.e2e
 
-POOL, SOURCE = 192, 138  # images
+POOL, SOURCE = 128, 138  # images
 STEPS = 110  # twice as many as before the first saved state, on a processor
 PROCESSOR = {"CUDA_VISIBLE_DEVICES": ""}
 CONF = {"source": MONTGOMERY / "images", "encoder_steps": STEPS}

@@ -37,7 +37,9 @@ COVERAGE := --cov xssr_strategy --cov-report term:skip-covered --cov-report json
 TOUCHED := $(BIN)/python -m tests.untouched coverage.json
 endif
 
-# No server, no browser, nothing slow; the examples in docstrings; what the tests cover.
+# No server, no browser, nothing slow; the examples in docstrings; what the tests cover. None of them waits, so that more
+# workers than cores would only load the libraries more often.
+test: WORKERS := 2
 test: venv
 	$(PYTEST) -m "not e2e and not slow" $(COVERAGE) $(TEST_ARGS)
 	$(TOUCHED)

@@ -58,7 +58,7 @@ def scans(folder: Path, preset: Preset, labels: tuple[str, ...], count: int = 3)
         (XRAY, ("blob",)),
         (XRAY, ("a", "b")),
         pytest.param(MRI, ("blob",), marks=pytest.mark.slow),
-        (MRI, ("a", "b")),
+        pytest.param(MRI, ("a", "b"), marks=pytest.mark.slow),
     ],
 )
 def test_the_same_seed_gives_the_same_network(

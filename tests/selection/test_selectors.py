@@ -30,7 +30,7 @@ SELECTORS = [
     *GREEDY,
     pytest.param(XSSR(), id="xssr"),
     pytest.param(KMeans(seed=3), id="k-means"),
-    pytest.param(ColdStart(), id="cold-start"),
+    pytest.param(ColdStart(), id="cold-start", marks=pytest.mark.slow),
     pytest.param(ColdStart("pca", seed=3), id="cold-start-pca", marks=pytest.mark.slow),
     pytest.param(ColdStart("none", max_clusters=3), id="cold-start-none-3"),
     pytest.param(TypiClust(), id="typi-clust"),

@@ -73,6 +73,7 @@ def test_the_encoder_does_not_learn_from_what_the_source_holds_out(copies: tuple
     assert before.jobs[0].choice.selection.scores.tolist() != other.jobs[0].choice.selection.scores.tolist()  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [name for name in method_choices() if name == AUTO or METHODS[name].uses_unlabelled])
 def test_no_test_case_is_read_before_the_network_is_trained(
     method: str, copies: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -154,7 +154,7 @@ def test_one_unlabelled_image_is_enough(name: str, tmp_path: Path, caplog: pytes
 
 
 @pytest.mark.parametrize("name", LEARNERS)
-@pytest.mark.parametrize("preset", [XRAY, MRI])
+@pytest.mark.parametrize("preset", [XRAY, pytest.param(MRI, marks=pytest.mark.slow)])
 def test_an_unreadable_image_is_left_out_with_its_sentence(
     name: str, preset, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -180,6 +180,7 @@ def test_an_image_of_another_dimension_is_left_out(tmp_path: Path, caplog: pytes
     assert "is a 3-D image but preset 'xray' is for 2-D images" in caplog.messages[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LEARNERS)
 def test_a_teacher_that_finds_nothing_for_long_ends_the_unlabelled_part(
     name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch

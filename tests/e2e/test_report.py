@@ -42,7 +42,7 @@ def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of ``make simulate-quick`` on some of the real X-rays, with three of its strategies and a tenth of its steps."""
+    """The report of ``make simulate-quick`` on some of the real X-rays, with fewer strategies and steps."""
     out, xrays = (tmp_path_factory.mktemp(name) for name in ("quick", "xrays"))
     some_of(need(MONTGOMERY), xrays, 24)
     some_of(need(SHENZHEN), xrays, 80, held_out(SHENZHEN))

@@ -40,6 +40,7 @@ def tiny(tmp_path_factory) -> Path:
     return timm_weights(tmp_path_factory.mktemp("weights") / "vit.pth", "test_vit")
 
 
+@pytest.mark.slow
 def test_radimagenet_is_resnet50_whatever_its_tensors_are_called(tmp_path) -> None:
     numbered = build("radimagenet", radimagenet(tmp_path / "ResNet50.pt"))
     torch.save({"state_dict": {f"module.{key}": value for key, value in resnet50().items()}}, tmp_path / "plain.pth")

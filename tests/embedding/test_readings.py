@@ -120,6 +120,7 @@ def test_a_file_that_was_replaced_is_embedded_without_a_look(tmp_path: Path, ima
     store.close()
 
 
+@pytest.mark.slow
 def test_a_worklist_of_an_earlier_version(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A pool that did not change keeps its worklist and clusters; an image that did renews them, and is told of."""
     bench = Bench(tmp_path)

@@ -45,6 +45,7 @@ def test_first_run_trains_embeds_and_ranks_and_the_second_only_looks(bench: Benc
     assert leftovers == [".safetensors"]
 
 
+@pytest.mark.slow
 def test_images_that_an_earlier_reading_prepared_for_the_encoder_are_read_again(bench: Bench) -> None:
     path = bench.workspace.encoder(bench.settings, PRESET)
     bench.update()

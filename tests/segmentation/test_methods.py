@@ -56,7 +56,7 @@ def scans(folder: Path, preset: Preset, labels: tuple[str, ...], count: int = 3)
     ("preset", "labels"),
     [
         (XRAY, ("blob",)),
-        (XRAY, ("a", "b")),
+        pytest.param(XRAY, ("a", "b"), marks=pytest.mark.slow),
         pytest.param(MRI, ("blob",), marks=pytest.mark.slow),
         pytest.param(MRI, ("a", "b"), marks=pytest.mark.slow),
     ],

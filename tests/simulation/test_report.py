@@ -231,6 +231,7 @@ def test_a_run_without_random_full_and_source(tmp_path: Path) -> None:
     assert "no picture" in page.text  # only the default strategy's cases are drawn
 
 
+@pytest.mark.slow
 def test_half_a_run_says_what_is_missing(tmp_path: Path) -> None:
     write_experiment(tmp_path, budgets=(4, 8))
     for name in ("random-8-d3-s2", "xssr-8-d0-s2", "full-40-d0-s1"):

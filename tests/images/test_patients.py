@@ -7,26 +7,18 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from tests.support.image_files import write_dicom
+from tests.support.image_files import write_dicom_of
 from xssr_strategy.images.patients import patient_of
 
 
-def named(path: Path, patient: str) -> Path:
-    write_dicom(path)
-    dataset = pydicom.dcmread(path)
-    dataset.PatientID = patient
-    dataset.save_as(path)
-    return path
-
-
 def test_the_patient_of_a_dicom_file_and_of_a_series(tmp_path: Path) -> None:
-    single = named(tmp_path / "a.dcm", "A 17^x")
+    single = write_dicom_of(tmp_path / "a.dcm", "A 17^x")
     assert patient_of("a", single) == pydicom.dcmread(single).PatientID == "A 17^x"
-    named(tmp_path / "series" / "1.dcm", "P2")
+    write_dicom_of(tmp_path / "series" / "1.dcm", "P2")
     (tmp_path / "series" / ".hidden").touch()
     (tmp_path / "series" / "DICOMDIR").touch()
     assert patient_of("sub-01", tmp_path / "series") == "P2"  # the file knows better than its name
-    assert patient_of("sub-01", named(tmp_path / "empty.dcm", "")) == "sub-01"
+    assert patient_of("sub-01", write_dicom_of(tmp_path / "empty.dcm", "")) == "sub-01"
     (tmp_path / "broken.dcm").write_bytes(bytes(128) + b"DICM" + bytes(20))
     assert patient_of("broken", tmp_path / "broken.dcm") is None
 

@@ -63,6 +63,11 @@ def write_dicom(path: Path, array: np.ndarray | None = None, **tags: str) -> Pat
     return write_itk(path, pixels, (0.5, 0.25), tags=named)
 
 
+def write_dicom_of(path: Path, patient: str) -> Path:
+    """Write one DICOM slice of a patient, by its PatientID."""
+    return write_dicom(path, t0010_0020=patient)
+
+
 def write_series(folder: Path, volume: np.ndarray, spacing: tuple[float, ...], series: str = "1.2.3.4") -> Path:
     """Write (X, Y, Z) as one DICOM file for each slice, the file names in reverse order of position."""
     for z in range(volume.shape[2]):

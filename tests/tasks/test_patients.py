@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-import pydicom
 import pytest
 
 import xssr_strategy.pool.patients as pool_patients
 from tests.support.app import CONF, App
-from tests.support.image_files import write_dicom
+from tests.support.image_files import write_dicom_of
 from tests.support.pools import write
 from xssr_strategy.datastores.studies import StudiesDatastore
 from xssr_strategy.embedding.store import EmbeddingStore
@@ -94,18 +93,10 @@ def test_nobody_says_of_whom_the_images_are(tmp_path: Path) -> None:
         parse_settings({"patients": str(next(app.studies.glob("*.png")))})
 
 
-def named(path: Path, patient: str) -> Path:
-    write_dicom(path)
-    dataset = pydicom.dcmread(path)
-    dataset.PatientID = patient
-    dataset.save_as(path)
-    return path
-
-
 def test_a_dicom_file_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pool = {f"a{n}": named(tmp_path / f"a{n}.dcm", f"P{n // 2}") for n in range(4)}
-    series = named(tmp_path / "series" / "1.dcm", "P1").parent
-    named(series / "2.dcm", "P1")
+    pool = {f"a{n}": write_dicom_of(tmp_path / f"a{n}.dcm", f"P{n // 2}") for n in range(4)}
+    series = write_dicom_of(tmp_path / "series" / "1.dcm", "P1").parent
+    write_dicom_of(series / "2.dcm", "P1")
     pool["series"] = series
     store, settings = EmbeddingStore(tmp_path / "embeddings.sqlite"), parse_settings({"per_patient": "true"})
     opened: list[str] = []
@@ -115,7 +106,7 @@ def test_a_dicom_file_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert learn_patients(pool, settings, store, None) == wanted
     assert learn_patients(pool, settings, store, None) == wanted
     assert sorted(opened) == sorted(pool)
-    named(pool["a0"], "Another one")
+    write_dicom_of(pool["a0"], "Another one")
     assert learn_patients(pool, settings, store, None) == {**wanted, "a0": "Another one"}
     assert opened[len(pool) :] == ["a0"]
 

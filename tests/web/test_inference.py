@@ -85,3 +85,4 @@ def test_a_mask_without_anything_is_refused_with_a_sentence(tmp_path: Path) -> N
     series = write_tilted(tmp_path / "series")
     with pytest.raises(HTTPException, match="Nothing is segmented on this image"):
         written(tmp_path / "series", series.label, np.zeros_like(sitk.GetArrayFromImage(series.label)), [])
+    assert not (tmp_path / "mask.nrrd").exists()  # nobody else removes it

@@ -87,9 +87,6 @@ def _segmentation_file(series: str, label: str, label_info: Any, *_args: Any, **
     Raises:
         HTTPException: nothing is drawn (422).
     """
-    mask = sitk.Cast(sitk.ReadImage(label), sitk.sitkUInt8)
-    if not np.any(sitk.GetArrayViewFromImage(mask)):
-        raise HTTPException(422, "Nothing is segmented on this image and a DICOM SEG cannot be empty; ask for image.")
     asked: dict[int, Any] = dict(enumerate(label_info or (), start=1))
     said = [(name, asked.get(number, {})) for number, name in enumerate(app_instance().labels, start=1)]
     names = [info.get("name") or name for name, info in said]
@@ -97,9 +94,13 @@ def _segmentation_file(series: str, label: str, label_info: Any, *_args: Any, **
     with tempfile.NamedTemporaryFile(suffix=".dcm", delete=False) as file:
         path = Path(file.name)
     try:
+        mask = sitk.Cast(sitk.ReadImage(label), sitk.sitkUInt8)
+        if not np.any(sitk.GetArrayViewFromImage(mask)):
+            raise HTTPException(422, "Nothing is segmented on this image, which a DICOM SEG cannot say; ask for image.")
         write_segmentation(mask, Path(series), names, path, attributes)
-    except BaseException:
-        path.unlink()
+    except BaseException:  # of what is answered, MONAI Label removes the mask
+        remove_file(label)
+        remove_file(str(path))
         raise
     return str(path)
 

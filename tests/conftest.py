@@ -12,14 +12,10 @@ WHOLE = Path(__file__).parent / "e2e"
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A test in ``e2e`` is marked so, whether or not its file says it: ``make test`` must start no server.
 
-    Files with long tests come first: at the end, many short ones keep all workers busy until all are done.
+    Files with slow tests come first, then those of servers: at the end, many short ones keep all workers busy.
     """
     for item in items:
         if WHOLE in item.path.parents and item.get_closest_marker("e2e") is None:
             item.add_marker(pytest.mark.e2e)
-    long = {item.path for item in items if _is_long(item)}
-    items.sort(key=lambda item: item.path not in long)
-
-
-def _is_long(item: pytest.Item) -> bool:
-    return any(item.get_closest_marker(name) for name in ("e2e", "slow"))
+    first = [{item.path for item in items if item.get_closest_marker(name)} for name in ("slow", "e2e")]
+    items.sort(key=lambda item: [item.path not in files for files in first])

@@ -41,7 +41,7 @@ def site(tmp_path_factory) -> Iterator[Site]:
             archive.load(series.files)
         archive.load(sorted(DICOM.glob("ct_3slice_seg/*/*.dcm")))  # a labelled CT series
         archive.load(sorted(DICOM.glob("mr_hcrop_1/*.dcm")))  # not of the filter
-        conf = {"source": "?Modality=CT&StationName=OLD", "labels": LABELS, "encoder_steps": 20, "budget": 4}
+        conf = {"source": "?Modality=CT&StationName=OLD", "labels": LABELS, "encoder_steps": 6, "budget": 4}
         with start_archive_server(archive, folder, conf) as server:
             annotator = RestAnnotator(server.url, "reader-1")
             annotator.wait_until_ready(600)

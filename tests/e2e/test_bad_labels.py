@@ -18,7 +18,7 @@ from xssr_strategy.demo.server import Server
 
 pytestmark = pytest.mark.e2e
 
-CONF = {"labels": LABEL, "preset": "mri", "encoder_steps": 10, "budget": 4}
+CONF = {"labels": LABEL, "preset": "mri", "encoder_steps": 4, "budget": 4}
 _TIMEOUT = 300  # seconds
 
 

@@ -64,7 +64,7 @@ def ward(tmp_path_factory) -> Iterator[Ward]:
         for series in volumes:
             archive.load(series.files)
         archive.load(sorted(DICOM.glob("mr_hcrop_*/*.dcm")))
-        conf = {"labels": "liver", "encoder_steps": 40, "budget": 5}
+        conf = {"labels": "liver", "encoder_steps": 8, "budget": 5}
         with start_archive_server(archive, folder, conf, **SCANNER) as server:
             annotator = RestAnnotator(server.url, "somebody with 3D Slicer")
             annotator.wait_until_ready(600)
@@ -77,7 +77,7 @@ def ranked_first(ward: Ward, monkeypatch: pytest.MonkeyPatch, out: Path) -> dict
     monkeypatch.setenv("XDG_DATA_HOME", str(ward.folder / "data"))
     monkeypatch.setenv("MONAI_LABEL_DICOMWEB_SEARCH_FILTER", SCANNER["MONAI_LABEL_DICOMWEB_SEARCH_FILTER"])
     arguments = ["select", "--studies", ward.archive.url, "--out", str(out / "picks.csv"), "--budget", "5"]
-    arguments += ["--encoder-steps", "40", "--worklist", str(out / "next.csv"), "--viewer", ward.server.url]
+    arguments += ["--encoder-steps", "8", "--worklist", str(out / "next.csv"), "--viewer", ward.server.url]
     assert main(arguments) == 0
     with (out / "next.csv").open(encoding="utf-8") as file:
         return next(csv.DictReader(file))

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.e2e
 
 def test_chest_xrays_from_one_hospital_to_another(tmp_path) -> None:
     need(SHENZHEN)
-    short = {"conf": {"encoder_steps": 40}, "training": {"max_epochs": 4}}
+    short = {"conf": {"encoder_steps": 10}, "training": {"max_epochs": 4}}
     outcome = xray.run(tmp_path, rounds=4, pool=40, unseen=8, **short, start=start_server)
     print(outcome.report("Montgomery -> Shenzhen, short"))
     assert len(set(outcome.picks)) == 4
@@ -23,7 +23,7 @@ def test_chest_xrays_from_one_hospital_to_another(tmp_path) -> None:
 
 def test_hippocampus_in_3d_with_two_labels(tmp_path) -> None:
     need(HIPPOCAMPUS)
-    short = {"conf": {"encoder_steps": 20}, "training": {"max_epochs": 4}}
+    short = {"conf": {"encoder_steps": 6}, "training": {"max_epochs": 4}}
     outcome = hippocampus.run(tmp_path, rounds=3, pool=20, unseen=4, **short, start=start_server)
     print(outcome.report("Hippocampus, short"))
     assert len(set(outcome.picks)) == 3

@@ -82,7 +82,7 @@ def opened_room(domain: Domain, folder: Path) -> Iterator[Room]:
     known = {path.name.split(".")[0] for path in (domain.folder / "images").iterdir()}
     ids = sorted(known - set(held_out(domain.folder)))[: domain.pool]
     studies = copy_pool(domain.folder / "images", ids, folder / "studies")
-    conf = {"labels": ",".join(domain.labels), "encoder_steps": 20, "budget": 4}
+    conf = {"labels": ",".join(domain.labels), "encoder_steps": 6, "budget": 4}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MONAI_LABEL_SESSION_PATH", str(folder / "sessions"))  # or they stay in the home folder
         server = start_server(studies, conf, folder / "server.log")

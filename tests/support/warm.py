@@ -6,6 +6,7 @@ What is MONAI Label's or ours is imported in each server and in each of its back
 from __future__ import annotations
 
 import atexit
+import gc
 import json
 import os
 import signal
@@ -26,7 +27,9 @@ from xssr_strategy.demo.server import Launched, Server
 
 _LIBRARIES = (
     "torch torchvision monai monai.engines monai.bundle ignite itk SimpleITK nibabel pydicom sklearn.cluster scipy "
-    "fastapi uvicorn watchdog.observers dicomweb_client google.auth.transport.requests requests filelock psutil"
+    "fastapi uvicorn watchdog.observers dicomweb_client google.auth.transport.requests requests filelock psutil "
+    "setuptools pkg_resources pydantic_settings pydicom_seg dicomweb_client.web girder_client requests_toolbelt diskcache "
+    "timeloop passlib.context jwt fastapi.security highdicom jinja2 plotly.graph_objects safetensors sortedcontainers"
 )
 
 
@@ -175,6 +178,7 @@ def _kiln(requests: IO[str]) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the servers
     for name in _LIBRARIES.split():
         __import__(name)
+    gc.freeze()  # or each process would look through the libraries' million objects, and copy their pages by doing so
     for line in requests:
         pid = os.fork()
         if pid == 0:

@@ -28,8 +28,9 @@ from xssr_strategy.demo.server import Launched, Server
 _LIBRARIES = (
     "torch torchvision monai monai.engines monai.bundle ignite itk SimpleITK nibabel pydicom sklearn.cluster scipy "
     "fastapi uvicorn watchdog.observers dicomweb_client google.auth.transport.requests requests filelock psutil "
-    "setuptools pkg_resources pydantic_settings pydicom_seg dicomweb_client.web girder_client requests_toolbelt diskcache "
-    "timeloop passlib.context jwt fastapi.security highdicom jinja2 plotly.graph_objects safetensors sortedcontainers"
+    "setuptools pkg_resources pydantic_settings pydicom_seg dicomweb_client.web girder_client requests_toolbelt "
+    "diskcache timeloop passlib.context jwt fastapi.security highdicom jinja2 plotly.graph_objects safetensors "
+    "sortedcontainers"
 )
 
 

@@ -50,8 +50,9 @@ test-all: venv
 
 # The lower ends of setup.cfg, in a virtual environment of its own, without the peers, which need later versions, and the
 # pages of CONTRIBUTING.md, which need ruff. Its versions are for Python 3.10: make test-lowest PYTHON=python3.10.
+PEERS := --ignore tests/selection/test_peers.py --ignore tests/segmentation/methods/test_synthesis_peer.py
 test-lowest: $(LOWEST)/.installed
-	CI=true $(LOWEST)/bin/python -m pytest -m "not e2e" --ignore tests/selection/test_peers.py \
+	CI=true $(LOWEST)/bin/python -m pytest -m "not e2e" $(PEERS) \
 		--ignore tests/test_contributing.py tests/test_*.py $(addprefix tests/,archive datastores embedding images labels \
 		pool segmentation selection storage tasks versions web) $(TEST_ARGS)
 	CI=true $(LOWEST)/bin/python -m pytest -m e2e tests/e2e/test_bad_labels.py $(TEST_ARGS)
@@ -70,7 +71,7 @@ ifdef MONAILABEL
 	$(NEXT)/bin/pip install --quiet --disable-pip-version-check --constraint $(NEXT)/constraints.txt \
 		--no-build-isolation '$(MONAILABEL)'
 endif
-	CI=true $(NEXT)/bin/python -m pytest -m "not e2e and not slow" --ignore tests/selection/test_peers.py \
+	CI=true $(NEXT)/bin/python -m pytest -m "not e2e and not slow" $(PEERS) \
 		$(addprefix tests/,$(NEXT_TESTS)) $(if $(MONAILABEL),$(addprefix tests/,datastores segmentation tasks web), \
 		$(patsubst %,--ignore tests/%.py,labels/test_formats simulation/test_label_names)) $(TEST_ARGS)
 

@@ -80,9 +80,10 @@ def test_one_label_is_enough(name: str, tmp_path: Path) -> None:
 def test_the_steps_of_the_stages_add_up_and_each_epoch_is_reported(name: str, tmp_path: Path) -> None:
     reports: list[EpochReport] = []
     scans(tmp_path, XRAY, ("blob",)).train(name, report=reports.append)
-    assert reports[-1].steps == STEPS
-    assert [one.epoch for one in reports] == list(range(1, len(reports) + 1))
-    assert all(np.isfinite(list(one.losses.values())).all() and one.losses for one in reports)
+    assert reports[-1].steps == METHODS[name](STEPS).all_steps >= STEPS
+    epochs = [one for one in reports if one.losses]  # others only say that a stage without steps begins
+    assert [one.epoch for one in epochs] == list(range(1, len(epochs) + 1))
+    assert all(np.isfinite(list(one.losses.values())).all() for one in epochs)
 
 
 def test_a_training_stops_when_it_is_told(name: str, tmp_path: Path) -> None:

@@ -7,9 +7,17 @@ import pytest
 import torch
 
 from xssr_strategy.errors import UserError
+from xssr_strategy.segmentation.mask_quality import MaskAutoencoder
 from xssr_strategy.segmentation.network import build_unet
 from xssr_strategy.segmentation.plan import SegmentationPlan, plan_text
-from xssr_strategy.segmentation.publication import load_model, publish, published_plan, warm_start, write_json
+from xssr_strategy.segmentation.publication import (
+    load_autoencoder,
+    load_model,
+    publish,
+    published_plan,
+    warm_start,
+    write_json,
+)
 
 PLAN = SegmentationPlan("xray", 2, 1, ("lung",), (), (64, 64))
 
@@ -52,3 +60,24 @@ def test_statistics_are_strict_json(tmp_path: Path) -> None:
     path = tmp_path / "stats.json"
     write_json(path, {"a": float("nan"), "b": [1.5, float("inf")], "c": {"d": None}})
     assert json.loads(path.read_text(), parse_constant=lambda name: name) == {"a": 0, "b": [1.5, 0], "c": {"d": None}}
+
+
+def test_the_autoencoder_of_masks_lies_in_the_same_file(tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    network, autoencoder = build_unet(2, 1, 2), MaskAutoencoder(2, 1).eval()
+    publish(network.state_dict(), PLAN, path, autoencoder.state_dict())
+    loaded = load_autoencoder(path)
+    assert loaded is not None
+    mask = torch.zeros(1, 1, 96, 96)
+    mask[..., 20:50, 30:70] = 1
+    torch.testing.assert_close(loaded(mask), autoencoder(mask))
+    assert load_model(path)[1] == PLAN
+    publish(network.state_dict(), PLAN, path)  # as a version without one does
+    assert load_autoencoder(path) is None
+
+
+def test_an_autoencoder_of_another_kind_is_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    publish(build_unet(2, 1, 2).state_dict(), PLAN, path, MaskAutoencoder(2, 3).state_dict())
+    with pytest.raises(UserError, match=r"model\.pt: the segmentation model cannot be read .* train again"):
+        load_autoencoder(path)

@@ -22,7 +22,7 @@ from xssr_strategy.commands.pool_options import (
     waiting_images,
 )
 from xssr_strategy.commands.progress import StageProgress, say
-from xssr_strategy.commands.worklist_files import VIEWER, page_of, write_worklist
+from xssr_strategy.commands.worklist_files import VIEWER, page_of, task_list_of, write_worklist
 from xssr_strategy.embedding.store import TARGET, EmbeddingStore
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.lists import read_ids
@@ -98,8 +98,11 @@ def _check_files(arguments: argparse.Namespace, settings: Settings) -> None:
     if arguments.plot is not None:
         check_plot(arguments.plot)
     outputs = {f"--{name}": getattr(arguments, name) for name in ("out", "worklist", "plot")}
-    if arguments.worklist is not None and is_remote(arguments.studies):
-        outputs["the page of --worklist"] = page_of(arguments.worklist)
+    if arguments.worklist is not None:
+        if is_remote(arguments.studies):
+            outputs["the page of --worklist"] = page_of(arguments.worklist)
+        else:
+            outputs["the task list of --worklist"] = task_list_of(arguments.worklist)
     check_not_an_image(outputs, arguments.studies, settings.source)
     check_outputs(outputs, {"--exclude": arguments.exclude, "--patients": arguments.patients})
     check_patient_options(arguments)

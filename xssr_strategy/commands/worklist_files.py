@@ -1,4 +1,4 @@
-"""The next images as files for annotators: a CSV table, and for an archive a page of links that open in OHIF."""
+"""The next images as files for annotators: a table, and a page of links to OHIF or a task list for MITK Workbench."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from types import MappingProxyType
 from urllib.parse import quote
 
 from xssr_strategy.archive.client import Series
+from xssr_strategy.commands.mitk_tasks import SegmentationTask, write_task_list
 from xssr_strategy.pool.ranking import RankedImage, Ranking, reason
 from xssr_strategy.pool.studies import Studies
 
@@ -37,7 +38,8 @@ def write_worklist(
     """Write the images of the budget that are to be annotated next.
 
     Args:
-        file: CSV file; the page stands beside it, with the ending ``.html``.
+        file: CSV file. Beside it stands the page of an archive's images, ending ``.html``, or the task list of a
+            folder's, ending ``.mitk.json``.
         ranking: of the pool.
         studies: of the pool.
         viewer: address of the MONAI Label server that serves OHIF.
@@ -55,7 +57,9 @@ def write_worklist(
         if studies.archive is None:
             writer.writerow(("rank", "image", "path", "reason"))
             writer.writerows((pick.rank, pick.image, studies.images[pick.image], why[pick.image]) for pick in picks)
-            return [file]
+            tasks = [SegmentationTask(studies.images[pick.image], pick.image, why[pick.image]) for pick in picks]
+            write_task_list(task_list_of(file), file.stem, tasks)
+            return [file, task_list_of(file)]
         writer.writerow(("rank", "image", "patient", "study", "link", "reason"))
         picks = tuple(pick for pick in picks if pick.image in series)
         for pick in picks:
@@ -71,6 +75,11 @@ def write_worklist(
 def page_of(worklist: Path) -> Path:
     """Where the page of links of an archive's worklist is written."""
     return worklist.with_suffix(".html")
+
+
+def task_list_of(worklist: Path) -> Path:
+    """Where the task list of a folder's worklist is written."""
+    return worklist.with_suffix(".mitk.json")
 
 
 def study_link(series: Series, viewer: str) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from monai.data import Dataset
@@ -41,6 +43,8 @@ class TrainingData:
             that does not use them.
         cache: where images are kept once they are read.
         source_labelled: labels of the source, which train beside those of the budget.
+        stages: folder where a training keeps what its finished stages found, so that one of the same data, settings and
+            seed goes on from there; by default none does.
     """
 
     preset: Preset
@@ -48,6 +52,16 @@ class TrainingData:
     unlabelled: Mapping[str, Path] = field(default_factory=dict)
     cache: PairCache = field(default_factory=NoCache)
     source_labelled: Sequence[LabelledImage] = ()
+    stages: Path | None = None
+
+    @contextmanager
+    def kept_stages(self) -> Iterator[Path]:
+        """``stages``, or a folder that is removed in the end."""
+        if self.stages is not None:
+            yield self.stages
+            return
+        with TemporaryDirectory() as folder:
+            yield Path(folder)
 
     def pairs(self, plan: SegmentationPlan, transforms: Read) -> Dataset:
         """The labelled images, then those of the source: {"image": float32 (C, *grid), "label": uint8 (1, *grid)}."""

@@ -14,6 +14,7 @@ from monai.networks.nets import UNet
 from torch import Tensor, nn
 
 from xssr_strategy.errors import UserError
+from xssr_strategy.segmentation.mask_quality import MaskAutoencoder
 from xssr_strategy.segmentation.network import build_unet
 from xssr_strategy.segmentation.plan import SegmentationPlan, parse_plan, plan_text
 from xssr_strategy.storage.atomic_files import write_atomic
@@ -21,21 +22,30 @@ from xssr_strategy.storage.tensor_files import save_tensors
 
 MODEL_KEY = "model"  # MONAI Label's default key for the weights in a checkpoint
 _PLAN_KEY = "plan"
+_AUTOENCODER_KEY = "mask_autoencoder"
 
 
-def publish(weights: Mapping[str, Tensor], plan: SegmentationPlan, path: Path) -> None:
+def publish(
+    weights: Mapping[str, Tensor],
+    plan: SegmentationPlan,
+    path: Path,
+    autoencoder: Mapping[str, Tensor] | None = None,
+) -> None:
     """Replace the published model; a server that reads at the same moment sees the old one or the new one.
 
     Args:
         weights: ``state_dict()`` of the network.
         plan: written with them.
         path: the model file.
+        autoencoder: ``state_dict()`` of the :class:`MaskAutoencoder` that judges the network's masks, if there is one.
 
     Raises:
         OSError: it cannot be written; what was published stays.
     """
-    plain = {name: value.detach().cpu() for name, value in weights.items()}
-    save_tensors({MODEL_KEY: plain, _PLAN_KEY: plan_text(plan)}, path)
+    content: dict[str, Any] = {MODEL_KEY: _plain(weights), _PLAN_KEY: plan_text(plan)}
+    if autoencoder is not None:
+        content[_AUTOENCODER_KEY] = _plain(autoencoder)
+    save_tensors(content, path)
     _plan_beside(path).unlink(missing_ok=True)  # of the model before
 
 
@@ -82,6 +92,27 @@ def load_model(path: Path) -> tuple[UNet, SegmentationPlan]:
     if not _fill(network, content, path):
         raise UserError(f"{path}: the segmentation model does not fit its plan; train again")
     return network.eval(), plan
+
+
+def load_autoencoder(path: Path) -> MaskAutoencoder | None:
+    """What judges the masks of the published network, in evaluation mode; None if the file holds none.
+
+    Networks that were published before there was such a judge have none, and neither has one that somebody brought.
+
+    Raises:
+        UserError: the file is missing or damaged; train again.
+    """
+    content = _content(path)
+    weights = content.get(_AUTOENCODER_KEY)
+    if weights is None:
+        return None
+    plan = _plan(content, path)
+    autoencoder = MaskAutoencoder(plan.spatial_dims, len(plan.labels))
+    try:
+        autoencoder.load_state_dict(weights)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise _unreadable(path, error) from error
+    return autoencoder.eval()
 
 
 def warm_start(network: nn.Module, path: Path) -> bool:
@@ -156,6 +187,10 @@ def _content(path: Path) -> Mapping[str, Any]:
 
 def _unreadable(path: Path, error: Exception) -> UserError:
     return UserError(f"{path.name}: the segmentation model cannot be read ({type(error).__name__}); train again")
+
+
+def _plain(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.detach().cpu() for name, value in weights.items()}
 
 
 def _finite(value: Any) -> Any:

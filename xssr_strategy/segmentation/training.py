@@ -16,9 +16,10 @@ from xssr_strategy.errors import UserError
 from xssr_strategy.labels.reading import LabelledImage
 from xssr_strategy.segmentation.data import TrainingData
 from xssr_strategy.segmentation.inference import build_inferer
-from xssr_strategy.segmentation.methods.base import Stage, StepResult, TrainingMethod
+from xssr_strategy.segmentation.methods.base import Stage, StepResult, TrainingMethod, Work
 from xssr_strategy.segmentation.network import without_ignored
 from xssr_strategy.segmentation.plan import SegmentationPlan
+from xssr_strategy.storage.tensor_files import save_tensors
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,11 @@ def train(
     with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
         try:
             for stage in method.stages(data, plan, seed, device):
-                run.stage(stage)
-                published = stage.published
+                if isinstance(stage, Work):
+                    run.work(stage)
+                else:
+                    run.stage(stage)
+                    published = stage.published
         except torch.OutOfMemoryError as error:
             raise UserError(
                 f"a training step does not fit into the memory of the GPU ({_sentence(error)}); train smaller "
@@ -130,7 +134,18 @@ class _Run:
         self._steps = self._epochs = 0
 
     def stage(self, stage: Stage) -> None:
-        """Run a stage to its end, or to its last useful epoch."""
+        """Run a stage to its end or to its last useful epoch; one that was finished before is taken as it is kept."""
+        kept = self._data.stages and self._data.stages / f"{stage.name}.pt"
+        if kept and kept.exists():
+            stage.published.load_state_dict(torch.load(kept, map_location=self._device, weights_only=True))
+            self._steps += stage.steps
+            self._epochs += -(-stage.steps // self._steps_per_epoch)
+            return
+        self._optimise(stage)
+        if kept:
+            save_tensors(stage.published.state_dict(), kept)
+
+    def _optimise(self, stage: Stage) -> None:
         best, dice = _Best(self._validation.patience if self._validation else 0), _RunningDice()
         losses: list[Mapping[str, Tensor]] = []
         stage.network.train()
@@ -153,6 +168,17 @@ class _Run:
         if best.weights is not None:
             stage.published.load_state_dict(best.weights)
 
+    def work(self, work: Work) -> None:
+        """Do every part."""
+        self._tell(EpochReport(work.name, self._epochs, self._steps, {}, None, None, False))
+        for _ in work.parts:
+            if self._stopped():
+                raise TrainingStoppedError
+
+    def _tell(self, report: EpochReport) -> None:
+        if self._report is not None:
+            self._report(report)
+
     def _step(self, stage: Stage, batch: Mapping[str, Tensor]) -> StepResult:
         stage.optimiser.zero_grad()
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._device.type == "cuda"):
@@ -166,7 +192,8 @@ class _Run:
         return result
 
     def _end_epoch(self, stage: Stage, best: _Best, losses: Sequence[Mapping[str, Tensor]], dice: _RunningDice) -> None:
-        found = None if self._validation is None else self._validate(stage.published, self._validation)
+        judged = self._validation if stage.validated else None
+        found = None if judged is None else self._validate(stage.published, judged)
         is_best = found is not None and best.update(found, stage.published)
         if self._report is not None:
             names = dict.fromkeys(name for one in losses for name in one)  # a method may drop a loss within an epoch

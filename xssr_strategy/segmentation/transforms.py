@@ -91,24 +91,7 @@ def training_transforms(preset: Preset, plan: SegmentationPlan, seed: int, read:
     Args:
         read: the first step; one of ``preset`` and ``plan`` by default.
     """
-    steps: list[Transform] = [read or ReadPair(preset, plan)]
-    if plan.spatial_dims == 3:
-        steps += [
-            SpatialPadd(KEYS, spatial_size=plan.roi),
-            # Two windows in three are centred on a label; an empty label gives windows from anywhere, but never from
-            # around a voxel that nobody has looked at.
-            _PlacesOfWindows(),
-            RandCropByPosNegLabeld(
-                KEYS,
-                label_key="label",
-                fg_indices_key=_DRAWN,
-                bg_indices_key=_ANYWHERE,
-                spatial_size=plan.roi,
-                pos=2,
-                neg=1,
-                num_samples=1,
-            ),
-        ]
+    steps: list[Transform] = [read or ReadPair(preset, plan), *windows_around_labels(plan)]
     steps += [
         _affine(KEYS, ("bilinear", "nearest"), plan),
         RandBiasFieldd("image", prob=0.2, coeff_range=(0.0, 0.2)),
@@ -119,6 +102,30 @@ def training_transforms(preset: Preset, plan: SegmentationPlan, seed: int, read:
         EnsureTyped(KEYS, track_meta=False),
     ]
     return Compose(steps).set_random_state(seed=seed)
+
+
+def windows_around_labels(plan: SegmentationPlan) -> list[Transform]:
+    """From a labelled image to what the network sees at once: in 3-D a random window, in 2-D the image.
+
+    Two windows in three are centred on a label; an empty label gives windows from anywhere, but never from around a
+    voxel that nobody has looked at.
+    """
+    if plan.spatial_dims == 2:
+        return []
+    return [
+        SpatialPadd(KEYS, spatial_size=plan.roi),
+        _PlacesOfWindows(),
+        RandCropByPosNegLabeld(
+            KEYS,
+            label_key="label",
+            fg_indices_key=_DRAWN,
+            bg_indices_key=_ANYWHERE,
+            spatial_size=plan.roi,
+            pos=2,
+            neg=1,
+            num_samples=1,
+        ),
+    ]
 
 
 def unlabelled_transforms(preset: Preset, plan: SegmentationPlan, seed: int, read: Transform | None = None) -> Compose:

@@ -47,12 +47,13 @@ class Stage:
         name: what progress calls it.
         network: what is optimised, on its device.
         batches: one pass gives the batches of an epoch; it is passed over again until the steps are done.
-        steps: optimisation steps; those of all stages add up to the method's.
+        steps: optimisation steps; those of all stages add up to the method's ``all_steps``.
         optimiser: of the network's weights.
         schedule: of the learning rate, one step for each of the optimiser's.
         update: one batch -> losses. The training calls it with mixed precision on a GPU, and steps the optimiser.
         published: what is validated and, after the last stage, used: the network, or one that follows it.
         after_step: called after each step of the optimiser, for a network that follows this one.
+        validated: whether it segments; if not, it is not judged by images that are held back.
     """
 
     name: str
@@ -64,6 +65,22 @@ class Stage:
     update: Callable[[Batch], StepResult]
     published: nn.Module
     after_step: Callable[[], None] = _nothing
+    validated: bool = True
+
+
+@dataclass(frozen=True)
+class Work:
+    """A part of a training that optimises nothing, such as a look at every image.
+
+    Attributes:
+        name: what progress calls it.
+        parts: each does a part when it is asked for.
+        count: of the parts.
+    """
+
+    name: str
+    parts: Iterable[None]
+    count: int
 
 
 class TrainingMethod(ABC):
@@ -73,7 +90,7 @@ class TrainingMethod(ABC):
     :func:`xssr_strategy.segmentation.training.train`, the same for every method.
 
     Args:
-        steps: optimisation steps of the whole training.
+        steps: optimisation steps of the network that is published.
         steps_per_epoch: steps after which progress is reported and, if asked for, the network validated.
         recipe: batch size and optimiser.
         start: weights to go on from; by default they are drawn from the seed.
@@ -95,8 +112,15 @@ class TrainingMethod(ABC):
     ) -> None:
         self.steps, self.steps_per_epoch, self.recipe, self.start = steps, steps_per_epoch, recipe, start
 
+    @property
+    def all_steps(self) -> int:
+        """Steps of all stages."""
+        return self.steps
+
     @abstractmethod
-    def stages(self, data: TrainingData, plan: SegmentationPlan, seed: int, device: torch.device) -> Iterator[Stage]:
+    def stages(
+        self, data: TrainingData, plan: SegmentationPlan, seed: int, device: torch.device
+    ) -> Iterator[Stage] | Iterator[Stage | Work]:
         """The stages in order; each is asked for when the one before has ended.
 
         Args:

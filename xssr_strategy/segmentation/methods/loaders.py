@@ -42,12 +42,12 @@ def unlabelled_batches(
     dataset = ReadableImages(data.images(plan, lambda read: unlabelled_transforms(data.preset, plan, seed, read)))
     if not dataset.any_readable():
         return None
-    return epoch_loader(dataset, steps, batch_size, _another(seed))
+    return epoch_loader(dataset, steps, batch_size, another_seed(seed, 1))
 
 
-def _another(seed: int) -> int:
-    """A seed of its own for unlabelled images; torch takes the low 32 bits alone, so adding 2**32 is no change."""
-    return int(np.random.SeedSequence([seed, 1]).generate_state(1)[0])
+def another_seed(seed: int, purpose: int) -> int:
+    """A seed of its own for each purpose; torch takes the low 32 bits alone, so adding 2**32 is no change."""
+    return int(np.random.SeedSequence([seed, purpose]).generate_state(1)[0])
 
 
 def epoch_loader(dataset: Dataset, steps: int, batch_size: int, seed: int, first: int | None = None) -> DataLoader:

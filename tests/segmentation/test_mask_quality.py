@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from monai.metrics import DiceMetric
+from torch import Tensor
+
+from tests.support.phantoms import phantom_pairs
+from tests.support.trainings import XRAY
+from xssr_strategy.labels.reading import usable_pairs
+from xssr_strategy.segmentation.data import TrainingData
+from xssr_strategy.segmentation.mask_quality import (
+    AugmentationAgreement,
+    MaskAutoencoder,
+    MaskQuality,
+    MeanConfidence,
+    dice,
+    label_maps,
+)
+from xssr_strategy.segmentation.methods.mask_autoencoding import MaskAutoencoding
+from xssr_strategy.segmentation.plan import plan_from
+from xssr_strategy.segmentation.training import train
+
+SIDES = (48, 48)
+
+
+def logits_of(mask: Tensor, labels: int, sure: float = 8.0) -> Tensor:
+    """(labels + 1, *sides) logits whose argmax is a mask (*sides)."""
+    background = (mask == 0).float()[None]
+    return sure * torch.cat([background, label_maps(mask, labels)])
+
+
+def blob(centre: tuple[int, int], radius: int, number: int = 1) -> Tensor:
+    rows, columns = np.ogrid[: SIDES[0], : SIDES[1]]
+    inside = (rows - centre[0]) ** 2 + (columns - centre[1]) ** 2 <= radius**2
+    return torch.from_numpy(inside * number)
+
+
+def test_dice_is_that_of_monai() -> None:
+    rng = torch.Generator().manual_seed(0)
+    one, other = (torch.rand((3, 20, 20), generator=rng) > 0.6 for _ in range(2))
+    theirs = DiceMetric(reduction="none")(one[None].float(), other[None].float())[0]
+    torch.testing.assert_close(dice(one, other), theirs)
+
+
+def judges() -> list[MaskQuality]:
+    torch.manual_seed(0)
+    return [MeanConfidence(), AugmentationAgreement(), MaskAutoencoder(2, 2).eval()]
+
+
+@pytest.mark.parametrize("judge", judges(), ids=lambda judge: judge.name)
+@pytest.mark.parametrize("mask", [torch.zeros(SIDES, dtype=torch.long), blob((20, 20), 9), blob((20, 20), 9, 2)])
+def test_a_quality_for_each_label_and_zero_for_one_that_is_nowhere(judge: MaskQuality, mask: Tensor) -> None:
+    logits = logits_of(mask, 2)
+    found = judge.quality(torch.rand(1, *SIDES), logits, lambda image: logits)
+    assert found.shape == (2,)
+    assert bool(((found >= 0) & (found <= 1)).all())
+    for number in (1, 2):
+        assert number in mask.unique() or found[number - 1] == 0
+
+
+def test_confidence_is_the_mean_probability_of_what_was_found() -> None:
+    mask = blob((20, 20), 9)
+    sure = MeanConfidence().quality(torch.zeros(1, *SIDES), logits_of(mask, 1), lambda image: image)
+    unsure = MeanConfidence().quality(torch.zeros(1, *SIDES), logits_of(mask, 1, sure=1.0), lambda image: image)
+    torch.testing.assert_close(sure, torch.softmax(torch.tensor([0.0, 8.0]), 0)[1:])
+    torch.testing.assert_close(unsure, torch.softmax(torch.tensor([0.0, 1.0]), 0)[1:])
+
+
+def test_agreement_falls_where_a_mask_follows_the_contrast() -> None:
+    image = torch.linspace(0, 1, 48).expand(1, *SIDES)
+    steady = logits_of(blob((20, 20), 9), 1)
+
+    def by_brightness(seen: Tensor) -> Tensor:
+        return logits_of((seen[0] > 0.5).long(), 1)
+
+    judge = AugmentationAgreement()
+    assert judge.quality(image, steady, lambda seen: steady).item() == 1
+    assert judge.quality(image, by_brightness(image), by_brightness).item() < 0.95
+
+
+def test_the_autoencoder_tells_odd_masks_from_those_it_knows(tmp_path: Path) -> None:
+    pairs, _ = usable_pairs(phantom_pairs(tmp_path, 2, 2, 1), XRAY, ("blob",))
+    plan = plan_from(pairs, XRAY, ("blob",))
+    judge = train(MaskAutoencoding(150), TrainingData(XRAY, pairs), plan, 0, torch.device("cpu"))
+    assert isinstance(judge, MaskAutoencoder)
+    reading = TrainingData(XRAY, pairs).pairs(plan, lambda read: read)  # type: ignore[arg-type, return-value]
+    true = reading[0]["label"][0].long()
+    stripes = true.clone()
+    stripes[::4] = 1 - stripes[::4]
+    scattered = (torch.rand(SIDES, generator=torch.Generator().manual_seed(0)) > 0.8).long()
+    known, striped, random = (float(judge.quality_of_mask(mask, 1)) for mask in (true, stripes, scattered))
+    assert known > 0.85
+    assert known > striped + 0.1
+    assert known > random + 0.3

@@ -1,0 +1,134 @@
+"""How good a predicted mask is, told without a label to compare it with.
+
+SingleStrip (arXiv 2508.10464) judges a mask by an autoencoder that knows deformed copies of the true masks alone: a
+mask that it cannot rebuild is anatomically odd. The paper compares that with the agreement of predictions under
+test-time augmentation; the mean confidence is the cheapest of the three.
+"""
+
+from __future__ import annotations
+
+import itertools
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar
+
+import torch
+from monai.networks import one_hot
+from monai.networks.nets import AutoEncoder
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Predict = Callable[[Tensor], Tensor]
+"""From an image (C, *grid) to logits (classes, *grid)."""
+
+# All our choice: SingleStrip's autoencoder is not known.
+SIDE: Mapping[int, int] = {2: 96, 3: 48}  # of the masks that the autoencoder sees
+CHANNELS: Mapping[int, Sequence[int]] = {2: (16, 32, 64, 64, 16), 3: (16, 32, 64, 16)}
+
+
+class MaskQuality(ABC):
+    """A quality in [0, 1] for each label of a predicted mask; 0 for a label that is nowhere."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def quality(self, image: Tensor, logits: Tensor, predict: Predict) -> Tensor:
+        """(labels,) quality of each label.
+
+        Args:
+            image: (C, *grid) in [0, 1].
+            logits: (classes, *grid), ``predict(image)``.
+            predict: of the network, for whoever looks at the image once more.
+        """
+
+
+class MeanConfidence(MaskQuality):
+    """The mean probability of a label where the network finds it.
+
+    >>> import torch
+    >>> logits = torch.tensor([[9.0, 0.0, 0.0], [0.0, 1.0, 2.0]])  # three pixels, background and one label
+    >>> MeanConfidence().quality(torch.zeros(1, 3), logits, lambda image: logits)
+    tensor([0.8059])
+    """
+
+    name = "confidence"
+
+    def quality(self, image: Tensor, logits: Tensor, predict: Predict) -> Tensor:
+        """As :class:`MaskQuality`."""
+        probabilities = torch.softmax(logits.float(), dim=0)
+        found = label_maps(logits.argmax(0), len(logits) - 1)
+        sizes = found.flatten(1).sum(1)
+        return (probabilities[1:] * found).flatten(1).sum(1) / sizes.clamp(min=1)
+
+
+class AugmentationAgreement(MaskQuality):
+    """The mean Dice between the masks of an image in several contrasts and brightnesses, each with each other.
+
+    Left and right are not exchanged: they may be labels of their own.
+    """
+
+    name = "augmentation"
+    GAMMAS = (1.0, 0.7, 1.4)
+    BRIGHTNESSES = (0.9, 1.1)
+
+    def quality(self, image: Tensor, logits: Tensor, predict: Predict) -> Tensor:
+        """As :class:`MaskQuality`."""
+        views = [image**gamma for gamma in self.GAMMAS[1:]]
+        views += [(image * factor).clamp(0, 1) for factor in self.BRIGHTNESSES]
+        masks = [label_maps(found.argmax(0), len(found) - 1) for found in (logits, *map(predict, views))]
+        return torch.stack([dice(one, other) for one, other in itertools.combinations(masks, 2)]).mean(0)
+
+
+class MaskAutoencoder(nn.Module, MaskQuality):
+    """The Dice between a mask and what an autoencoder makes of it.
+
+    Args:
+        spatial_dims: 2 or 3.
+        labels: how many, without the background.
+    """
+
+    name = "autoencoder"
+
+    def __init__(self, spatial_dims: int, labels: int) -> None:
+        super().__init__()
+        channels = CHANNELS[spatial_dims]
+        self.labels, self.side = labels, SIDE[spatial_dims]
+        self.network = AutoEncoder(spatial_dims, labels, labels, channels, (2,) * len(channels), norm="INSTANCE")
+
+    def forward(self, masks: Tensor) -> Tensor:
+        """(B, labels, *sides) masks -> logits of what they should be, of the same shape."""
+        rebuilt: Tensor = self.network(masks)
+        return rebuilt
+
+    def quality(self, image: Tensor, logits: Tensor, predict: Predict) -> Tensor:
+        """As :class:`MaskQuality`."""
+        return self.quality_of_mask(logits.argmax(0), len(logits) - 1)
+
+    @torch.inference_mode()
+    def quality_of_mask(self, mask: Tensor, labels: int) -> Tensor:
+        """(labels,) quality of a mask (*grid) of label numbers."""
+        seen = resized(label_maps(mask, labels), self.side)
+        return dice(seen > 0.5, self(seen[None])[0] > 0)
+
+
+def label_maps(mask: Tensor, labels: int) -> Tensor:
+    """float32 (labels, *spatial) of a mask (*spatial) of label numbers: 1 where the label is."""
+    maps: Tensor = one_hot(mask[None, None], labels + 1)[0, 1:]
+    return maps.float()
+
+
+def resized(maps: Tensor, side: int) -> Tensor:
+    """(labels, *spatial) in a square or cube of this side, whatever the aspect ratio."""
+    return F.adaptive_avg_pool3d(maps, side) if maps.ndim == 4 else F.adaptive_avg_pool2d(maps, side)
+
+
+def dice(one: Tensor, other: Tensor) -> Tensor:
+    """(labels,) Dice of maps (labels, *spatial) of 0 and 1; 0 where neither has any.
+
+    >>> import torch
+    >>> dice(torch.tensor([[1, 1, 0], [0, 0, 0]]), torch.tensor([[0, 1, 0], [0, 0, 0]]))
+    tensor([0.6667, 0.0000])
+    """
+    one, other = one.flatten(1).float(), other.flatten(1).float()
+    sizes = one.sum(1) + other.sum(1)
+    return 2 * (one * other).sum(1) / sizes.clamp(min=1)

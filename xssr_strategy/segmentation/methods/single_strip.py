@@ -1,0 +1,127 @@
+"""SingleStrip: a network from a single label, by images of random contrast and by the best of its own masks.
+
+Specktor-Fadida & Hoffmann 2025 (arXiv 2508.10464). The paper names the stages; their numbers are our choice, made on
+development domains (docs/METHOD.md).
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, ClassVar
+
+import torch
+from monai.transforms import Compose, Transform
+
+from xssr_strategy.segmentation.data import TrainingData
+from xssr_strategy.segmentation.methods.base import Batch, Stage, TrainingMethod, Work
+from xssr_strategy.segmentation.methods.loaders import another_seed, epoch_loader
+from xssr_strategy.segmentation.methods.mask_autoencoding import AUTOENCODER_STEPS, MaskAutoencoding
+from xssr_strategy.segmentation.methods.own_masks import OwnMask, OwnMasks, ReadPairOrOwnMask
+from xssr_strategy.segmentation.methods.supervised import supervised_step
+from xssr_strategy.segmentation.methods.synthesis import synthesis_transforms
+from xssr_strategy.segmentation.plan import SegmentationPlan
+from xssr_strategy.segmentation.transforms import training_transforms
+
+logger = logging.getLogger(__name__)
+
+SYNTHESISED_SHARE = 0.5  # of the steps, before the masks are made
+
+
+class SingleStrip(TrainingMethod):
+    """Learns from synthesised images of the labels, then from the best of its own masks, too.
+
+    Four stages: synthesised images of the labels; an autoencoder of their masks; masks of unlabelled images, of which
+    the autoencoder keeps the best; synthesised and real images, of labels and kept masks alike.
+
+    With several labels it uses them all. Without an unlabelled image no mask is made, and none judged.
+    """
+
+    uses_unlabelled = True
+    keep: ClassVar[float] = 0.3
+    """Share of the masks that are trained on, those of the best quality."""
+
+    real_from_start: ClassVar[bool] = True
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._judge = MaskAutoencoding(min(self.steps, AUTOENCODER_STEPS), self.steps_per_epoch)
+
+    @property
+    def all_steps(self) -> int:
+        """Those of the network and those of the autoencoder."""
+        return self.steps + self._judge.all_steps
+
+    def stages(
+        self, data: TrainingData, plan: SegmentationPlan, seed: int, device: torch.device
+    ) -> Iterator[Stage | Work]:
+        """As :class:`TrainingMethod`."""
+        network = self.new_network(plan, seed, device)
+        update = supervised_step(network, device)
+        first = round(SYNTHESISED_SHARE * self.steps)
+        loaders = _Loaders(data, plan, self.steps_per_epoch, self.recipe.batch_size, seed)
+        begin = loaders.with_masks(()) if self.real_from_start else loaders.synthesised()
+        yield self.stage("synthesised", network, begin, first, update)
+
+        with data.kept_stages() as folder:
+            most = math.ceil((self.steps - first) * loaders.masks_a_step / self.keep)  # or some would never be seen
+            masks = OwnMasks(data, plan, most, seed, folder)
+            if len(masks):
+                judging, judge = self._judge.judging(data, plan, seed, device)
+                yield judging
+                yield Work("masks", masks.make(network, judge, device), len(masks))
+            else:
+                logger.warning("There is no unlabelled image to learn from: the labels alone are.")
+            kept = masks.best(self.keep)
+            yield self.stage("fine-tuning", network, loaders.with_masks(kept), self.steps - first, update)
+
+
+class _Loaders:
+    """The batches of each stage."""
+
+    def __init__(self, data: TrainingData, plan: SegmentationPlan, steps: int, batch_size: int, seed: int) -> None:
+        self._data, self._plan, self._steps, self._batch_size, self._seed = data, plan, steps, batch_size, seed
+
+    @property
+    def masks_a_step(self) -> float:
+        """Real images with a mask in a batch of :meth:`with_masks`."""
+        return self._batch_size / 2
+
+    def synthesised(self) -> Iterable[Batch]:
+        """Of the labels."""
+        return self._loader(synthesis_transforms, (), self._batch_size, 1)
+
+    def with_masks(self, masks: Sequence[OwnMask]) -> Iterable[Batch]:
+        """A batch synthesised and a batch real; of labels and masks in turn."""
+        synthesised = self._loader(synthesis_transforms, masks, self._batch_size, 2)
+        return Joined(synthesised, self._loader(training_transforms, masks, self._batch_size, 3))
+
+    def _loader(
+        self, transforms: Callable[..., Compose], masks: Sequence[OwnMask], batch_size: int, purpose: int
+    ) -> Iterable[Batch]:
+        data, plan = self._data, self._plan
+        labels = [pair.item for pair in (*data.labelled, *data.source_labelled)]
+        seed = another_seed(self._seed, purpose)
+
+        def chain(read: Transform) -> Compose:
+            return transforms(data.preset, plan, seed, read)
+
+        items = [*labels, *(mask.item for mask in masks)]
+        dataset = data.cache.dataset(items, ReadPairOrOwnMask(data.preset, plan), chain)
+        return epoch_loader(dataset, self._steps, batch_size, seed, first=len(labels) if masks else len(data.labelled))
+
+
+class Joined:
+    """Batches of two loaders, one after the other in one batch.
+
+    Args:
+        one, other: of equally many batches, with the same names in them.
+    """
+
+    def __init__(self, one: Iterable[Batch], other: Iterable[Batch]) -> None:
+        self._one, self._other = one, other
+
+    def __iter__(self) -> Iterator[Batch]:
+        for one, other in zip(self._one, self._other, strict=True):
+            yield {name: torch.cat([one[name], other[name]]) for name in one}

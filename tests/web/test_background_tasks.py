@@ -6,6 +6,7 @@ import json
 import os
 import time
 import uuid
+from collections import deque
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,7 +23,8 @@ KIND = "scoring"
 
 @pytest.fixture(autouse=True)
 def tasks_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(AsyncTask, "run", AsyncTask.run)
+    for name in ("run", "status", "stop"):
+        monkeypatch.setattr(AsyncTask, name, getattr(AsyncTask, name))
     monkeypatch.setattr(utils, "_task_func", utils._task_func)
     monkeypatch.setattr(utils, "subprocess", utils.subprocess)
     for kept in ("background_tasks", "background_processes", "background_executors"):
@@ -49,6 +51,23 @@ def test_a_task_whose_process_cannot_be_started_ends(request_: dict[str, Any], r
     assert reason in task["details"][0]
     json.dumps(task)  # as it is shown
     assert utils.processes(KIND) == {}
+
+
+def test_what_is_told_of_a_task_does_not_change_while_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before, an answer failed now and then: dictionary changed size during iteration, of a task or of its request."""
+    task = {"id": "1", "status": "RUNNING", "request": {"a": 1}, "details": deque(["first"], maxlen=20)}
+    monkeypatch.setattr(utils, "background_tasks", {KIND: [task]})
+    monkeypatch.setattr(utils, "background_processes", {KIND: {"1": None}})
+    told = [
+        AsyncTask.status(KIND)[0],
+        AsyncTask.status(KIND, check_if_running=True)[0],
+        AsyncTask.status(KIND, all=True)[0][0],
+    ]
+    task["end_ts"] = "now"
+    task["request"]["gpus"] = "all"
+    task["details"].append("second")
+    assert told == [{"id": "1", "status": "RUNNING", "request": {"a": 1}, "details": ["first"]}] * 3
+    assert AsyncTask.status("train")[0] is None
 
 
 @pytest.mark.parametrize("code", [0, 3])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from functools import wraps
 from types import SimpleNamespace
@@ -27,17 +28,21 @@ logger = logging.getLogger(__name__)
 _LARGEST = 100_000  # bytes of JSON; it becomes one argument of a command, which Linux takes up to 131,072 (our choice)
 _KEPT = 100  # tasks of each kind that are listed; those of months would pile up (our choice)
 
-_run, _task_func, _popen = AsyncTask.run, utils._task_func, utils.subprocess.Popen
+_run, _status, _stop = AsyncTask.run, AsyncTask.status, AsyncTask.stop
+_task_func, _popen = utils._task_func, utils.subprocess.Popen
 
 
 def check_background_tasks() -> None:
     """From here on a background task ends, whatever goes wrong, and is told nothing that it must not know.
 
     In MONAI Label 0.8.5 a task whose process cannot be started stays SUBMITTED for ever; ``run_sync`` keeps everybody
-    waiting for it; ``bundle_path`` names a folder from which the process imports Python; and the lines that a process
-    printed shortly before its end, such as the reason why it failed, may be lost.
+    waiting for it; ``bundle_path`` names a folder from which the process imports Python; the lines that a process
+    printed shortly before its end, such as the reason why it failed, may be lost; and what is told of a task is the
+    task itself, so that the answer fails with status 500 where its thread adds to it at the same moment.
     """
     AsyncTask.run = staticmethod(_checked_run)
+    AsyncTask.status = staticmethod(_status_now)
+    AsyncTask.stop = staticmethod(lambda method: _as_it_is_now(_stop(method)))
     utils._task_func = _ended_task
     utils.subprocess = SimpleNamespace(
         Popen=lambda *command, **settings: _ReadToTheEnd(_popen(*command, **settings)),
@@ -94,7 +99,20 @@ def _checked_run(
         why_not = (
             f"A {method} task runs already; wait until it has ended, or end it by DELETE /{method.replace('_', '/')}."
         )
-    return task, why_not
+    return _as_it_is_now(task), why_not
+
+
+def _status_now(method: str, all: bool = False, check_if_running: bool = False) -> Any:  # noqa: A002  # its name there
+    told, why_not = _status(method, all, check_if_running)
+    return [_as_it_is_now(task) for task in list(told)] if isinstance(told, list) else _as_it_is_now(told), why_not
+
+
+def _as_it_is_now(task: dict[str, Any] | None) -> dict[str, Any] | None:
+    """A copy, which another thread does not change; each part is copied in one step of the interpreter."""
+    if task is None:
+        return None
+    copies: dict[type, Callable[[Any], Any]] = {dict: dict, deque: list}
+    return {key: copies.get(type(value), lambda same: same)(value) for key, value in dict(task).items()}
 
 
 def _check_name(app: Any, method: str, request: Mapping[str, Any]) -> None:

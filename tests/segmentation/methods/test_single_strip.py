@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.segmentation.test_methods import CPU, STEPS, Scans, scans
+from tests.support.scans import CPU, STEPS, Scans, scans
 from tests.support.trainings import MRI, XRAY, same
 from xssr_strategy.labels.reading import usable_pairs
 from xssr_strategy.segmentation.data import TrainingData

@@ -28,7 +28,7 @@ demo: venv
 # Four tests side by side, each with one thread, as those with servers often wait; a file's tests follow one another,
 # as some share a server. Files in their order rather than those with many tests first: the longest have few.
 WORKERS ?= 4
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder \
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder \
 	--durations 15
 
 # Of all tests at once only: TEST_ARGS may name a few.

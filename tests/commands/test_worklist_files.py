@@ -41,7 +41,8 @@ def test_the_worklist_of_a_folder_is_a_task_list_of_mitk_too(tmp_path: Path) -> 
     series = tmp_path / "studies" / "i1"
     series.mkdir(parents=True)
     for name in ("b.dcm", "a.dcm"):
-        (series / name).touch()
+        (series / name).write_bytes(b"\0" * 128 + b"DICM")
+    (series / ".DS_Store").write_bytes(b"no image")
     images = {f"i{number}": tmp_path / "studies" / f"i{number}.png" for number in range(10)} | {"i1": series}
     studies = Studies("studies", images, {})
     table, file = write_worklist(tmp_path / "next.csv", ranking(["i3", "i1", "i2", "i0"], ["i9"]), studies)

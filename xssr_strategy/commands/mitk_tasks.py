@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from xssr_strategy.images.listing import is_dicom
+
 _KIND, _VERSION = "MITK Segmentation Task List", 1
 
 
@@ -61,5 +63,4 @@ def _described(task: SegmentationTask, results: Path) -> dict[str, str]:
 
 def _one_file(image: Path) -> Path:
     """MITK takes a file of a DICOM series for the series."""
-    image = image.resolve()
-    return min(path for path in image.iterdir() if path.is_file()) if image.is_dir() else image
+    return (min(filter(is_dicom, image.iterdir()), default=image) if image.is_dir() else image).resolve()

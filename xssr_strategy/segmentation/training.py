@@ -170,14 +170,11 @@ class _Run:
 
     def work(self, work: Work) -> None:
         """Do every part."""
-        self._tell(EpochReport(work.name, self._epochs, self._steps, {}, None, None, False))
+        if self._report is not None:
+            self._report(EpochReport(work.name, self._epochs, self._steps, {}, None, None, False))
         for _ in work.parts:
             if self._stopped():
                 raise TrainingStoppedError
-
-    def _tell(self, report: EpochReport) -> None:
-        if self._report is not None:
-            self._report(report)
 
     def _step(self, stage: Stage, batch: Mapping[str, Tensor]) -> StepResult:
         stage.optimiser.zero_grad()

@@ -75,12 +75,10 @@ class Work:
     Attributes:
         name: what progress calls it.
         parts: each does a part when it is asked for.
-        count: of the parts.
     """
 
     name: str
     parts: Iterable[None]
-    count: int
 
 
 class TrainingMethod(ABC):

@@ -1,7 +1,7 @@
 """SingleStrip: a network from a single label, by images of random contrast and by the best of its own masks.
 
-Specktor-Fadida & Hoffmann 2025 (arXiv 2508.10464). The paper names the stages; their numbers are our choice, made on
-development domains (docs/METHOD.md).
+Specktor-Fadida & Hoffmann 2025 (arXiv 2508.10464). The paper names the stages; their numbers are our choice, which no
+development domain has decided yet.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ SYNTHESISED_SHARE = 0.5  # of the steps, before the masks are made
 class SingleStrip(TrainingMethod):
     """Learns from synthesised images of the labels, then from the best of its own masks, too.
 
-    Four stages: synthesised images of the labels; an autoencoder of their masks; masks of unlabelled images, of which
-    the autoencoder keeps the best; synthesised and real images, of labels and kept masks alike.
+    Four stages: synthesised and real images of the labels; an autoencoder of their masks; masks of unlabelled images,
+    of which the autoencoder keeps the best; synthesised and real images, of labels and kept masks alike.
 
     With several labels it uses them all. Without an unlabelled image no mask is made, and none judged.
     """
@@ -41,8 +41,6 @@ class SingleStrip(TrainingMethod):
     uses_unlabelled = True
     keep: ClassVar[float] = 0.3
     """Share of the masks that are trained on, those of the best quality."""
-
-    real_from_start: ClassVar[bool] = True
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
@@ -61,8 +59,7 @@ class SingleStrip(TrainingMethod):
         update = supervised_step(network, device)
         first = round(SYNTHESISED_SHARE * self.steps)
         loaders = _Loaders(data, plan, self.steps_per_epoch, self.recipe.batch_size, seed)
-        begin = loaders.with_masks(()) if self.real_from_start else loaders.synthesised()
-        yield self.stage("synthesised", network, begin, first, update)
+        yield self.stage("synthesised", network, loaders.with_masks(()), first, update)
 
         with data.kept_stages() as folder:
             most = math.ceil((self.steps - first) * loaders.masks_a_step / self.keep)  # or some would never be seen
@@ -70,7 +67,7 @@ class SingleStrip(TrainingMethod):
             if len(masks):
                 judging, judge = self._judge.judging(data, plan, seed, device)
                 yield judging
-                yield Work("masks", masks.make(network, judge, device), len(masks))
+                yield Work("masks", masks.make(network, judge, device))
             else:
                 logger.warning("There is no unlabelled image to learn from: the labels alone are.")
             kept = masks.best(self.keep)
@@ -88,18 +85,11 @@ class _Loaders:
         """Real images with a mask in a batch of :meth:`with_masks`."""
         return self._batch_size / 2
 
-    def synthesised(self) -> Iterable[Batch]:
-        """Of the labels."""
-        return self._loader(synthesis_transforms, (), self._batch_size, 1)
-
     def with_masks(self, masks: Sequence[OwnMask]) -> Iterable[Batch]:
         """A batch synthesised and a batch real; of labels and masks in turn."""
-        synthesised = self._loader(synthesis_transforms, masks, self._batch_size, 2)
-        return Joined(synthesised, self._loader(training_transforms, masks, self._batch_size, 3))
+        return Joined(self._loader(synthesis_transforms, masks, 2), self._loader(training_transforms, masks, 3))
 
-    def _loader(
-        self, transforms: Callable[..., Compose], masks: Sequence[OwnMask], batch_size: int, purpose: int
-    ) -> Iterable[Batch]:
+    def _loader(self, transforms: Callable[..., Compose], masks: Sequence[OwnMask], purpose: int) -> Iterable[Batch]:
         data, plan = self._data, self._plan
         labels = [pair.item for pair in (*data.labelled, *data.source_labelled)]
         seed = another_seed(self._seed, purpose)
@@ -109,7 +99,8 @@ class _Loaders:
 
         items = [*labels, *(mask.item for mask in masks)]
         dataset = data.cache.dataset(items, ReadPairOrOwnMask(data.preset, plan), chain)
-        return epoch_loader(dataset, self._steps, batch_size, seed, first=len(labels) if masks else len(data.labelled))
+        first = len(labels) if masks else len(data.labelled)
+        return epoch_loader(dataset, self._steps, self._batch_size, seed, first)
 
 
 class Joined:

@@ -43,7 +43,7 @@ class SynthesisRanges:
     """What each synthesis draws from; image values are in [0, 1].
 
     Attributes:
-        bins: of each region, at least and at most (our choice, METHODS: not known).
+        bins: of each region, at least and at most (our choice: SingleStrip's are not known).
         mean: of a bin (SynthSeg: 25 to 225 of 255).
         deviation: of a bin (SynthSeg: 5 to 25 of 255).
         rotation: radians about each axis (SynthSeg: 15 degrees).

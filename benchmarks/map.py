@@ -88,7 +88,7 @@ def content_of(store: EmbeddingStore, settings: Settings, page_only: bool) -> Ma
     timed("reading the layout", lambda: layouts.read_layout(store))
     images = images_of(pool, layout)
     entropies = {image: float(value) for image, value in zip(pool, np.linspace(0, 0.7, len(pool)), strict=True)}
-    found = timed("colours", lambda: colours(images, clusters, {}, entropies, {}))
+    found = timed("colours", lambda: colours(images, clusters, {}, {"entropy": entropies}))
     fixed = timed("what stays", lambda: fixed_part("bench", images, layout, found))
     state = PoolState(labelled=tuple(pool[:50]), ranking=ranking)
     return MapContent(fixed, timed("what changes", lambda: changing_part(fixed, state)))

@@ -22,9 +22,9 @@ from xssr_strategy.images.preset import PRESETS
 from xssr_strategy.segmentation.network import build_unet
 from xssr_strategy.segmentation.plan import SegmentationPlan
 from xssr_strategy.segmentation.publication import load_model, publish
+from xssr_strategy.segmentation.score_stores import ImageScore, UncertaintyStore
 from xssr_strategy.segmentation.transforms import read_for_network
 from xssr_strategy.segmentation.uncertainty import image_entropies
-from xssr_strategy.segmentation.uncertainty_store import ImageEntropy, UncertaintyStore
 from xssr_strategy.tasks.segmentation_infer import SegmentationInfer
 
 _IMAGES, _REPEATS = 120, 5
@@ -82,7 +82,7 @@ def _through_store(images: dict[str, Path], model: Path, file: Path) -> float:
     begin = time.perf_counter()
     for image, value in image_entropies(images, network, plan, _PRESET, _CPU):
         assert isinstance(value, float)
-        store.put("model", [ImageEntropy(image, fingerprint(images[image]), value)])
+        store.put("model", [ImageScore(image, fingerprint(images[image]), value)])
     seconds = time.perf_counter() - begin
     store.close()
     return seconds

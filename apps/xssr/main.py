@@ -19,10 +19,10 @@ from monailabel.interfaces.tasks.train import TrainTask
 import xssr_strategy
 from xssr_strategy import web
 from xssr_strategy.datastores.opening import open_datastore
-from xssr_strategy.tasks.entropy import EntropyScoring
 from xssr_strategy.tasks.guarded_run import leave_processor_to_server, report_disk_errors
 from xssr_strategy.tasks.inference_request import batch_request, inference_request
 from xssr_strategy.tasks.map_scoring import MapScoring
+from xssr_strategy.tasks.model_scoring import EntropyScoring, QualityScoring
 from xssr_strategy.tasks.next_sample import next_sample
 from xssr_strategy.tasks.project import Project
 from xssr_strategy.tasks.scoring import XSSRScoring
@@ -88,6 +88,7 @@ class XSSRApp(MONAILabelApp):
         return {
             "xssr": XSSRScoring(self.project, self._datastore),
             "entropy": EntropyScoring(self.project, self._datastore),
+            "quality": QualityScoring(self.project, self._datastore),
             "map": self._map,
         }
 

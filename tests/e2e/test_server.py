@@ -213,6 +213,18 @@ def test_a_new_model_is_asked_in_the_background_once_a_strategy_wants_it(ready: 
     assert log.count(f"Entropy: {POOL - 3} of {POOL - 3}") == 1
 
 
+def test_the_automatic_masks_are_judged_in_the_background_once_somebody_reviews_them(ready: Ready) -> None:
+    before = ready.annotator.next_sample("review")
+    assert "XSSR picks, because the masks of the model are not judged yet" in before["reason"]
+    wait_until(lambda: ready.annotator.client.info()["scoring"]["quality"]["scored"] == POOL - 3, 600)
+    answer = ready.annotator.next_sample("review")
+    assert answer["label_quality"] == {"lung": answer["quality"]}
+    assert "has the lowest quality of" in answer["reason"]
+    mask, told = ready.annotator.client.infer("segmentation", answer["id"], {})
+    Path(mask).unlink()
+    assert told["quality"] == pytest.approx(answer["quality"], abs=1e-3)
+
+
 def test_nothing_left_is_an_empty_answer(ready: Ready) -> None:
     while answer := ready.annotator.next_sample():
         assert answer["id"] != "broken"  # what cannot be read is not handed out

@@ -154,6 +154,10 @@ def test_the_mask_of_the_image_at_hand_lies_on_its_voxels(room: Room) -> None:
     mask = room.ann.run_model()
     assert room.ann.scene is not None
     assert same_place(mask, room.ann.scene.volume), (mask.GetSize(), mask.GetDirection())
+    of_labels = room.ann.told["label_quality"]  # what Slicer prints of the result's parameters
+    assert list(of_labels) == list(room.domain.labels)
+    assert all(0 <= quality <= 1 for quality in of_labels.values())
+    assert room.ann.told["quality"] == pytest.approx(np.mean(list(of_labels.values())))
     assert set(np.unique(sitk.GetArrayFromImage(mask))) <= set(range(len(room.domain.labels) + 1))
     assert not room.entry(sample["id"])["labels"]
 

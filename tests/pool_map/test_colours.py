@@ -16,16 +16,19 @@ IMAGES = [(TARGET, f"i{number:02}") for number in range(20)] + [(SOURCE, "i00"),
 
 
 def test_only_what_is_known_is_offered() -> None:
-    assert colours(IMAGES, {}, {}, {}, {}) == ()
+    assert colours(IMAGES, {}, {}, {}) == ()
     one_site = dict.fromkeys(IMAGES, "here")
-    assert colours(IMAGES, {"i00": 0, "i01": 0}, one_site, {}, {}) == ()
-    found = colours(IMAGES, {"i00": 0, "i01": 1}, {IMAGES[0]: "a", IMAGES[20]: "b"}, {"i03": 0.5}, {"i04": 0.9})
-    assert [one.key for one in found] == ["cluster", "site", "entropy", "dice"]
-    assert [one.title for one in found] == ["cluster", "site", "entropy (nats)", "Dice (0 to 1)"]
+    assert colours(IMAGES, {"i00": 0, "i01": 0}, one_site, {}) == ()
+    measured = {"dice": {"i04": 0.9}, "entropy": {"i03": 0.5}, "quality": {"i03": 0.7}}
+    found = colours(IMAGES, {"i00": 0, "i01": 1}, {IMAGES[0]: "a", IMAGES[20]: "b"}, measured)
+    assert [one.key for one in found] == ["cluster", "site", "entropy", "quality", "dice"]
+    titles = ["cluster", "site", "entropy (nats)", "quality of the mask (0 to 1)", "Dice (0 to 1)"]
+    assert [one.title for one in found] == titles
+    assert [one.dark_high for one in found if isinstance(one, Values)] == [True, False, False]
 
 
 def test_a_source_image_does_not_take_what_is_said_of_its_namesake() -> None:
-    cluster, entropy = colours(IMAGES, {"i00": 0, "i01": 1}, {}, {"i00": 0.123456}, {})
+    cluster, entropy = colours(IMAGES, {"i00": 0, "i01": 1}, {}, {"entropy": {"i00": 0.123456}})
     assert isinstance(cluster, Groups)
     assert cluster.numbers[0] == 0
     assert cluster.numbers[20] is None
@@ -36,7 +39,7 @@ def test_a_source_image_does_not_take_what_is_said_of_its_namesake() -> None:
 
 def test_more_sites_than_colours() -> None:
     sites = {name: f"site {max(0, number - 8):02}" for number, name in enumerate(IMAGES)}
-    (site,) = colours(IMAGES, {}, sites, {}, {})
+    (site,) = colours(IMAGES, {}, sites, {})
     assert isinstance(site, Groups)
     assert site.names[0] == "site 00"
     assert site.names[-1] == "7 other sites"
@@ -46,7 +49,7 @@ def test_more_sites_than_colours() -> None:
 
 
 def test_clusters_may_share_colours_because_they_carry_their_number() -> None:
-    (cluster,) = colours(IMAGES, {f"i{n:02}": n for n in range(20)}, {}, {}, {})
+    (cluster,) = colours(IMAGES, {f"i{n:02}": n for n in range(20)}, {}, {})
     shown = as_json(cluster)
     assert shown["centred"]
     assert shown["shades"][0] == shown["shades"][len(PALETTE)]

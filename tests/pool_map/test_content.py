@@ -38,7 +38,7 @@ def content(tmp_path: Path) -> MapContent:
     images = images_of([*pool, EVIL], layout)
     clusters = {image: number % 3 for number, image in enumerate(pool)}
     entropies = {image: number / 40 for number, image in enumerate(pool)}
-    fixed = fixed_part("pool & more", images, layout, colours(images, clusters, {}, entropies, {}))
+    fixed = fixed_part("pool & more", images, layout, colours(images, clusters, {}, {"entropy": entropies}))
     state = PoolState(("i009",), {"i004": 0.0}, {"i002": "motion"}, {EVIL: EVIL}, ranking(pool[:12], ["i009"], 5))
     return MapContent(fixed, changing_part(fixed, state))
 

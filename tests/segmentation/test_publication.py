@@ -11,7 +11,7 @@ from xssr_strategy.segmentation.mask_quality import MaskAutoencoder
 from xssr_strategy.segmentation.network import build_unet
 from xssr_strategy.segmentation.plan import SegmentationPlan, plan_text
 from xssr_strategy.segmentation.publication import (
-    load_autoencoder,
+    load_judged_model,
     load_model,
     publish,
     published_plan,
@@ -66,18 +66,18 @@ def test_the_autoencoder_of_masks_lies_in_the_same_file(tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     network, autoencoder = build_unet(2, 1, 2), MaskAutoencoder(2, 1).eval()
     publish(network.state_dict(), PLAN, path, autoencoder.state_dict())
-    loaded = load_autoencoder(path)
+    _, _, loaded = load_judged_model(path)
     assert loaded is not None
     mask = torch.zeros(1, 1, 96, 96)
     mask[..., 20:50, 30:70] = 1
     torch.testing.assert_close(loaded(mask), autoencoder(mask))
     assert load_model(path)[1] == PLAN
     publish(network.state_dict(), PLAN, path)  # as a version without one does
-    assert load_autoencoder(path) is None
+    assert load_judged_model(path)[2] is None
 
 
 def test_an_autoencoder_of_another_kind_is_one_sentence(tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     publish(build_unet(2, 1, 2).state_dict(), PLAN, path, MaskAutoencoder(2, 3).state_dict())
     with pytest.raises(UserError, match=r"model\.pt: the segmentation model cannot be read .* train again"):
-        load_autoencoder(path)
+        load_judged_model(path)

@@ -18,8 +18,8 @@ from xssr_strategy.images.reading import UnreadableImage
 from xssr_strategy.segmentation.network import build_unet
 from xssr_strategy.segmentation.plan import SegmentationPlan
 from xssr_strategy.segmentation.publication import load_model, model_id, publish
+from xssr_strategy.segmentation.score_stores import ImageScore, UncertaintyStore
 from xssr_strategy.segmentation.uncertainty import image_entropies, predictive_entropy
-from xssr_strategy.segmentation.uncertainty_store import ImageEntropy, UncertaintyStore
 
 XRAY, MRI = replace(PRESETS["xray"], segmentation_size=32), PRESETS["mri"]
 CPU = torch.device("cpu")
@@ -117,20 +117,20 @@ def test_the_published_model_is_loaded_with_its_plan_or_refused_in_one_sentence(
 
 def test_the_store_keeps_what_each_model_said(tmp_path: Path) -> None:
     store = UncertaintyStore(tmp_path / "uncertainty.sqlite")
-    assert (store.latest(), store.entropies("a"), store.wanted()) == (None, {}, frozenset())
-    store.put("a", [ImageEntropy("i", "1", 0.25), ImageEntropy("broken", "1", None)])
-    store.put("b", [ImageEntropy("i", "1", 0.5)])
+    assert (store.latest(), store.values("a"), store.wanted()) == (None, {}, frozenset())
+    store.put("a", [ImageScore("i", "1", 0.25), ImageScore("broken", "1", None)])
+    store.put("b", [ImageScore("i", "1", 0.5)])
     assert store.latest() == "b"
-    assert store.entropies("a") == {"i": 0.25}
+    assert store.values("a") == {"i": 0.25}
     assert store.fingerprints("a") == {"i": "1", "broken": "1"}
     other = UncertaintyStore(tmp_path / "uncertainty.sqlite")
     before = other.version()
-    store.put("a", [ImageEntropy("i", "2", 0.75)])
+    store.put("a", [ImageScore("i", "2", 0.75)])
     assert other.version() != before
-    assert other.entropies("a") == {"i": 0.75}
+    assert other.values("a") == {"i": 0.75}
     assert other.latest() == "a"
     store.forget_others("a")
-    assert other.entropies("b") == {}
+    assert other.values("b") == {}
     store.want("auto")
     store.want("auto")
     assert other.wanted() == {"auto"}

@@ -63,6 +63,7 @@ class Slicer:
     info: dict[str, Any] = field(default_factory=dict)
     scene: Scene | None = None
     mask: sitk.Image | None = None
+    told: dict[str, Any] = field(default_factory=dict)
     _token: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -265,6 +266,7 @@ class Slicer:
     def _mask(self, answer: requests.Response) -> sitk.Image:
         parts = MultipartDecoder.from_response(answer).parts
         image = next(part for part in parts if b"filename=" in part.headers[b"Content-Disposition"])
+        self.told = next(json.loads(part.content) for part in parts if part is not image)
         with tempfile.NamedTemporaryFile(suffix=".nrrd", dir=self.folder) as file:
             file.write(image.content)
             file.flush()

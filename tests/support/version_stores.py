@@ -14,7 +14,7 @@ from typing import Any
 from xssr_strategy.embedding.store import EmbeddingStore
 from xssr_strategy.images.thumbnail_store import ThumbnailStore
 from xssr_strategy.pool.leases import Leases
-from xssr_strategy.segmentation.uncertainty_store import UncertaintyStore
+from xssr_strategy.segmentation.score_stores import UncertaintyStore
 
 HERE = Path(__file__).parents[1] / "versions"
 ENCODER = "conv_mae-0123456789ab"

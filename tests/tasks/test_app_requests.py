@@ -82,17 +82,20 @@ def test_a_scoring_method_is_started_once_and_only_when_it_is_due(monkeypatch: p
     looked: list[bool] = []
     project: Any = SimpleNamespace(
         scoring_is_due=lambda datastore, look_at_files: looked.append(look_at_files) or True,
-        entropy_is_due=lambda datastore: False,
+        is_due=lambda scores, datastore: scores == "quality",
+        uncertainty="entropy",
+        qualities="quality",
     )
     layout: Any = SimpleNamespace(is_due=lambda datastore: True)
     running: list[dict[str, Any]] = []
     monkeypatch.setattr("xssr_strategy.tasks.scoring_schedule.tasks", lambda kind: running)
-    every = ("xssr", "entropy", "map")
-    assert due_methods(project, layout, DATASTORE, every, look_at_files=True) == ["xssr", "map"]
+    every = ("xssr", "entropy", "quality", "map")
+    assert due_methods(project, layout, DATASTORE, every, look_at_files=True) == ["xssr", "quality", "map"]
     assert looked == [True]
     assert due_methods(project, layout, DATASTORE, (), look_at_files=False) == []  # switched off
     running[:] = [
         {"request": {"method": "xssr"}, "status": "RUNNING"},
+        {"request": {"method": "quality"}, "status": "SUBMITTED"},
         {"request": {"method": "map"}, "status": "DONE"},
     ]
     assert due_methods(project, layout, DATASTORE, every, look_at_files=False) == ["map"]

@@ -12,7 +12,7 @@ from tests.support.version_stores import as_before
 from xssr_strategy.segmentation.network import build_unet
 from xssr_strategy.segmentation.plan import SegmentationPlan
 from xssr_strategy.segmentation.publication import publish
-from xssr_strategy.tasks.entropy import EntropyScoring
+from xssr_strategy.tasks.model_scoring import EntropyScoring
 
 
 @pytest.fixture
@@ -41,13 +41,13 @@ def test_entropies_of_what_is_read_otherwise_are_found_again(app: App) -> None:
     publish(build_unet(2, 1, 2).state_dict(), plan, app.project.workspace.segmentation)
     scoring = EntropyScoring(app.project, app.datastore)
     assert scoring({}, app.datastore)["scored"] == 16
-    assert not app.project.entropy_is_due(app.datastore)
-    entropies = app.project.uncertainty.entropies()
+    assert not app.project.is_due(app.project.uncertainty, app.datastore)
+    entropies = app.project.uncertainty.latest()
     as_before(app.project.workspace.uncertainty, "entropies")
     app.project.uncertainty.store.want("auto")
-    assert app.project.entropy_is_due(app.datastore)
-    assert app.project.uncertainty.entropies() == entropies  # of use until then
+    assert app.project.is_due(app.project.uncertainty, app.datastore)
+    assert app.project.uncertainty.latest() == entropies  # of use until then
     assert scoring({}, app.datastore)["scored"] == 1
     assert scoring({}, app.datastore)["scored"] == 0
-    assert not app.project.entropy_is_due(app.datastore)
-    assert app.project.uncertainty.entropies() == entropies
+    assert not app.project.is_due(app.project.uncertainty, app.datastore)
+    assert app.project.uncertainty.latest() == entropies

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from pathlib import Path
@@ -13,13 +14,15 @@ from monailabel.tasks.infer.basic_infer import CallBackTypes
 from PIL import Image
 
 from tests.support.image_files import write_dicom, write_series
-from tests.support.phantoms import AFFINES, ellipsoids, oblique, write_itk, write_nifti
+from tests.support.judged import publish_judged
+from tests.support.phantoms import AFFINES, ellipsoids, oblique, write_itk, write_nifti, write_png
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import PRESETS, Preset
 from xssr_strategy.segmentation.network import build_unet
 from xssr_strategy.segmentation.plan import SegmentationPlan
-from xssr_strategy.segmentation.publication import publish, published_plan, warm_start
-from xssr_strategy.tasks.segmentation_infer import SegmentationInfer
+from xssr_strategy.segmentation.publication import load_judged_model, publish, published_plan, warm_start
+from xssr_strategy.segmentation.transforms import read_for_network
+from xssr_strategy.tasks.segmentation_infer import LoadedModel, SegmentationInfer
 
 XRAY, MRI = PRESETS["xray"], PRESETS["mri"]
 VOLUME = (20, 26, 23)
@@ -45,10 +48,10 @@ class Threshold(torch.nn.Module):
 class Oracle(SegmentationInfer):
     """The task with the oracle in the place of a U-Net."""
 
-    def _load(self) -> tuple[torch.nn.Module, SegmentationPlan]:
+    def _load(self) -> LoadedModel:
         network = Threshold()
         assert warm_start(network, self._published)
-        return network, published_plan(self._published)
+        return LoadedModel(network, published_plan(self._published))
 
 
 def oracle(
@@ -243,3 +246,35 @@ def test_a_model_that_is_published_while_an_image_is_read_does_not_segment_it(tm
     np.testing.assert_array_equal(nib.load(file).get_fdata(), expected)
     assert expected.any()
     assert not nib.load(segment(task, image)).get_fdata().any()
+
+
+def test_the_answer_tells_the_quality_of_the_mask_and_of_each_label(tmp_path: Path) -> None:
+    plan = SegmentationPlan("xray", 2, 1, ("a", "b"), (), (32, 32))
+    path = tmp_path / "model" / "segmentation.pt"
+    publish_judged(path, 1, plan=plan)
+    image = tmp_path / "image.png"
+    write_png(image, 255 * ellipsoids((60, 48), 1, np.random.default_rng(0))[1])
+    task = SegmentationInfer(path, XRAY, ("a", "b"))
+    file, told = task({"image": str(image), "device": "cpu"})
+    network, _, judge = load_judged_model(path)
+    assert judge is not None
+    pixels, _ = read_for_network(image, XRAY, plan)
+    with torch.inference_mode():
+        mask = network(pixels[None])[0].argmax(0)
+    expected = judge.quality_of_mask(mask, 2).tolist()
+    assert list(told["label_quality"]) == ["a", "b"]
+    assert list(told["label_quality"].values()) == pytest.approx(expected, abs=1e-6)
+    assert told["quality"] == pytest.approx(sum(expected) / 2, abs=1e-6)
+    json.dumps(told, allow_nan=False)
+    Path(file).unlink()
+
+
+def test_a_network_of_an_earlier_version_has_no_quality_rather_than_none_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "model" / "segmentation.pt"
+    publish_judged(path, 1, judged=False)
+    image = tmp_path / "image.png"
+    write_png(image, 255 * ellipsoids((60, 48), 1, np.random.default_rng(0))[1])
+    file, told = SegmentationInfer(path, XRAY, ("foreground",))({"image": str(image), "device": "cpu"})
+    assert "quality" not in told
+    assert "label_quality" not in told
+    Path(file).unlink()

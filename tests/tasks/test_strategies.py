@@ -3,9 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from tests.support.phantoms import write_png
-from xssr_strategy.selection.catalogue import MODEL_BASED, SELECTORS, SERVED
+from xssr_strategy.errors import UserError
+from xssr_strategy.selection.catalogue import MODEL_BASED, REVIEW, SELECTORS, SERVED
 from xssr_strategy.settings import Settings, parse_settings
 from xssr_strategy.simulation.strategies import parse_strategies
 from xssr_strategy.tasks.project import Project
@@ -20,6 +22,9 @@ def test_one_catalogue_names_the_strategies_of_server_settings_and_simulation(tm
     assert next(iter(served)) == "xssr"  # which 3D Slicer preselects
     for name in served:
         assert parse_settings({"viewer_strategy": name}).viewer_strategy == name
+    assert set(SERVED) - {REVIEW} <= {*SELECTORS, *MODEL_BASED}
+    for name in set(SERVED) - {REVIEW}:
         assert parse_strategies(name) == (name,)
-    assert set(SERVED) <= {*SELECTORS, *MODEL_BASED}
+    with pytest.raises(UserError):
+        parse_strategies(REVIEW)  # what it hands out is not to be annotated from scratch
     assert MODEL_BASED["auto"].after == Settings().auto_labels

@@ -20,7 +20,7 @@ from xssr_strategy.pool.leases import Leases
 from xssr_strategy.pool.ranking import rank, read_ranking, read_terms, write_ranking
 from xssr_strategy.pool_map import layout
 from xssr_strategy.segmentation.publication import load_model
-from xssr_strategy.segmentation.uncertainty_store import UncertaintyStore
+from xssr_strategy.segmentation.score_stores import UncertaintyStore
 from xssr_strategy.settings import parse_settings
 from xssr_strategy.simulation.results import read_results
 
@@ -82,7 +82,7 @@ def test_leases_thumbnails_and_entropies_are_kept(tmp_path: Path) -> None:
     thumbnails = ThumbnailStore(restore("thumbnails-65b4092.sql", tmp_path / "thumbnails.sqlite"))
     assert thumbnails.picture("target", "i0") == b"RIFF"
     entropies = UncertaintyStore(restore("uncertainty-9cfcb69.sql", tmp_path / "uncertainty.sqlite"))
-    assert entropies.entropies("segmentation-0123456789ab") == {"i0": 0.25}
+    assert entropies.values("segmentation-0123456789ab") == {"i0": 0.25}
     assert entropies.wanted() == {"auto"}
     for store in (leases, thumbnails, entropies):
         store.close()

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 
 from rich.console import Console
 
@@ -28,7 +29,7 @@ from xssr_strategy.pool.ranking import rank
 from xssr_strategy.pool.studies import Studies, open_studies
 from xssr_strategy.pool.workspace import Workspace
 from xssr_strategy.pool_map import layout, pictures
-from xssr_strategy.pool_map.colours import CHOICES, DICE, STATE, colours
+from xssr_strategy.pool_map.colours import CHOICES, DICE, ENTROPY, QUALITY, STATE, colours
 from xssr_strategy.pool_map.content import MapContent, changing_part, fixed_part, images_of
 from xssr_strategy.pool_map.label_order import in_label_order
 from xssr_strategy.pool_map.page import offline_page
@@ -36,7 +37,7 @@ from xssr_strategy.pool_map.paper import check_picture, draw_map
 from xssr_strategy.pool_map.sites import name_of, sites_of
 from xssr_strategy.pool_map.states import PoolState
 from xssr_strategy.pool_map.tables import read_dice, read_sites
-from xssr_strategy.segmentation.uncertainty_store import UncertaintyStore
+from xssr_strategy.segmentation.score_stores import QualityStore, UncertaintyStore
 from xssr_strategy.settings import Settings
 
 LAYING_OUT = "laying out"
@@ -116,7 +117,7 @@ def _content(
 
     images = images_of(studies.images, places)
     sites = sites_of(images, name, settings.source, told)
-    found = colours(images, {} if plan is None else plan.cluster, sites, _entropies(workspace), dice)
+    found = colours(images, {} if plan is None else plan.cluster, sites, {**_asked(workspace), DICE: dice})
     fixed = fixed_part(name_of(name), images, places, found, patients)
     failed = {image: why for image, (_, why) in store.failures(TARGET).items() if image in pool}
     out = {} if leases is None else {image: lease.ends for image, lease in leases.out().items()}
@@ -126,10 +127,12 @@ def _content(
     return MapContent(fixed, changing_part(fixed, state)), [known[domain].get(image) for domain, image in images]
 
 
-def _entropies(workspace: Workspace) -> dict[str, float]:
-    """image -> entropy (nats) by the model that a server asked last; none without one."""
-    if not workspace.uncertainty.exists():
-        return {}
-    store = UncertaintyStore(workspace.uncertainty)
-    model = store.latest()
-    return {} if model is None else store.entropies(model)
+def _asked(workspace: Workspace) -> dict[str, dict[str, float]]:
+    """What the model that a server asked last says of each image, as :func:`colours` wants it; nothing without one."""
+    found: dict[str, dict[str, float]] = {}
+    if workspace.uncertainty.exists():
+        found[ENTROPY] = UncertaintyStore(workspace.uncertainty).latest_values()
+    if workspace.qualities.exists():
+        qualities = QualityStore(workspace.qualities).latest_values()
+        found[QUALITY] = {image: fmean(values) for image, values in qualities.items()}
+    return found

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
+from statistics import fmean
 
 from rich.console import Console
 from rich.markup import escape
@@ -15,7 +16,8 @@ from xssr_strategy.embedding.store import TARGET, EmbeddingStore
 from xssr_strategy.errors import UserError
 from xssr_strategy.pool.leases import Leases
 from xssr_strategy.pool.studies import EMPTY_LABEL, Studies, open_studies, resolve_source
-from xssr_strategy.pool.workspace import server_workspace
+from xssr_strategy.pool.workspace import Workspace, server_workspace
+from xssr_strategy.segmentation.score_stores import QualityStore
 from xssr_strategy.settings import parse_settings
 
 
@@ -27,6 +29,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--reason", default="", help="why they are left out, such as 'motion'")
     parser.add_argument(
         "--back", metavar="IMAGE", nargs="+", default=[], help="ids of leased, skipped or failed images to put back"
+    )
+    parser.add_argument(
+        "--quality", action="store_true", help="also list the waiting images whose masks are judged, the worst first"
     )
     parser.add_argument("--source", help="as the server's, if it is in the same archive: its series are not listed")
     parser.add_argument("--workspace", help="where the server keeps its vectors (default: .xssr in the studies folder)")
@@ -50,6 +55,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.skip or arguments.back:
         console.print(f"{len(arguments.skip)} skipped, {len(arguments.back)} put back.", highlight=False)
     rows = _rows(replace(studies, labelled=labelled), store, leases)
+    waiting = studies.images.keys() - {image for image, _, _ in rows}
+    if arguments.quality:
+        rows += _judged(waiting, workspace)
     table = Table(title=f"Pool of {len(studies.images)} images", title_justify="left")
     for column in ("image", "state", "why"):
         table.add_column(column, overflow="fold")
@@ -57,8 +65,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         table.add_row(escape(image), state, escape(why))
     if rows:
         console.print(table)
-    waiting = len(studies.images.keys() - {image for image, _, _ in rows})
-    console.print(f"{waiting} of {len(studies.images)} images are waiting.", highlight=False)
+    console.print(f"{len(waiting)} of {len(studies.images)} images are waiting.", highlight=False)
     return 0
 
 
@@ -114,3 +121,19 @@ def _rows(studies: Studies, store: EmbeddingStore, leases: Leases) -> list[tuple
             until = time.strftime("%Y-%m-%d %H:%M", time.localtime(lease.ends))
             rows.append((image, "leased", f"to {lease.client or 'a viewer that gave no name'} until {until}"))
     return rows
+
+
+def _judged(waiting: Collection[str], workspace: Workspace) -> list[tuple[str, str, str]]:
+    """(image, "waiting", quality) of every waiting image whose mask is judged, the lowest quality first.
+
+    Raises:
+        UserError: no mask is.
+    """
+    qualities = QualityStore(workspace.qualities).latest_values() if workspace.qualities.exists() else {}
+    judged = sorted((fmean(qualities[image]), image) for image in waiting if image in qualities)
+    if not judged:
+        raise UserError(
+            "--quality: no mask of a waiting image is judged yet; ask a server for the strategy review, or run "
+            "xssr review."
+        )
+    return [(image, "waiting", f"quality of its mask {quality:.2f}") for quality, image in judged]

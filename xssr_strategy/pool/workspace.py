@@ -43,6 +43,11 @@ class Workspace:
         return self.root / "uncertainty.sqlite"
 
     @property
+    def qualities(self) -> Path:
+        """How good the masks of each segmentation model are."""
+        return self.root / "quality.sqlite"
+
+    @property
     def segmentation(self) -> Path:
         """The published segmentation model."""
         return self.models / "segmentation.pt"

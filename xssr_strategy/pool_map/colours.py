@@ -18,8 +18,9 @@ OTHERS = "#B0B0B0"
 SCALE = "Viridis"
 """Of numbers: plotly's name. The colour-blind can read it, grey paper keeps its order, and no grey is in it."""
 
-STATE, CLUSTER, SITE, ENTROPY, DICE = "state", "cluster", "site", "entropy", "dice"
-CHOICES = (STATE, CLUSTER, SITE, ENTROPY, DICE)
+STATE, CLUSTER, SITE, ENTROPY, QUALITY, DICE = "state", "cluster", "site", "entropy", "quality", "dice"
+_MEASURES = {ENTROPY: "entropy (nats)", QUALITY: "quality of the mask (0 to 1)", DICE: "Dice (0 to 1)"}
+CHOICES = (STATE, CLUSTER, SITE, *_MEASURES)
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,7 @@ def colours(
     images: Sequence[Name],
     clusters: Mapping[str, int],
     sites: Mapping[Name, str],
-    entropies: Mapping[str, float],
-    dice: Mapping[str, float],
+    measured: Mapping[str, Mapping[str, float]],
 ) -> tuple[Colour, ...]:
     """Those for which there is data; a single cluster or site tells nothing apart and is none.
 
@@ -71,12 +71,12 @@ def colours(
         images: of the map.
         clusters: target image -> number of its cluster, from 0, as of a cold start.
         sites: (domain, id) -> hospital or scanner.
-        entropies: target image -> mean entropy of the segmentation, in nats.
-        dice: target image -> Dice of its segmentation, 0 to 1.
+        measured: ``ENTROPY``, ``QUALITY`` or ``DICE`` -> (target image -> mean entropy of its segmentation in nats,
+            quality of its automatic mask, or Dice of its segmentation, the last two 0 to 1).
     """
     found: list[Colour | None] = [_clusters(images, clusters), _sites(images, sites)]
-    found.append(_values(ENTROPY, "entropy (nats)", images, entropies, dark_high=True))
-    found.append(_values(DICE, "Dice (0 to 1)", images, dice))
+    for key, title in _MEASURES.items():
+        found.append(_values(key, title, images, measured.get(key, {}), dark_high=key == ENTROPY))
     return tuple(one for one in found if one is not None)
 
 

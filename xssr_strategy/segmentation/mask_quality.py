@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -17,6 +18,11 @@ from monai.networks import one_hot
 from monai.networks.nets import AutoEncoder
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from xssr_strategy.images.preset import Preset
+from xssr_strategy.images.reading import UnreadableImage
+from xssr_strategy.segmentation.inference import Predictor, predictions
+from xssr_strategy.segmentation.plan import SegmentationPlan
 
 Predict = Callable[[Tensor], Tensor]
 """From an image (C, *grid) to logits (classes, *grid)."""
@@ -102,13 +108,36 @@ class MaskAutoencoder(nn.Module, MaskQuality):
 
     def quality(self, image: Tensor, logits: Tensor, predict: Predict) -> Tensor:
         """As :class:`MaskQuality`."""
-        return self.quality_of_mask(logits.argmax(0), len(logits) - 1)
+        return self.quality_of_mask(logits.argmax(0).cpu(), len(logits) - 1)
 
     @torch.inference_mode()
     def quality_of_mask(self, mask: Tensor, labels: int) -> Tensor:
-        """(labels,) quality of a mask (*grid) of label numbers."""
+        """(labels,) quality of a mask (*grid) of label numbers, which is where the autoencoder is."""
         seen = resized(label_maps(mask, labels), self.side)
         return dice(seen > 0.5, self(seen[None])[0] > 0)
+
+
+def image_qualities(
+    images: Mapping[str, Path],
+    predict: Predictor,
+    judge: MaskQuality,
+    plan: SegmentationPlan,
+    preset: Preset,
+) -> Iterator[tuple[str, tuple[float, ...] | UnreadableImage]]:
+    """Yield (id, quality of each label of its mask, or why the image cannot be read), in order.
+
+    Args:
+        images: id -> path.
+        predict: the network that makes the masks.
+        judge: of the masks.
+        plan: of the network.
+        preset: kind of image.
+    """
+    for image, found in predictions(images, predict, plan, preset):
+        if isinstance(found, UnreadableImage):
+            yield image, found
+        else:
+            yield image, tuple(judge.quality(found.image, found.logits, predict).tolist())
 
 
 def label_maps(mask: Tensor, labels: int) -> Tensor:

@@ -86,7 +86,10 @@ def load_model(path: Path) -> tuple[UNet, SegmentationPlan]:
     Raises:
         UserError: missing or damaged; train again.
     """
-    content = _content(path)
+    return _network(_content(path), path)
+
+
+def _network(content: Mapping[str, Any], path: Path) -> tuple[UNet, SegmentationPlan]:
     plan = _plan(content, path)
     network = build_unet(plan.spatial_dims, plan.channels, len(plan.labels) + 1)
     if not _fill(network, content, path):
@@ -94,15 +97,19 @@ def load_model(path: Path) -> tuple[UNet, SegmentationPlan]:
     return network.eval(), plan
 
 
-def load_autoencoder(path: Path) -> MaskAutoencoder | None:
-    """What judges the masks of the published network, in evaluation mode; None if the file holds none.
+def load_judged_model(path: Path) -> tuple[UNet, SegmentationPlan, MaskAutoencoder | None]:
+    """As :func:`load_model`, with what judges the masks of the network, in evaluation mode; None if there is none.
 
     Networks that were published before there was such a judge have none, and neither has one that somebody brought.
 
     Raises:
-        UserError: the file is missing or damaged; train again.
+        UserError: missing or damaged; train again.
     """
     content = _content(path)
+    return *_network(content, path), _autoencoder(content, path)
+
+
+def _autoencoder(content: Mapping[str, Any], path: Path) -> MaskAutoencoder | None:
     weights = content.get(_AUTOENCODER_KEY)
     if weights is None:
         return None

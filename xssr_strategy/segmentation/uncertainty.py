@@ -15,14 +15,10 @@ import torch
 from torch import Tensor
 from torch.nn import Module
 
-from xssr_strategy.images.ahead import read_ahead
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.images.reading import UnreadableImage
-from xssr_strategy.segmentation.inference import build_inferer
+from xssr_strategy.segmentation.inference import Predictor, predictions
 from xssr_strategy.segmentation.plan import SegmentationPlan
-from xssr_strategy.segmentation.transforms import read_for_network
-
-_AHEAD = {2: 16, 3: 3}  # images in memory at most: volumes are large
 
 
 def predictive_entropy(logits: Tensor) -> Tensor:
@@ -40,8 +36,6 @@ def image_entropies(
 ) -> Iterator[tuple[str, float | UnreadableImage]]:
     """Yield (id, mean predictive entropy in nats, or why the image cannot be read), in order.
 
-    Images pass one by one: what an image gets does not depend on what else is scored.
-
     Args:
         images: id -> path.
         network: in evaluation mode, on the device.
@@ -49,15 +43,5 @@ def image_entropies(
         preset: kind of image.
         device: where the network is.
     """
-    inferer = build_inferer(plan)
-
-    def read(path: Path) -> Tensor:
-        return read_for_network(path, preset, plan)[0]
-
-    for image, found in read_ahead(images, read, _AHEAD[preset.spatial_dims]):
-        if isinstance(found, UnreadableImage):
-            yield image, found
-            continue
-        with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
-            logits = torch.as_tensor(inferer(found[None].to(device), network))
-            yield image, float(predictive_entropy(logits))
+    for image, found in predictions(images, Predictor(network, plan, device), plan, preset):
+        yield image, found if isinstance(found, UnreadableImage) else float(predictive_entropy(found.logits[None]))

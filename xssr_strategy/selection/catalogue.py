@@ -26,7 +26,10 @@ from xssr_strategy.selection.xssr import XSSR
 DEFAULT = "xssr"
 RANDOM = "random"
 
-SERVED = (DEFAULT, "cold_start", "entropy_diversity", "auto", "coreset", RANDOM)
+REVIEW = "review"
+"""Hands out automatic masks to look at, the worst first; not a rule for what to annotate."""
+
+SERVED = (DEFAULT, "cold_start", "entropy_diversity", "auto", "coreset", RANDOM, REVIEW)
 """Names of the server's strategies; the first is the one that 3D Slicer preselects."""
 
 AUTO_LABELS = 10

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -21,11 +22,12 @@ from xssr_strategy.pool.cold_start_plan import ColdStartPlan, holds, read_plan
 from xssr_strategy.pool.opened import open_server_pool
 from xssr_strategy.pool.patients import check_table, known_patients
 from xssr_strategy.pool.ranking import Ranking, follows, ranking_key, read_ranking, standardised_vectors
-from xssr_strategy.selection.catalogue import MODEL_BASED
+from xssr_strategy.segmentation.model_scores import ModelScores, PublishedModel
+from xssr_strategy.segmentation.score_stores import QualityStore, UncertaintyStore
+from xssr_strategy.selection.catalogue import MODEL_BASED, REVIEW
 from xssr_strategy.settings import parse_settings
 from xssr_strategy.storage.atomic_files import remove_leftovers
 from xssr_strategy.tasks.startup import startup_errors
-from xssr_strategy.tasks.uncertainty import Uncertainty
 
 WAITING = "waiting"
 READY = "ready"
@@ -76,7 +78,8 @@ class Project:
         workspace: where its files are.
         opened: the pool with all of these.
         archive: the pool, if it is in an archive.
-        store, leases, uncertainty: vectors; who has which image; entropies.
+        store, leases: vectors; who has which image.
+        uncertainty, qualities: what the segmentation model said of the images and of its masks.
         preset: kind of image.
         source_labels: the labelled images of the source.
 
@@ -93,8 +96,9 @@ class Project:
             self.archive, self.leases, self.preset = opened.archive, opened.leases, opened.preset
             self.source_labels = opened.source_labels()
             check_table(self.settings.patients, opened.studies.images)
-            always = self.settings.viewer_strategy in MODEL_BASED
-            self.uncertainty = Uncertainty(self.workspace.uncertainty, self.workspace.segmentation, always)
+            model, asked = PublishedModel(self.workspace.segmentation), self.settings.viewer_strategy
+            self.uncertainty = ModelScores(UncertaintyStore(self.workspace.uncertainty), model, asked in MODEL_BASED)
+            self.qualities = ModelScores(QualityStore(self.workspace.qualities), model, asked == REVIEW)
             remove_leftovers(self.workspace.models)
         self._seen: tuple[int, int] | None = None
         self._ranking: Ranking | None = None
@@ -232,9 +236,9 @@ class Project:
         new, _ = outstanding(self.opened.source_images(), SOURCE, encoder, self.preset, self.store)
         return bool(new)
 
-    def entropy_is_due(self, datastore: Datastore) -> bool:
+    def is_due(self, scores: ModelScores[Any], datastore: Datastore) -> bool:
         """Whether a strategy waits for what the model says of an image that it has not seen."""
-        return self.uncertainty.waited_for and bool(self.uncertainty.progress(self.unlabelled(datastore))[2])
+        return scores.waited_for and bool(scores.progress(self.unlabelled(datastore))[2])
 
     def _path(self, image: str, datastore: Datastore) -> Path:
         return Path(datastore.get_image_uri(image)) if self.archive is None else self.archive.cache.folder(image)

@@ -7,32 +7,34 @@ import os
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from statistics import fmean
+from typing import Any, NamedTuple
 
-import nibabel as nib
 import numpy as np
 from monai.data import MetaTensor
 from monai.inferers import Inferer
 from monai.transforms import Transform
 from monailabel.interfaces.tasks.infer_v2 import InferType
 from monailabel.tasks.infer.basic_infer import BasicInferTask
-from monailabel.transform.writer import write_itk
 from monailabel.utils.others.generic import strtobool
 from torch import Tensor, nn
 
 from xssr_strategy.errors import UserError
-from xssr_strategy.images.listing import image_extension
-from xssr_strategy.images.nifti import NIFTI, nifti_like
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.segmentation.geometry import original_label
 from xssr_strategy.segmentation.inference import build_inferer
+from xssr_strategy.segmentation.mask_files import mask_extension, write_mask
+from xssr_strategy.segmentation.mask_quality import MaskAutoencoder
 from xssr_strategy.segmentation.network import build_unet
 from xssr_strategy.segmentation.plan import SegmentationPlan, check_plan
-from xssr_strategy.segmentation.publication import brought_labels, load_model, publish, published_plan, warm_start
+from xssr_strategy.segmentation.publication import (
+    brought_labels,
+    load_judged_model,
+    publish,
+    published_plan,
+    warm_start,
+)
 from xssr_strategy.segmentation.transforms import read_for_network
-
-_PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")  # no place in space, and some are lossy: labels go to PNG
-_ITK = (".nrrd", ".mha")
 
 
 class SegmentationInfer(BasicInferTask):
@@ -58,7 +60,7 @@ class SegmentationInfer(BasicInferTask):
         self._published = Path(path)
         self._preset = preset
         self._of_source = of_source
-        self._read: tuple[int, tuple[nn.Module, SegmentationPlan]] | None = None
+        self._read: tuple[int, LoadedModel] | None = None
 
     def is_valid(self) -> bool:
         """Whether a model is published."""
@@ -99,19 +101,19 @@ class SegmentationInfer(BasicInferTask):
         """
         if not self.is_valid():
             raise UserError(self.untrained)
-        network, plan = self._model()
-        check_plan(plan, self._preset, tuple(self.labels))
-        return [ReadForNetwork(self._preset, network, plan)]
+        published = self._model()
+        check_plan(published.plan, self._preset, tuple(self.labels))
+        return [ReadForNetwork(self._preset, published)]
 
-    def _model(self) -> tuple[nn.Module, SegmentationPlan]:
+    def _model(self) -> LoadedModel:
         """What is published now; read once."""
         written = self._published.stat().st_mtime_ns
         if self._read is None or self._read[0] != written:
             self._read = written, self._load()
         return self._read[1]
 
-    def _load(self) -> tuple[nn.Module, SegmentationPlan]:
-        return load_model(self._published)
+    def _load(self) -> LoadedModel:
+        return LoadedModel(*load_judged_model(self._published))
 
     def _get_network(self, device: str, data: Any) -> nn.Module:
         """The network whose plan the image was read for, on this device.
@@ -131,35 +133,61 @@ class SegmentationInfer(BasicInferTask):
         return build_inferer(data["plan"])
 
     def post_transforms(self, data: dict[str, Any] | None = None) -> Sequence[Callable]:
-        """Back onto the voxels of the file."""
-        return [ToOriginalGrid()]
+        """The quality of the mask; then back onto the voxels of the file."""
+        return [JudgeMask(tuple(self.labels)), ToOriginalGrid()]
 
     def writer(self, data: dict[str, Any], extension: str | None = None, dtype: Any = None) -> tuple[str, dict]:
         """Write the mask in the image's format, or the one that the request's ``result_extension`` names.
 
         Pictures give PNG; DICOM and whatever else has no lossless form of its own gives .nii.gz.
+
+        Returns:
+            The file, and what is told of the mask: ``quality`` in [0, 1] and ``label_quality``, name -> quality, unless
+            the network has nothing to judge its masks by.
         """
         original: MetaTensor = data["original"]
         source = Path(data["image_path"])
-        suffix = _label_extension(source, original, extension or data.get("result_extension"))
+        suffix = mask_extension(source, original, extension or data.get("result_extension"))
         array = data["pred"].numpy().astype(np.dtype(dtype or data.get("result_dtype") or "uint8"))
         handle, name = tempfile.mkstemp(suffix=suffix)
         os.close(handle)
-        _write(array, original, source, name, compress=bool(strtobool(data.get("result_compress"))))
-        return name, {}
+        write_mask(array, original, source, name, compress=bool(strtobool(data.get("result_compress"))))
+        return name, data.get("told", {})
+
+
+class LoadedModel(NamedTuple):
+    """What a model file holds."""
+
+    network: nn.Module
+    plan: SegmentationPlan
+    judge: MaskAutoencoder | None = None
 
 
 class ReadForNetwork(Transform):
-    """{"image": path} -> "image" as the network sees it, "original" as it is stored, "network" and "plan" for later."""
+    """{"image": path} -> "image" as the network sees it, "original" as it is stored; what is published, for later."""
 
-    def __init__(self, preset: Preset, network: nn.Module, plan: SegmentationPlan) -> None:
+    def __init__(self, preset: Preset, model: LoadedModel) -> None:
         self.preset = preset
-        self.network = network
-        self.plan = plan
+        self.model = model
 
     def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
-        image, original = read_for_network(data["image"], self.preset, self.plan)
-        return {**data, "image": image, "original": original, "network": self.network, "plan": self.plan}
+        image, original = read_for_network(data["image"], self.preset, self.model.plan)
+        return {**data, "image": image, "original": original, **self.model._asdict()}
+
+
+class JudgeMask(Transform):
+    """Logits "pred" (classes, *grid) -> "told": the quality of their mask and of each label; empty without a judge."""
+
+    def __init__(self, labels: tuple[str, ...]) -> None:
+        self.labels = labels
+
+    def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
+        judge: MaskAutoencoder | None = data["judge"]
+        if judge is None:
+            return {**data, "told": {}}
+        qualities = judge.quality_of_mask(data["pred"].argmax(0).cpu(), len(self.labels)).tolist()
+        told = {"quality": fmean(qualities), "label_quality": dict(zip(self.labels, qualities, strict=True))}
+        return {**data, "told": told}
 
 
 class ToOriginalGrid(Transform):
@@ -169,32 +197,3 @@ class ToOriginalGrid(Transform):
         original: MetaTensor = data["original"]
         label: Tensor = original_label(data["pred"], original.affine.numpy(), original.shape[1:])
         return {**data, "pred": label}
-
-
-def _label_extension(source: Path, original: MetaTensor, requested: str | None) -> str:
-    own = "" if source.is_dir() else image_extension(source)
-    if requested:
-        suffix = requested.lower().removeprefix(".seg")
-        if suffix in (*NIFTI, *_ITK) or (suffix == ".png" and own in _PICTURES):
-            return suffix
-    if own in _PICTURES and original.ndim == 3:
-        return ".png"
-    if own == ".mhd":
-        return ".mha"  # a label is one file
-    return own if own in (*NIFTI, *_ITK) else ".nii.gz"
-
-
-def _write(array: np.ndarray, original: MetaTensor, source: Path, name: str, compress: bool) -> None:
-    affine = np.asarray(original.affine, dtype=np.float64)
-    if array.ndim == 2 and len(original.meta["spatial_shape"]) == 3:  # a volume of one slice becomes one again
-        array = array.reshape(tuple(int(side) for side in original.meta["spatial_shape"]))
-        affine = np.asarray(original.meta["original_affine"], dtype=np.float64)
-    if name.endswith(NIFTI):
-        own_header = source.is_file() and image_extension(source) in NIFTI
-        nib.save(nifti_like(source, array) if own_header else nib.Nifti1Image(array, affine), name)
-        return
-    picture = array.ndim == 2 and image_extension(source) in _PICTURES
-    if picture and name.endswith(_ITK):  # 3D Slicer holds a picture as a volume of one slice, and needs three axes
-        array, affine, picture = array[..., None], np.diag([-1.0, -1.0, 1.0, 1.0]), False
-    plane = affine[np.ix_([0, 1, 3], [0, 1, 3])]
-    write_itk(array, name, None if picture else affine if array.ndim == 3 else plane, None, compress)

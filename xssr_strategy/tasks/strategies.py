@@ -10,6 +10,7 @@ from xssr_strategy.selection.catalogue import SELECTORS, SERVED
 from xssr_strategy.tasks.cold_start import ColdStartStrategy
 from xssr_strategy.tasks.entropy_strategy import AutoStrategy, EntropyDiversityStrategy
 from xssr_strategy.tasks.project import Project
+from xssr_strategy.tasks.review_strategy import ReviewStrategy
 from xssr_strategy.tasks.strategy import RandomStrategy, SelectorStrategy, XSSRStrategy
 
 _FACTORIES: Mapping[str, Callable[[Project], Strategy]] = {
@@ -19,6 +20,7 @@ _FACTORIES: Mapping[str, Callable[[Project], Strategy]] = {
     "auto": AutoStrategy,
     "coreset": lambda project: SelectorStrategy("CoreSet: k-centre greedy", project, SELECTORS["coreset"](0)),
     "random": RandomStrategy,
+    "review": ReviewStrategy,
 }
 
 

@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
@@ -15,7 +16,7 @@ from xssr_strategy.images.thumbnail_store import ThumbnailStore
 from xssr_strategy.pool import pipeline
 from xssr_strategy.pool.cold_start_plan import read_plan
 from xssr_strategy.pool.ranking import Ranking, read_terms
-from xssr_strategy.pool_map.colours import colours
+from xssr_strategy.pool_map.colours import ENTROPY, QUALITY, colours
 from xssr_strategy.pool_map.content import MapContent, changing_part, fixed_part, images_of
 from xssr_strategy.pool_map.label_order import in_label_order
 from xssr_strategy.pool_map.layout import MapLayout, layout_key, read_layout
@@ -44,6 +45,7 @@ class PoolSnapshot:
         skipped, failed: id -> reason.
         ranking: the worklist.
         entropies: id -> entropy of the segmentation in nats, by the model that was asked last.
+        qualities: id -> quality of the automatic mask for each label, likewise.
         waiting: what is going on while there is no map.
     """
 
@@ -55,6 +57,7 @@ class PoolSnapshot:
     failed: Mapping[str, str]
     ranking: Ranking | None
     entropies: Mapping[str, float]
+    qualities: Mapping[str, tuple[float, ...]]
     waiting: str
 
 
@@ -100,7 +103,8 @@ class MapView:
             skipped=project.leases.skipped(),
             failed=project.failed,
             ranking=project.ranking,
-            entropies=project.uncertainty.entropies()[1],
+            entropies=project.uncertainty.latest()[1],
+            qualities=project.qualities.latest()[1],
             waiting=waiting,
         )
 
@@ -152,11 +156,13 @@ class MapView:
 
     def _made(self, facts: PoolSnapshot) -> MapContent:
         assert self._layout is not None
-        made_from = facts.images, self._layout.key, self._clusters, facts.entropies, self._patients
+        asked = facts.entropies, facts.qualities
+        made_from = facts.images, self._layout.key, self._clusters, asked, self._patients
         if self._fixed is None or self._fixed[0] != made_from:
             images = images_of(facts.images, self._layout)
             sites = sites_of(images, self._studies, self._project.settings.source)
-            found = colours(images, self._clusters, sites, facts.entropies, {})
+            qualities = {image: fmean(values) for image, values in facts.qualities.items()}
+            found = colours(images, self._clusters, sites, {ENTROPY: facts.entropies, QUALITY: qualities})
             self._fixed = made_from, fixed_part(name_of(self._studies), images, self._layout, found, self._patients)
         order = in_label_order(facts.labelled, facts.files, self._project.archive)
         state = PoolState(tuple(order), dict(facts.leased), facts.skipped, facts.failed, facts.ranking)

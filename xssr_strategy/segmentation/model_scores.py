@@ -1,55 +1,66 @@
-"""What the tasks of one server know of the model's uncertainty."""
+"""What the published segmentation model said of a pool, and of which images it has not said anything yet."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from contextlib import suppress
 from pathlib import Path
+from typing import Generic
 
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import fingerprint
 from xssr_strategy.images.versions import READING, kept_as, last_change, parse_kept
 from xssr_strategy.segmentation.publication import model_id
-from xssr_strategy.segmentation.uncertainty_store import UncertaintyStore
+from xssr_strategy.segmentation.score_stores import ScoreStore, Value
 
 
-class Uncertainty:
-    """Entropies of the pool, and whether they are those of the present model.
+class PublishedModel:
+    """The id of a model file, found anew only when the file has changed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known: tuple[tuple[int, int], str | None] | None = None
+
+    def __call__(self) -> str | None:
+        """The id, or None if nothing is published."""
+        try:
+            status = self._path.stat()
+            state = status.st_mtime_ns, status.st_size
+            if self._known is None or self._known[0] != state:
+                self._known = state, model_id(self._path)
+        except OSError:
+            return None
+        return self._known[1]
+
+
+class ModelScores(Generic[Value]):
+    """Values of the pool's images, and whether they are those of the present model.
 
     Args:
-        path: of the store.
-        published: the model file.
-        wanted: whether entropies are kept up to date before any strategy has asked for them.
+        store: the values.
+        model: finds the id of the model that is published.
+        wanted: whether the values are kept up to date before any strategy has asked for them.
 
     Attributes:
-        store: the entropies.
+        store: the values.
     """
 
-    def __init__(self, path: Path, published: Path, wanted: bool) -> None:
-        self.store = UncertaintyStore(path)
-        self._published = published
+    def __init__(self, store: ScoreStore[Value], model: Callable[[], str | None], wanted: bool) -> None:
+        self.store = store
+        self._model = model
         self._always = wanted
-        self._model: tuple[tuple[int, int], str | None] | None = None
-        self._read: tuple[tuple[int, int], str | None, dict[str, float]] | None = None
+        self._read: tuple[tuple[int, int], str | None, dict[str, Value]] | None = None
 
     @property
     def model(self) -> str | None:
         """Id of the model that is published, or None."""
-        try:
-            status = self._published.stat()
-            state = status.st_mtime_ns, status.st_size
-            if self._model is None or self._model[0] != state:
-                self._model = state, model_id(self._published)
-        except OSError:
-            return None
-        return self._model[1]
+        return self._model()
 
-    def entropies(self) -> tuple[str | None, Mapping[str, float]]:
-        """The model that was asked last, and image -> entropy in nats; none before any was."""
+    def latest(self) -> tuple[str | None, Mapping[str, Value]]:
+        """The model that was asked last, and image -> value; none before any was."""
         version = self.store.version()
         if self._read is None or self._read[0] != version:
-            model = self.store.latest()
-            self._read = version, model, {} if model is None else self.store.entropies(model)
+            self._read = version, self.store.latest(), self.store.latest_values()
         return self._read[1:]
 
     def outstanding(self, images: Mapping[str, Path]) -> tuple[dict[str, Path], dict[str, str]]:

@@ -1,0 +1,149 @@
+"""Scoring methods ``entropy`` and ``quality``: what the present segmentation model says of every unlabelled image."""
+
+from __future__ import annotations
+
+import logging
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any, ClassVar, Generic
+
+import torch
+from monailabel.interfaces.datastore import Datastore
+from monailabel.interfaces.tasks.scoring import ScoringMethod
+from torch import nn
+
+from xssr_strategy.errors import UserError
+from xssr_strategy.images.reading import UnreadableImage
+from xssr_strategy.segmentation.inference import Predictor
+from xssr_strategy.segmentation.mask_quality import MaskQuality, image_qualities
+from xssr_strategy.segmentation.model_scores import ModelScores
+from xssr_strategy.segmentation.plan import SegmentationPlan, check_plan
+from xssr_strategy.segmentation.publication import load_judged_model
+from xssr_strategy.segmentation.score_stores import ImageScore, Value
+from xssr_strategy.segmentation.uncertainty import image_entropies
+from xssr_strategy.tasks.project import Project
+
+logger = logging.getLogger(__name__)
+
+_BATCH = 16  # values written at a time, which is what a kill may cost
+
+
+class ModelScoring(ScoringMethod, Generic[Value]):
+    """One pass of the model over what is new since it was trained.
+
+    MONAI Label runs it as it does every scoring method; a run with nothing new ends at once. The server starts it by
+    itself once a strategy that needs it was asked for.
+
+    Args:
+        project: settings, workspace and stores.
+        datastore: of the server, for :meth:`info`.
+    """
+
+    what: ClassVar[str]
+
+    def __init__(self, description: str, project: Project, datastore: Datastore, scores: ModelScores[Value]) -> None:
+        super().__init__(description)
+        self._project, self._datastore, self._scores = project, datastore, scores
+
+    @abstractmethod
+    def _values(
+        self,
+        images: Mapping[str, Path],
+        network: nn.Module,
+        plan: SegmentationPlan,
+        judge: MaskQuality | None,
+        device: torch.device,
+    ) -> Iterator[tuple[str, Value | UnreadableImage]]:
+        """(id, value, or why the image cannot be read), in order.
+
+        Raises:
+            UserError: the model cannot say.
+        """
+
+    def info(self) -> dict[str, Any]:
+        """Id of the model (None before there is one), images scored by it, and images that wait for it."""
+        images = self._project.unlabelled(self._datastore)
+        model, scored, waiting = self._scores.progress(images)
+        return {"description": self.description, "model": model, "scored": scored, "waiting": waiting}
+
+    def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any]:
+        """One run; the answer tells how many images were scored, or the sentence that says why none could be."""
+        model = self._scores.model
+        if model is None:
+            logger.info("No segmentation model is trained yet: nothing to score.")
+            return {"model": None, "scored": 0}
+        images = self._project.unlabelled(datastore)
+        pool = self._project.pool(datastore)
+        todo, present = self._scores.outstanding({image: pool[image] for image in sorted(images)})
+        if not todo:
+            logger.info("Every unlabelled image is scored by %s: nothing to do.", model)
+            return {"model": model, "scored": 0}
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        try:
+            network, plan, judge = load_judged_model(self._project.workspace.segmentation)
+            check_plan(plan, self._project.preset, self._project.settings.labels)
+            found = self._values(todo, network.to(device), plan, judge, device)
+        except UserError as error:
+            logger.error("Scoring stopped: %s", error)
+            return {"error": str(error)}
+        done = 0
+        while batch := list(islice(found, _BATCH)):
+            self._scores.store.put(model, [_scored(image, present[image], value) for image, value in batch])
+            done += len(batch)
+            logger.info("%s: %d of %d", self.what, done, len(todo))
+            if self._scores.model != model:
+                logger.info("A new model is published: the rest is scored by that.")
+                return {"model": model, "scored": done}
+        self._scores.store.forget_others(model)
+        return {"model": model, "scored": done}
+
+
+class EntropyScoring(ModelScoring[float]):
+    """How unsure the model is of every image that is not labelled."""
+
+    what = "Entropy"
+
+    def __init__(self, project: Project, datastore: Datastore) -> None:
+        description = "Mean predictive entropy of the segmentation model, one pass per image"
+        super().__init__(description, project, datastore, project.uncertainty)
+
+    def _values(
+        self,
+        images: Mapping[str, Path],
+        network: nn.Module,
+        plan: SegmentationPlan,
+        judge: MaskQuality | None,
+        device: torch.device,
+    ) -> Iterator[tuple[str, float | UnreadableImage]]:
+        return image_entropies(images, network, plan, self._project.preset, device)
+
+
+class QualityScoring(ModelScoring[tuple[float, ...]]):
+    """How good the model's mask of every image is that is not labelled."""
+
+    what = "Quality"
+
+    def __init__(self, project: Project, datastore: Datastore) -> None:
+        description = "Quality of the automatic masks, one pass of the segmentation model per image"
+        super().__init__(description, project, datastore, project.qualities)
+
+    def _values(
+        self,
+        images: Mapping[str, Path],
+        network: nn.Module,
+        plan: SegmentationPlan,
+        judge: MaskQuality | None,
+        device: torch.device,
+    ) -> Iterator[tuple[str, tuple[float, ...] | UnreadableImage]]:
+        if judge is None:
+            raise UserError("the segmentation model has nothing to judge its masks by; train again")
+        return image_qualities(images, Predictor(network, plan, device), judge, plan, self._project.preset)
+
+
+def _scored(image: str, state: str, value: Value | UnreadableImage) -> ImageScore[Value]:
+    if isinstance(value, UnreadableImage):
+        logger.warning("Not scored: %s: %s", image, value)
+        return ImageScore(image, state, None)
+    return ImageScore(image, state, value)

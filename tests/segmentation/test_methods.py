@@ -49,8 +49,9 @@ def test_one_label_is_enough(name: str, tmp_path: Path) -> None:
 def test_the_steps_of_the_stages_add_up_and_each_epoch_is_reported(name: str, tmp_path: Path) -> None:
     reports: list[EpochReport] = []
     scans(tmp_path, XRAY, ("blob",)).train(name, report=reports.append)
-    assert reports[-1].steps == METHODS[name](STEPS).all_steps >= STEPS
-    epochs = [one for one in reports if one.losses]  # others only say that a stage without steps begins
+    assert reports[-1].steps == STEPS
+    # Others only say that a stage without steps begins, or are of what judges the masks.
+    epochs = [one for one in reports if one.losses and one.stage != "mask quality"]
     assert [one.epoch for one in epochs] == list(range(1, len(epochs) + 1))
     assert all(np.isfinite(list(one.losses.values())).all() for one in epochs)
 

@@ -39,7 +39,14 @@ def test_a_request_names_the_training_method(tmp_path: Path, monkeypatch: pytest
     datastore, elsewhere = studies(tmp_path / "studies", 2, 2, 1), {"target a": tmp_path / "a.png"}
     task = trainer(tmp_path, XRAY, ("blob",), "curious", lambda datastore: elsewhere)
     menu = task.config()["method"]
-    assert menu == ["curious", "auto", "supervised", "fixmatch", "ust_run"]  # what the server is set to comes first
+    assert menu == [
+        "curious",
+        "auto",
+        "supervised",
+        "fixmatch",
+        "ust_run",
+        "single_strip",
+    ]  # what the server is set to comes first
     assert task(SHORT, datastore)["method"] == "curious"
     assert seen == [elsewhere]
     assert task({**SHORT, "method": "supervised"}, datastore)["method"] == "supervised"
@@ -77,7 +84,7 @@ def test_auto_looks_at_labels_and_unlabelled_images(
         epochs = 3
 
     class Two(Supervised):
-        uses_unlabelled = True
+        uses_unlabelled = needs_unlabelled = True
         epochs = 2
 
     monkeypatch.setitem(METHODS, "supervised", Three)

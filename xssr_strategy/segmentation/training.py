@@ -41,8 +41,8 @@ class EpochReport:
 
     Attributes:
         stage: name of the stage.
-        epoch: epochs done, over all stages.
-        steps: steps done, over all stages.
+        epoch: epochs done, over all stages that segment.
+        steps: steps done, over all stages that segment.
         losses: name -> mean over the epoch.
         train_dice: mean Dice of the labelled images as augmented, in [0, 1]; None if the method tells none.
         validation_dice: mean Dice of the images held back, in [0, 1]; None without any.
@@ -85,7 +85,7 @@ def train(
         stopped: asked before each step.
 
     Returns:
-        What the last stage publishes, in evaluation mode, on the device.
+        What the last stage that segments publishes (if none does, the last stage), in evaluation mode, on the device.
 
     Raises:
         UserError: an image or label cannot be used, the data do not suffice for the method, or a step does not fit into
@@ -101,7 +101,7 @@ def train(
                     run.work(stage)
                 else:
                     run.stage(stage)
-                    published = stage.published
+                    published = stage.published if stage.segments or published is None else published
         except torch.OutOfMemoryError as error:
             raise UserError(
                 f"a training step does not fit into the memory of the GPU ({_sentence(error)}); train smaller "
@@ -138,8 +138,9 @@ class _Run:
         kept = self._data.stages and self._data.stages / f"{stage.name}.pt"
         if kept and kept.exists():
             stage.published.load_state_dict(torch.load(kept, map_location=self._device, weights_only=True))
-            self._steps += stage.steps
-            self._epochs += -(-stage.steps // self._steps_per_epoch)
+            if stage.segments:
+                self._steps += stage.steps
+                self._epochs += -(-stage.steps // self._steps_per_epoch)
             return
         self._optimise(stage)
         if kept:
@@ -154,12 +155,12 @@ class _Run:
             if self._stopped():
                 raise TrainingStoppedError
             result = self._step(stage, batch)
-            self._steps += 1
+            self._steps += stage.segments
             if self._report is not None:
                 losses.append({name: loss.detach() for name, loss in result.losses.items()})
                 dice.add(result.logits, result.label)
             if step % self._steps_per_epoch == 0 or step == stage.steps:
-                self._epochs += 1
+                self._epochs += stage.segments
                 self._end_epoch(stage, best, losses, dice)
                 losses, dice = [], _RunningDice()
                 stage.network.train()  # after a look at what is held back
@@ -189,7 +190,7 @@ class _Run:
         return result
 
     def _end_epoch(self, stage: Stage, best: _Best, losses: Sequence[Mapping[str, Tensor]], dice: _RunningDice) -> None:
-        judged = self._validation if stage.validated else None
+        judged = self._validation if stage.segments else None
         found = None if judged is None else self._validate(stage.published, judged)
         is_best = found is not None and best.update(found, stage.published)
         if self._report is not None:

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,9 @@ from monailabel.interfaces.tasks.train import TrainTask
 from monailabel.utils.others.generic import device_list, name_to_device
 from torch import Tensor
 
-from xssr_strategy.datastores.crash_safe import CrashSafeDatastore
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import Preset
-from xssr_strategy.labels.reading import LabelledImage, examined_pairs, no_usable_label
+from xssr_strategy.labels.reading import LabelledImage
 from xssr_strategy.segmentation.data import TrainingData
 from xssr_strategy.segmentation.methods.catalogue import (
     AUTO,
@@ -31,14 +30,17 @@ from xssr_strategy.segmentation.methods.catalogue import (
     may_use_unlabelled,
     method_choices,
 )
+from xssr_strategy.segmentation.methods.mask_autoencoding import WithMaskQuality
 from xssr_strategy.segmentation.methods.recipe import RECIPE, STEPS_PER_EPOCH, new_network
 from xssr_strategy.segmentation.pair_cache import DiskCache, MemoryCache, NoCache, PairCache
 from xssr_strategy.segmentation.plan import SegmentationPlan, plan_from
-from xssr_strategy.segmentation.publication import publish, published_plan, read_json, warm_start
+from xssr_strategy.segmentation.publication import model_id, publish, published_plan, read_json, warm_start
 from xssr_strategy.segmentation.training import EpochReport, Validation, train
 from xssr_strategy.storage.atomic_files import locked_temporary_folder, remove_unlocked_folders
+from xssr_strategy.tasks.kept_stages import kept_stages, training_digest
 from xssr_strategy.tasks.training_request import check_ranges, parse_training_request
 from xssr_strategy.tasks.training_stats import TrainingStats
+from xssr_strategy.tasks.usable_labels import UsableLabels, usable_labels
 
 logger = logging.getLogger(__name__)
 
@@ -47,15 +49,6 @@ _DISK, _MEMORY, _NONE = "PersistentDataset", "CacheDataset", "Dataset"  # MONAI'
 
 Unlabelled = Callable[[Datastore], Mapping[str, Path]]
 """From the datastore to id -> file of the images that a method may learn from without a label."""
-
-
-@dataclass(frozen=True)
-class _Labels:
-    """The usable labels that were submitted, those of the source, and what the statistics tell of both."""
-
-    pairs: Sequence[LabelledImage]
-    source: Sequence[LabelledImage]
-    told: Mapping[str, Any]
 
 
 class SegmentationTrainer(TrainTask):
@@ -132,7 +125,7 @@ class SegmentationTrainer(TrainTask):
         """
         try:
             settings = self.checked(request)
-            labels = self._labelled(datastore)
+            labels = usable_labels(datastore, self._preset, self._names, self._source_pairs, self._published)
             with self._cache(settings["dataset"]) as cache:
                 self._train(settings, labels, cache, datastore)
         except UserError as error:
@@ -151,53 +144,10 @@ class SegmentationTrainer(TrainTask):
         check_ranges(settings)
         return {**settings, "device": name_to_device(request.get("device") or device_list())}
 
-    def _labelled(self, datastore: Datastore) -> _Labels:
-        """Every label that fits its image, and what the statistics tell of all of them."""
-        pairs, left_out = examined_pairs(datastore.datalist(), self._preset, self._names)
-        source, left_out_of_source = examined_pairs(self._source_pairs, self._preset, self._names)
-        if not pairs and not source:
-            raise no_usable_label([*left_out, *left_out_of_source])
-        if isinstance(datastore, CrashSafeDatastore):
-            left_out += datastore.unmatched_labels()
-        left_out += left_out_of_source
-        logger.info(
-            "training on %d labels%s; %d left out",
-            len(pairs),
-            f" and {len(source)} of the source" if self._source_pairs else "",
-            len(left_out),
-        )
-        told: dict[str, Any] = {
-            "trained_on": len(pairs),
-            "left_out": [reason for _, reason in left_out],
-            "remarks": [f"{pair.label}: {pair.remark}" for pair in (*pairs, *source) if pair.remark],
-        }
-        if doubt := self._doubt([*pairs, *source]):
-            logger.warning("%s", doubt)
-            told["remarks"].append(doubt)
-        if self._source_pairs:
-            told["of_source"] = len(source)
-        return _Labels(pairs, source, told)
-
-    def _doubt(self, pairs: Sequence[LabelledImage]) -> str:
-        """That the labels have changed and nobody noted what some numbers mean; empty if that is not so."""
-        unnamed = [pair for pair in pairs if not pair.names]
-        if not unnamed or len(self._names) < 2 or not self._published.exists():
-            return ""
-        try:
-            before = published_plan(self._published).labels
-        except UserError:  # told where it is used
-            return ""
-        if before == self._names:
-            return ""
-        return (
-            f"labels without noted names: {len(unnamed)}, the first {unnamed[0].label}; their numbers are read as "
-            f"{','.join(self._names)}, but the network before learnt {','.join(before)}: renumber them if need be"
-        )
-
     def _train(
         self,
         settings: Mapping[str, Any],
-        labels: _Labels,
+        labels: UsableLabels,
         cache: PairCache,
         datastore: Datastore,
     ) -> None:
@@ -211,34 +161,42 @@ class SegmentationTrainer(TrainTask):
             epochs = METHODS[name].epochs
         plan = plan_from(labels.pairs or labels.source, self._preset, self._names)
         trained_on, held_back = _held_back(labels.pairs, settings["val_split"], seed)
-        method = METHODS[name](
-            steps=epochs * settings["steps_per_epoch"],
-            steps_per_epoch=settings["steps_per_epoch"],
-            recipe=replace(RECIPE, batch_size=settings["train_batch_size"]),
-            start=self._start(plan, seed) if settings["pretrained"] else None,
+        method = WithMaskQuality(
+            METHODS[name](
+                steps=epochs * settings["steps_per_epoch"],
+                steps_per_epoch=settings["steps_per_epoch"],
+                recipe=replace(RECIPE, batch_size=settings["train_batch_size"]),
+                start=self._start(plan, seed) if settings["pretrained"] else None,
+            )
         )
-        facts = {"labels": labels.told, "method": name}
-        stats = TrainingStats(self._stats, epochs, settings["steps_per_epoch"], bool(held_back), facts)
+        told = {"labels": labels.told, "method": name}
+        stats = TrainingStats(self._stats, epochs, settings["steps_per_epoch"], bool(held_back), told)
 
         def report(one: EpochReport) -> None:
             logger.info("epoch %d/%d: %s", one.epoch, epochs, _text(one))
             stats.add(one)
 
         stats.write()
-        network = train(
-            method,
-            TrainingData(self._preset, trained_on, unlabelled if method.uses_unlabelled else {}, cache, labels.source),
-            plan,
-            seed,
-            torch.device(settings["device"] if torch.cuda.is_available() else "cpu"),
-            Validation(held_back, settings["early_stop_patience"]) if held_back else None,
-            report,
-        )
-        publish(network.state_dict(), plan, self._published)
+        used = unlabelled if method.uses_unlabelled else {}
+        start = model_id(self._published) if settings["pretrained"] else None
+        facts = {**settings, "method": name, "start": start}
+        digest = training_digest(facts, plan, [*labels.pairs, *labels.source], used)
+        with kept_stages(self._caches, digest) as stages:
+            network = train(
+                method,
+                TrainingData(self._preset, trained_on, used, cache, labels.source, stages),
+                plan,
+                seed,
+                torch.device(settings["device"] if torch.cuda.is_available() else "cpu"),
+                Validation(held_back, settings["early_stop_patience"]) if held_back else None,
+                report,
+            )
+            judge = None if method.autoencoder is None else method.autoencoder.state_dict()
+            publish(network.state_dict(), plan, self._published, judge)
         logger.info("published %s", self._published)
         stats.write(finished=True)
 
-    def _without_label(self, method: str, labels: _Labels, datastore: Datastore) -> Mapping[str, Path]:
+    def _without_label(self, method: str, labels: UsableLabels, datastore: Datastore) -> Mapping[str, Path]:
         """The unlabelled images, if the method may use them."""
         if not may_use_unlabelled(method):
             return {}

@@ -36,7 +36,7 @@ from xssr_strategy.segmentation.plan import plan_from
 from xssr_strategy.segmentation.training import EpochReport, train
 
 CPU = torch.device("cpu")
-LEARNERS = [name for name, method in METHODS.items() if method.uses_unlabelled and ":" not in name]
+LEARNERS = [name for name, method in METHODS.items() if method.needs_unlabelled and ":" not in name]
 
 
 @pytest.mark.parametrize("sides", [(64, 64), (40, 90), (32, 24, 16)])

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from xssr_strategy.segmentation.data import TrainingData
+from xssr_strategy.segmentation.mask_quality import MaskAutoencoder
 from xssr_strategy.segmentation.methods.recipe import MAX_EPOCHS, RECIPE, STEPS_PER_EPOCH, Recipe, new_network
 from xssr_strategy.segmentation.plan import SegmentationPlan
 
@@ -47,13 +48,13 @@ class Stage:
         name: what progress calls it.
         network: what is optimised, on its device.
         batches: one pass gives the batches of an epoch; it is passed over again until the steps are done.
-        steps: optimisation steps; those of all stages add up to the method's ``all_steps``.
+        steps: optimisation steps; those of all stages that segment add up to the method's ``steps``.
         optimiser: of the network's weights.
         schedule: of the learning rate, one step for each of the optimiser's.
         update: one batch -> losses. The training calls it with mixed precision on a GPU, and steps the optimiser.
-        published: what is validated and, after the last stage, used: the network, or one that follows it.
+        published: what is validated and, after the last stage that segments, used: the network, or one that follows it.
         after_step: called after each step of the optimiser, for a network that follows this one.
-        validated: whether it segments; if not, it is not judged by images that are held back.
+        segments: whether the network segments; if not, it is not validated, and its steps and epochs do not count.
     """
 
     name: str
@@ -65,7 +66,7 @@ class Stage:
     update: Callable[[Batch], StepResult]
     published: nn.Module
     after_step: Callable[[], None] = _nothing
-    validated: bool = True
+    segments: bool = True
 
 
 @dataclass(frozen=True)
@@ -95,10 +96,13 @@ class TrainingMethod(ABC):
 
     Attributes:
         uses_unlabelled: whether the method reads unlabelled images; if not, it is given none.
+        needs_unlabelled: whether it is of no use without any.
         epochs: of a training by default, so that it takes at most three times as long as a supervised one.
+        autoencoder: what judges the masks of the network, once a method has trained it; None where it trains none.
     """
 
     uses_unlabelled: ClassVar[bool]
+    needs_unlabelled: ClassVar[bool] = False
     epochs: ClassVar[int] = MAX_EPOCHS
 
     def __init__(
@@ -109,11 +113,7 @@ class TrainingMethod(ABC):
         start: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.steps, self.steps_per_epoch, self.recipe, self.start = steps, steps_per_epoch, recipe, start
-
-    @property
-    def all_steps(self) -> int:
-        """Steps of all stages."""
-        return self.steps
+        self.autoencoder: MaskAutoencoder | None = None
 
     @abstractmethod
     def stages(

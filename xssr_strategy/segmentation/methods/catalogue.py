@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from xssr_strategy.segmentation.methods.base import TrainingMethod
 from xssr_strategy.segmentation.methods.fixmatch import FixMatch
+from xssr_strategy.segmentation.methods.single_strip import SingleStrip
 from xssr_strategy.segmentation.methods.supervised import Supervised
 from xssr_strategy.segmentation.methods.ust_run import (
     UstRun,
@@ -35,6 +36,7 @@ METHODS: Mapping[str, type[TrainingMethod]] = {
     SUPERVISED: Supervised,
     "fixmatch": FixMatch,
     "ust_run": UstRun,
+    "single_strip": SingleStrip,
     **ABLATIONS,
 }
 
@@ -58,7 +60,7 @@ def method_names() -> tuple[str, ...]:
     """The methods without their ablations.
 
     >>> method_names()
-    ('supervised', 'fixmatch', 'ust_run')
+    ('supervised', 'fixmatch', 'ust_run', 'single_strip')
     """
     return tuple(name for name in METHODS if name not in ABLATIONS)
 
@@ -67,7 +69,7 @@ def method_choices() -> tuple[str, ...]:
     """Names that a user may choose from.
 
     >>> method_choices()
-    ('auto', 'supervised', 'fixmatch', 'ust_run')
+    ('auto', 'supervised', 'fixmatch', 'ust_run', 'single_strip')
     """
     return (AUTO, *method_names())
 
@@ -85,7 +87,7 @@ def chosen_method(name: str, labels: int, unlabelled: int) -> str:
     """The method that trains by a name: with ``auto``, UST-RUN where unlabelled images are expected to help.
 
     That is while the target has few labels, or none beside those of the source, and more images without a label than
-    with one (docs/METHOD.md). Without any unlabelled image every training is supervised.
+    with one (docs/METHOD.md). Without any unlabelled image the training is supervised if the method needs some.
 
     Args:
         name: of a method, or ``auto``.
@@ -99,4 +101,4 @@ def chosen_method(name: str, labels: int, unlabelled: int) -> str:
     """
     if name == AUTO:
         return "ust_run" if labels <= AUTO_FEW_LABELS and unlabelled > labels else SUPERVISED
-    return name if unlabelled or not may_use_unlabelled(name) else SUPERVISED
+    return name if unlabelled or not METHODS[name].needs_unlabelled else SUPERVISED

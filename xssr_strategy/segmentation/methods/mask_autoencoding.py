@@ -14,17 +14,16 @@ from torch.nn import functional as F
 from xssr_strategy.segmentation.data import TrainingData
 from xssr_strategy.segmentation.geometry import network_label
 from xssr_strategy.segmentation.mask_quality import SIDE, MaskAutoencoder, label_maps
-from xssr_strategy.segmentation.methods.base import Batch, Stage, StepResult, TrainingMethod
+from xssr_strategy.segmentation.methods.base import Batch, Stage, StepResult, TrainingMethod, Work
 from xssr_strategy.segmentation.methods.loaders import epoch_loader
 from xssr_strategy.segmentation.methods.recipe import STEPS_PER_EPOCH, Recipe
-from xssr_strategy.segmentation.methods.synthesis import RANGES, deformation
+from xssr_strategy.segmentation.methods.synthesis import deformation
 from xssr_strategy.segmentation.network import without_ignored
 from xssr_strategy.segmentation.plan import SegmentationPlan
 
-# All our choice; wider than what images are deformed by, so that a mask of another patient is not odd.
+# All our choice. Deformations wider or narrower than those of synthesised images rank masks no better.
 AUTOENCODER_STEPS = 400
 RECIPE = Recipe(batch_size=4, learning_rate=2e-3)
-DEFORMED = replace(RANGES, rotation=0.5, scaling=0.35, shearing=0.1, translation=0.12, bend=0.1, bend_points=4)
 
 
 class MaskAutoencoding(TrainingMethod):
@@ -51,7 +50,36 @@ class MaskAutoencoding(TrainingMethod):
         dataset = data.pairs(plan, lambda read: _mask_transforms(plan, seed, read))
         batches = epoch_loader(dataset, self.steps_per_epoch, self.recipe.batch_size, seed)
         stage = self.stage("mask quality", network, batches, self.steps, _step(network, device))
-        return replace(stage, validated=False), network
+        self.autoencoder = network
+        return replace(stage, segments=False), network
+
+
+class WithMaskQuality(TrainingMethod):
+    """Another method, and after it, unless the method has trained one, the autoencoder that judges its masks.
+
+    Args:
+        method: what trains the network.
+    """
+
+    def __init__(self, method: TrainingMethod) -> None:
+        super().__init__(method.steps, method.steps_per_epoch, method.recipe, method.start)
+        self._method = method
+
+    @property
+    def uses_unlabelled(self) -> bool:  # type: ignore[override]  # that of the method
+        """As the method."""
+        return self._method.uses_unlabelled
+
+    def stages(
+        self, data: TrainingData, plan: SegmentationPlan, seed: int, device: torch.device
+    ) -> Iterator[Stage | Work]:
+        """Those of the method, then one more."""
+        yield from self._method.stages(data, plan, seed, device)
+        self.autoencoder = self._method.autoencoder
+        if self.autoencoder is None:
+            judging = MaskAutoencoding(min(self.steps, AUTOENCODER_STEPS), self.steps_per_epoch)
+            stage, self.autoencoder = judging.judging(data, plan, seed, device)
+            yield stage
 
 
 def _step(network: MaskAutoencoder, device: torch.device) -> Callable[[Batch], StepResult]:
@@ -72,7 +100,7 @@ def _mask_transforms(plan: SegmentationPlan, seed: int, read: Transform) -> Comp
     steps: list[Transform] = [
         read,
         _Small(sides),
-        *deformation("label", sides, DEFORMED),
+        *deformation("label", sides),
         EnsureTyped("label", track_meta=False),
     ]
     return Compose(steps).set_random_state(seed=seed)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from xssr_strategy.errors import UserError
 from xssr_strategy.segmentation.data import TrainingData, some_images
-from xssr_strategy.segmentation.inference import build_inferer
+from xssr_strategy.segmentation.inference import Predictor
 from xssr_strategy.segmentation.mask_quality import MaskQuality
 from xssr_strategy.segmentation.plan import SegmentationPlan
 from xssr_strategy.segmentation.transforms import ReadPair, read_for_network
@@ -77,13 +77,7 @@ class OwnMasks:
     @torch.inference_mode()
     def make(self, network: nn.Module, judge: MaskQuality, device: torch.device) -> Iterator[None]:
         """One image at a time: its mask and the quality of it; the log says which cannot be read, and why."""
-        inferer = build_inferer(self._plan)
-        network.eval()
-
-        def predict(image: Tensor) -> Tensor:
-            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
-                return torch.as_tensor(inferer(image[None].to(device), network))[0].float()
-
+        predict = Predictor(network.eval(), self._plan, device)
         for name, path in self._images.items():
             file = self._folder / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.pt"
             try:

@@ -115,7 +115,7 @@ class SemiSupervised(TrainingMethod):
     the teacher finds no label for long; the log says so.
     """
 
-    uses_unlabelled = True
+    uses_unlabelled = needs_unlabelled = True
 
     @abstractmethod
     def consistency(self, student: nn.Module, teacher: nn.Module, rng: np.random.Generator) -> Consistency:

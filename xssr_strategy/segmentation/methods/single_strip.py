@@ -46,11 +46,6 @@ class SingleStrip(TrainingMethod):
         super().__init__(*arguments, **more)
         self._judge = MaskAutoencoding(min(self.steps, AUTOENCODER_STEPS), self.steps_per_epoch)
 
-    @property
-    def all_steps(self) -> int:
-        """Those of the network and those of the autoencoder."""
-        return self.steps + self._judge.all_steps
-
     def stages(
         self, data: TrainingData, plan: SegmentationPlan, seed: int, device: torch.device
     ) -> Iterator[Stage | Work]:
@@ -66,6 +61,7 @@ class SingleStrip(TrainingMethod):
             masks = OwnMasks(data, plan, most, seed, folder)
             if len(masks):
                 judging, judge = self._judge.judging(data, plan, seed, device)
+                self.autoencoder = judge
                 yield judging
                 yield Work("masks", masks.make(network, judge, device))
             else:

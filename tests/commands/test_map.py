@@ -16,7 +16,7 @@ from xssr_strategy.cli import main
 from xssr_strategy.embedding.store import TARGET
 from xssr_strategy.images.thumbnail_store import ThumbnailStore
 from xssr_strategy.pool.leases import Leases
-from xssr_strategy.segmentation.uncertainty_store import ImageEntropy, UncertaintyStore
+from xssr_strategy.segmentation.score_stores import ImageScore, UncertaintyStore
 
 
 @pytest.fixture(autouse=True)
@@ -82,7 +82,7 @@ def test_what_a_server_knows_is_shown(studies: Path) -> None:
     leases = Leases(workspace / "leases.sqlite")
     leases.skip("i07", "ann", "motion")
     leases.take("i08", "ann")
-    UncertaintyStore(workspace / "uncertainty.sqlite").put("model", [ImageEntropy("i09", "1", 0.25)])
+    UncertaintyStore(workspace / "uncertainty.sqlite").put("model", [ImageScore("i09", "1", 0.25)])
     assert draw(studies) == 0
     content = part(studies, "content")
     place = content["fixed"]["ids"].index("i07")

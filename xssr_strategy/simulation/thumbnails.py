@@ -47,24 +47,26 @@ def thumbnail(path: str | Path, preset: Preset) -> str:
 
 def overlay(
     image: Tensor,
-    truth: Tensor | NDArray[np.uint8],
+    truth: Tensor | NDArray[np.uint8] | None,
     prediction: Tensor | NDArray[np.uint8],
     labels: Sequence[str],
 ) -> bytes:
     """An image with the outlines of truth (bright, solid) and prediction (dark, dashed) as a square PNG.
 
+    Without a truth the prediction alone is drawn, as the truth would be.
+
     Args:
         image: (C, *spatial) in [0, 1], a volume in RAS axes; a MetaTensor keeps its physical proportions.
         truth, prediction: (*spatial) 0 for background, i for ``labels[i - 1]``. Of a volume, the slice is shown in
-            which they disagree most; the one with most truth where they agree.
+            which they disagree most; the one with most truth where they agree, or with most of the prediction alone.
         labels: names of the labels.
     """
     spatial_dims = image.ndim - 1
     spacing = spacing_of(image)[:2] if isinstance(image, MetaTensor) else (1.0, 1.0)
     pixels = image.as_tensor() if isinstance(image, MetaTensor) else image
-    masks = [torch.as_tensor(mask).cpu() for mask in (truth, prediction)]
+    masks = [torch.as_tensor(mask).cpu() for mask in (truth, prediction) if mask is not None]
     if spatial_dims == 3:
-        place = _worst_slice(*masks)
+        place = _worst_slice(masks[0], masks[-1])
         pixels, masks = pixels[..., place], [mask[..., place] for mask in masks]
     shown = upright(fit(pixels.cpu(), OVERLAY, spacing), spatial_dims)
     figure = Figure(figsize=(1.0, 1.0), dpi=OVERLAY)
@@ -72,7 +74,7 @@ def overlay(
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     axes.imshow(flat(shown), cmap="gray", vmin=0.0, vmax=1.0, interpolation="nearest")
     axes.set_axis_off()
-    for mask, (colour, dash) in zip(masks, _OUTLINES, strict=True):
+    for mask, (colour, dash) in zip(masks, _OUTLINES, strict=False):
         for value in range(1, len(labels) + 1):
             share = flat(upright(fit((mask == value)[None], OVERLAY, spacing), spatial_dims))
             if share.min() < 0.5 < share.max():

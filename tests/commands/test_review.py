@@ -1,0 +1,223 @@
+"""``xssr review`` and ``xssr check``: masks in the order in which people are to look at them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.support.judged import discs, publish_judged
+from tests.support.phantoms import phantom_pairs
+from xssr_strategy.cli import main
+from xssr_strategy.embedding.store import EmbeddingStore
+from xssr_strategy.images.preset import PRESETS
+from xssr_strategy.labels.reading import usable_pairs
+from xssr_strategy.pool.leases import Leases
+from xssr_strategy.pool.workspace import Workspace
+from xssr_strategy.segmentation.data import TrainingData
+from xssr_strategy.segmentation.methods.mask_autoencoding import WithMaskQuality
+from xssr_strategy.segmentation.methods.supervised import Supervised
+from xssr_strategy.segmentation.plan import plan_from
+from xssr_strategy.segmentation.publication import publish
+from xssr_strategy.segmentation.score_stores import QualityStore
+from xssr_strategy.segmentation.training import train
+
+CPU = torch.device("cpu")
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str | Path) -> tuple[int, str]:
+    status = main([str(word) for word in words])
+    return status, capsys.readouterr().out
+
+
+def rows(file: Path) -> list[dict[str, str]]:
+    with file.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+@pytest.fixture
+def studies(tmp_path: Path) -> Path:
+    """Nine discs: one labelled, one skipped, one that cannot be read."""
+    discs(tmp_path / "made", 9)
+    folder = tmp_path / "studies"
+    shutil.copytree(tmp_path / "made" / "images", folder)
+    (folder / "labels" / "final").mkdir(parents=True)
+    shutil.copy(tmp_path / "made" / "labels" / "disc00.png", folder / "labels" / "final")
+    workspace = Workspace(folder / ".xssr")
+    publish_judged(workspace.segmentation, 1)
+    Leases(workspace.leases).skip("disc01", "ann", "motion")
+    (folder / "disc02.png").write_bytes(b"no image")
+    return folder
+
+
+def test_a_review_lists_every_waiting_mask_the_worst_first(
+    studies: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "queue.csv"
+    status, printed = run(capsys, "review", "--studies", studies, "--out", out, "--shown", "3")
+    assert status == 0
+    assert "6 masks, 1 images that cannot be read." in printed
+    found = rows(out)
+    assert sorted(row["image"] for row in found) == [f"disc{number:02}" for number in range(3, 9)]
+    qualities = [float(row["quality"]) for row in found]
+    assert qualities == sorted(qualities)
+    assert all(re.fullmatch(r"foreground=\d\.\d{4}", row["labels"]) for row in found)
+
+    page = out.with_suffix(".html").read_text(encoding="utf-8")
+    assert page.count("<img src=") == 3
+    assert "3 of 6 masks are shown" in page
+    assert "http" not in page.replace("http-equiv", "")  # it needs no network
+
+    tasks = json.loads(out.with_suffix(".mitk.json").read_text(encoding="utf-8"))
+    assert tasks["FileFormat"] == "MITK Segmentation Task List"
+    assert [task["Name"] for task in tasks["Tasks"]] == [row["image"] for row in found[:3]]
+    for task, row in zip(tasks["Tasks"], found[:3], strict=True):
+        assert task["Segmentation"] == str(Path(row["mask"]).resolve())
+        mask, image = Image.open(row["mask"]), Image.open(row["path"])
+        assert mask.size == image.size
+        assert set(np.unique(np.asarray(mask))) <= {0, 1}
+
+
+def test_a_second_review_takes_what_the_first_has_found(
+    studies: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(capsys, "review", "--studies", studies, "--out", tmp_path / "first.csv")
+    asked: list[int] = []
+    found = "xssr_strategy.commands.judged_model.image_qualities"
+    monkeypatch.setattr(found, lambda images, *more: asked.append(len(images)) or iter(()))
+    run(capsys, "review", "--studies", studies, "--out", tmp_path / "second.csv")
+    assert asked == [0]
+    first, second = rows(tmp_path / "first.csv"), rows(tmp_path / "second.csv")
+    assert [(row["image"], row["quality"]) for row in first] == [(row["image"], row["quality"]) for row in second]
+
+
+@pytest.mark.parametrize(
+    ("change", "more", "sentence"),
+    [
+        (lambda workspace: workspace.segmentation.unlink(), (), "no network is trained on these studies yet"),
+        (
+            lambda workspace: publish_judged(workspace.segmentation, 1, judged=False),
+            (),
+            "nothing to judge masks by",
+        ),
+        (
+            lambda workspace: workspace.segmentation.write_bytes(b"no model"),
+            (),
+            "segmentation model cannot be read",
+        ),
+        (lambda workspace: None, ("--shown", "0"), "--shown 0: must be 1 or more."),
+        (lambda workspace: None, ("--out", "no/such/folder/queue.csv"), "--out no/such/folder/queue.csv"),
+    ],
+)
+def test_what_cannot_be_reviewed_is_told_in_a_sentence(  # type: ignore[no-untyped-def]
+    studies: Path, capsys: pytest.CaptureFixture[str], change, more: tuple[str, ...], sentence: str
+) -> None:
+    change(Workspace(studies / ".xssr"))
+    status, printed = run(capsys, "review", "--studies", studies, *more)
+    assert status == 2
+    assert sentence in printed
+
+
+def test_the_masks_of_volumes_lie_on_the_voxels_of_their_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pairs = phantom_pairs(tmp_path / "made", 2, 3, 1)
+    studies = tmp_path / "studies"
+    studies.mkdir()
+    for pair in pairs:
+        shutil.copy(pair["image"], studies)
+    usable, _ = usable_pairs(pairs, PRESETS["mri"], ("blob",))
+    publish_judged(Workspace(studies / ".xssr").segmentation, 1, plan=plan_from(usable, PRESETS["mri"], ("blob",)))
+    status, _ = run(capsys, "review", "--studies", studies, "--out", tmp_path / "queue.csv")
+    assert status == 0
+    for row in rows(tmp_path / "queue.csv"):
+        mask, image = nib.load(row["mask"]), nib.load(row["path"])
+        assert mask.shape == image.shape
+        np.testing.assert_allclose(mask.affine, image.affine, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model file of a network that has learnt discs."""
+    folder = tmp_path_factory.mktemp("discs")
+    discs(folder, 6)
+    preset = PRESETS["xray"]
+    pairs = [
+        {"image": str(path), "label": str(folder / "labels" / path.name)} for path in (folder / "images").iterdir()
+    ]
+    usable, _ = usable_pairs(sorted(pairs, key=lambda pair: pair["image"]), preset, ("disc",))
+    plan = replace(plan_from(usable, preset, ("disc",)), roi=(64, 64))
+    method = WithMaskQuality(Supervised(60))
+    network = train(method, TrainingData(preset, usable), plan, 0, CPU)
+    assert method.autoencoder is not None
+    file = folder / "discs.pt"
+    publish(network.state_dict(), plan, file, method.autoencoder.state_dict())
+    return file
+
+
+@pytest.mark.slow
+def test_a_label_that_was_drawn_on_the_wrong_image_is_found(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    discs(tmp_path, 12)
+    labels = tmp_path / "labels"
+    first, second = labels / "disc04.png", labels / "disc09.png"
+    first.rename(tmp_path / "kept.png")
+    second.rename(first)
+    (tmp_path / "kept.png").rename(second)
+    (labels / "disc02.png").write_bytes(b"no label")
+    for named in (tmp_path, labels):
+        status, printed = run(capsys, "check", named, "--trained", trained, "--out", tmp_path / "check.csv")
+        assert status == 1
+        assert "11 labels checked, 1 that cannot be read." in printed
+        assert "disc02.png" in printed
+        found = rows(tmp_path / "check.csv")
+        assert {found[0]["image"], found[1]["image"]} == {"disc04", "disc09"}
+        assert float(found[1]["agreement"]) < 0.8 < float(found[2]["agreement"])
+    assert (tmp_path / "check.html").read_text(encoding="utf-8").count("<img src=") == 11
+
+
+@pytest.mark.parametrize(
+    ("trained", "sentence"),
+    [("nothing.pt", "nothing.pt: does not exist"), (".", "no network is trained there"), ("bad.pt", "cannot be read")],
+)
+def test_a_check_without_a_network_is_told_in_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], trained: str, sentence: str
+) -> None:
+    discs(tmp_path / "some", 2)
+    (tmp_path / "bad.pt").write_bytes(b"no model")
+    status, printed = run(
+        capsys, "check", tmp_path / "some", "--trained", tmp_path / trained, "--out", tmp_path / "check.csv"
+    )
+    assert status == 2
+    assert sentence in printed
+
+
+def test_the_pool_lists_the_qualities_when_it_is_asked_to(
+    studies: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    EmbeddingStore(Workspace(studies / ".xssr").store).close()
+    status, printed = run(capsys, "pool", "--studies", studies, "--quality")
+    assert status == 2
+    assert "no mask of a waiting image is judged yet" in printed
+    run(capsys, "review", "--studies", studies, "--out", tmp_path / "queue.csv")
+    status, printed = run(capsys, "pool", "--studies", studies, "--quality")
+    assert status == 0
+    listed = re.findall(r"(disc\d\d) +│ waiting +│ quality of its mask (\d\.\d\d)", printed)
+    assert [image for image, _ in listed] == [row["image"] for row in rows(tmp_path / "queue.csv")]
+    store = QualityStore(Workspace(studies / ".xssr").qualities)
+    assert len(store.latest_values()) == 6

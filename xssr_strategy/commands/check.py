@@ -1,0 +1,136 @@
+"""``xssr check``: masks that people or other software drew, the ones that look wrong to a trained network first."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+
+import torch
+from rich.console import Console
+
+from xssr_strategy.commands.judged_model import JudgedModel
+from xssr_strategy.commands.outputs import check_outputs, writing
+from xssr_strategy.commands.progress import StageProgress, say
+from xssr_strategy.commands.review_files import JudgedMask, page_of, write_page, write_table
+from xssr_strategy.errors import UserError
+from xssr_strategy.pool.workspace import FOLDER, Workspace
+from xssr_strategy.segmentation.mask_quality import dice, label_maps
+from xssr_strategy.segmentation.network import without_ignored
+from xssr_strategy.simulation.domains import Domain, read_domain
+from xssr_strategy.simulation.evaluation import read_case
+
+_SHOWN = 50  # masks on the page, by default
+CHECKING, DRAWING = "checking labels", "drawing labels"
+_ADVICE = (
+    "Solid: the label that is checked. Dashed: what the network makes of the same image. The agreement is their Dice, "
+    "from 0 to 1, and decides the order; the quality, from 0 to 1, tells how far the label looks like those that the "
+    "network was trained on."
+)
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the subcommand."""
+    parser = commands.add_parser("check", help="list the labels that look wrong to a trained network")
+    parser.add_argument("labels", type=Path, metavar="LABELS", help="folder with images and labels, or its labels")
+    parser.add_argument("--trained", type=Path, required=True, help="model file, or the studies folder of a server")
+    parser.add_argument("--out", type=Path, default=Path("check.csv"), help="CSV file to write (default check.csv)")
+    parser.add_argument("--shown", type=int, default=_SHOWN, help=f"labels on the page (default {_SHOWN})")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Compare every label with the network's mask, and write the list; 1 if a label cannot be read."""
+    if arguments.shown < 1:
+        raise UserError(f"--shown {arguments.shown}: must be 1 or more.")
+    out: Path = arguments.out
+    check_outputs({"--out": out, "the page of --out": page_of(out)}, {})
+    domain = read_domain(_with_images(arguments.labels), "LABELS")
+    model = JudgedModel(_model_file(arguments.trained))
+    found: list[JudgedMask] = []
+    unreadable = 0
+    with StageProgress(console) as progress:
+        for done, image in enumerate(sorted(domain.labels), start=1):
+            try:
+                found.append(_checked(model, domain, image))
+            except UserError as error:
+                unreadable += 1
+                say(console, f"not checked: {error}", style="yellow")
+            progress(CHECKING, done, len(domain.labels))
+        found.sort(key=lambda one: (one.scores["agreement"], one.image))
+        for place, one in enumerate(found[: arguments.shown]):
+            found[place] = replace(one, picture=_picture(model, domain, one.image))
+            progress(DRAWING, place + 1, min(arguments.shown, len(found)))
+    with writing("--out", out):
+        write_table(out, found)
+        write_page(page_of(out), f"Labels of {domain.name} to check", _ADVICE, found)
+    say(console, f"{len(found)} labels checked, {unreadable} that cannot be read.")
+    for one in found[:5]:
+        scores = ", ".join(f"{name} {value:.2f}" for name, value in one.scores.items())
+        say(console, f"{one.image}: {scores}" + (f" ({one.words})" if one.words else ""))
+    for file in (out, page_of(out)):
+        say(console, f"Written to {file}")
+    return 1 if unreadable else 0
+
+
+def _with_images(folder: Path) -> Path:
+    """The folder that holds the images, too, if this is its part with the labels.
+
+    ``labels`` beside ``images``, ``labels/final`` in a studies folder, ``labelsTr`` beside ``imagesTr``.
+    """
+    if folder.name in ("labels", "labelsTr") and folder.is_dir():
+        return folder.parent
+    if folder.name == "final" and folder.parent.name == "labels":
+        return folder.parent.parent
+    return folder
+
+
+def _model_file(trained: Path) -> Path:
+    """The model file that ``--trained`` names.
+
+    Raises:
+        UserError: there is none.
+    """
+    if trained.is_dir():
+        places = [Workspace(trained / FOLDER).segmentation, Workspace(trained).segmentation]
+        file = next((place for place in places if place.exists()), None)
+        if file is None:
+            raise UserError(f"--trained {trained}: no network is trained there; name a model file, or train one.")
+        return file
+    if not trained.exists():
+        raise UserError(f"--trained {trained}: does not exist; name a model file or the studies folder of a server.")
+    return trained
+
+
+def _checked(model: JudgedModel, domain: Domain, image: str) -> JudgedMask:
+    """A label, judged as it is and by the network's own mask of its image.
+
+    Raises:
+        UserError: image or label cannot be read.
+    """
+    names = model.plan.labels
+    pixels, stored = read_case(domain.labelled(image, names), model.preset, names)
+    label, known = without_ignored(stored)
+    qualities = model.judge.quality_of_mask(label, len(names))
+    drawn, made = (label_maps(mask * known, len(names)) for mask in (label, model.mask(pixels)))
+    agreements, there = dice(drawn, made), (drawn + made).flatten(1).any(1)
+    by_label = {
+        name: float(agreement) if is_there else 1.0  # drawn by nobody: nothing to disagree about
+        for name, agreement, is_there in zip(names, agreements, there, strict=True)
+    }
+    scores = {
+        "agreement": _mean(agreements, there),
+        "quality": _mean(qualities, there),
+    }
+    return JudgedMask(image, domain.images[image], scores, by_label, mask=domain.labels[image])
+
+
+def _mean(values: torch.Tensor, there: torch.Tensor) -> float:
+    """Over the labels that are there; 1 if none is."""
+    return fmean(values[there].tolist()) if bool(there.any()) else 1.0
+
+
+def _picture(model: JudgedModel, domain: Domain, image: str) -> bytes:
+    pixels, label = read_case(domain.labelled(image, model.plan.labels), model.preset, model.plan.labels)
+    return model.picture(pixels, without_ignored(label)[0], model.mask(pixels))

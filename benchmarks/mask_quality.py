@@ -3,10 +3,10 @@ r"""How well the quality of a mask tells its true Dice: the autoencoder, agreeme
     python -m benchmarks.mask_quality ../shared/data/cxr-lung/shenzhen --labels lung --size 64 --steps 500 --count 1
     python -m benchmarks.mask_quality ../shared/data/hippocampus --labels anterior,posterior --steps 300 --count 1
 
-For each seed a network is trained on ``--count`` images of the pool, and segments others of the pool, whose labels it does
-not see. Test cases are not used. Prints Spearman's correlation of each quality with the true Dice, how many of the masks
-above and below a Dice of 0.8 a quality of 0.8 tells apart, how many of the worst tenth are in the first tenth of the queue,
-and the time beside that of the prediction.
+For each seed a network is trained on ``--count`` images of the pool, and segments others of the pool, whose labels it
+does not see. Test cases are not used. Prints Spearman's correlation of each quality with the true Dice, how many of the
+masks above and below a Dice of 0.8 a quality of 0.8 tells apart, how many of the worst tenth are in the first tenth of
+the queue, and the time beside that of the prediction.
 """
 
 from __future__ import annotations
@@ -53,11 +53,8 @@ def main(arguments: argparse.Namespace) -> None:
     print("| --- | ---: | ---: | ---: | ---: |")
     for judge, rows in found.items():
         mean, spread = np.mean(rows, axis=0), np.std(rows, axis=0)
-        cells = (
-            f"{mean[0]:.2f} \u00b1 {spread[0]:.2f}",
-            *(f"{100 * value:.0f} %" for value in mean[1:3]),
-            f"{mean[3]:.2f}",
-        )
+        shares = [f"{100 * value:.0f} %" for value in mean[1:3]]
+        cells = [f"{mean[0]:.2f} ± {spread[0]:.2f}", *shares, f"{mean[3]:.2f}"]
         print(f"| {judge} | " + " | ".join(cells) + " |")
 
 
@@ -91,10 +88,8 @@ def _judged(
             quality[judge.name].append(float(judge.quality(seen, logits, predict).mean()))
             seconds[judge.name] += time.perf_counter() - begin
     print(f"seed {seed}: Dice {np.mean(true):.3f}, from {min(true):.3f} to {max(true):.3f}, {len(true)} images")
-    return {
-        name: _figures(np.array(quality[name]), np.array(true), seconds[name] / seconds["prediction"])
-        for name in quality
-    }
+    relative = {name: seconds[name] / seconds["prediction"] for name in quality}
+    return {name: _figures(np.array(values), np.array(true), relative[name]) for name, values in quality.items()}
 
 
 def _figures(quality: NDArray[np.float64], true: NDArray[np.float64], relative: float) -> tuple[float, ...]:
@@ -106,9 +101,8 @@ def _figures(quality: NDArray[np.float64], true: NDArray[np.float64], relative: 
 
 
 def _words(figures: Sequence[float]) -> str:
-    return (
-        f"Spearman {figures[0]:.2f}, told apart {figures[1]:.2f}, worst tenth {figures[2]:.2f}, time {figures[3]:.2f}"
-    )
+    names = ("Spearman", "told apart", "worst tenth", "time")
+    return ", ".join(f"{name} {value:.2f}" for name, value in zip(names, figures, strict=True))
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ r"""How well the quality of a mask tells its true Dice: the autoencoder, agreeme
 
 For each seed a network is trained on ``--count`` images of the pool, and segments others of the pool, whose labels it
 does not see. Test cases are not used. Prints Spearman's correlation of each quality with the true Dice, how many of the
-masks above and below a Dice of 0.8 a quality of 0.8 tells apart, how many of the worst tenth are in the first tenth of
-the queue, and the time beside that of the prediction.
+masks above and below a Dice of 0.8 the best limit of a quality tells apart, how many of the worst tenth are in the
+first tenth of the queue, and the time beside that of the prediction.
 """
 
 from __future__ import annotations
@@ -93,10 +93,10 @@ def _judged(
 
 
 def _figures(quality: NDArray[np.float64], true: NDArray[np.float64], relative: float) -> tuple[float, ...]:
-    """Spearman's correlation, share told apart at 0.8, share of the worst tenth found, time."""
+    """Spearman's correlation, share told apart, share of the worst tenth found, time."""
     tenth = max(1, round(len(true) / 10))
     worst, first = set(np.argsort(true)[:tenth].tolist()), set(np.argsort(quality)[:tenth].tolist())
-    told = float(np.mean((quality > _GOOD) == (true > _GOOD)))
+    told = max(float(np.mean((quality > limit) == (true > _GOOD))) for limit in (-1.0, *quality))
     return float(spearmanr(quality, true)[0]), told, len(worst & first) / tenth, relative
 
 

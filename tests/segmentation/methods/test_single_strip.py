@@ -58,6 +58,21 @@ def test_without_an_unlabelled_image_no_mask_is_made_and_the_log_says_so(
     assert "There is no unlabelled image to learn from: the labels alone are." in caplog.text
 
 
+def test_masks_in_which_nothing_is_found_are_not_learnt_from_and_the_log_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = scans(tmp_path, XRAY, ("blob",))
+
+    def nothing(predict: object, image: Tensor) -> Tensor:
+        return torch.tensor([1.0, 0.0])[:, None, None].expand(2, *image.shape[1:])
+
+    monkeypatch.setattr("xssr_strategy.segmentation.methods.own_masks.Predictor.__call__", nothing)
+    with caplog.at_level(logging.WARNING):
+        weights = trained(found)
+    assert "Nothing is found on any of 4 images: the labels alone are learnt from." in caplog.text
+    assert all(bool(torch.isfinite(value).all()) for value in weights.values())
+
+
 def test_an_image_that_cannot_be_read_is_left_out_with_its_sentence(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

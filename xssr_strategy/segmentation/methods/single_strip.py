@@ -67,6 +67,8 @@ class SingleStrip(TrainingMethod):
             else:
                 logger.warning("There is no unlabelled image to learn from: the labels alone are.")
             kept = masks.best(self.keep)
+            if masks.found and not kept:
+                logger.warning("Nothing is found on any of %d images: the labels alone are learnt from.", len(masks))
             yield self.stage("fine-tuning", network, loaders.with_masks(kept), self.steps - first, update)
 
 

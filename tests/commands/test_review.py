@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import shutil
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.support.judged import discs, publish_judged
+from tests.support.judged import PLAN, discs, publish_judged
 from tests.support.phantoms import phantom_pairs
 from xssr_strategy.cli import main
 from xssr_strategy.embedding.store import EmbeddingStore
@@ -27,9 +29,10 @@ from xssr_strategy.segmentation.data import TrainingData
 from xssr_strategy.segmentation.methods.mask_autoencoding import WithMaskQuality
 from xssr_strategy.segmentation.methods.supervised import Supervised
 from xssr_strategy.segmentation.plan import plan_from
-from xssr_strategy.segmentation.publication import publish
+from xssr_strategy.segmentation.publication import model_id, publish
 from xssr_strategy.segmentation.score_stores import QualityStore
 from xssr_strategy.segmentation.training import train
+from xssr_strategy.tasks.segmentation_infer import SegmentationInfer
 
 CPU = torch.device("cpu")
 
@@ -75,6 +78,7 @@ def test_a_review_lists_every_waiting_mask_the_worst_first(
     assert sorted(row["image"] for row in found) == [f"disc{number:02}" for number in range(3, 9)]
     qualities = [float(row["quality"]) for row in found]
     assert qualities == sorted(qualities)
+    assert len(set(qualities)) > 3  # or any order would do
     assert all(re.fullmatch(r"foreground=\d\.\d{4}", row["labels"]) for row in found)
 
     page = out.with_suffix(".html").read_text(encoding="utf-8")
@@ -89,7 +93,11 @@ def test_a_review_lists_every_waiting_mask_the_worst_first(
         assert task["Segmentation"] == str(Path(row["mask"]).resolve())
         mask, image = Image.open(row["mask"]), Image.open(row["path"])
         assert mask.size == image.size
-        assert set(np.unique(np.asarray(mask))) <= {0, 1}
+        network = SegmentationInfer(Workspace(studies / ".xssr").segmentation, PRESETS["xray"], ("foreground",))
+        served, _ = network({"image": row["path"], "device": "cpu"})
+        np.testing.assert_array_equal(np.asarray(mask), np.asarray(Image.open(served)))
+        assert np.asarray(mask).any()
+        Path(served).unlink()
 
 
 def test_a_second_review_takes_what_the_first_has_found(
@@ -103,6 +111,40 @@ def test_a_second_review_takes_what_the_first_has_found(
     assert asked == [0]
     first, second = rows(tmp_path / "first.csv"), rows(tmp_path / "second.csv")
     assert [(row["image"], row["quality"]) for row in first] == [(row["image"], row["quality"]) for row in second]
+
+
+def test_a_network_that_is_published_during_a_review_is_told_and_nothing_is_kept_as_its_own(
+    studies: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = Workspace(studies / ".xssr")
+    before = model_id(workspace.segmentation)
+
+    def publishing(images: Mapping[str, Path], *more: object) -> Iterator[tuple[str, Mapping[str, float]]]:
+        publish_judged(workspace.segmentation, 2)
+        yield from ((image, {"foreground": 0.5}) for image in images)
+
+    monkeypatch.setattr("xssr_strategy.commands.judged_model.image_qualities", publishing)
+    status, printed = run(capsys, "review", "--studies", studies, "--out", tmp_path / "queue.csv")
+    assert status == 2
+    assert "another network was published meanwhile; run again" in printed
+    assert model_id(workspace.segmentation) != before
+    assert QualityStore(workspace.qualities).asked() is None
+
+
+def test_an_image_that_goes_between_judging_and_drawing_is_set_aside(
+    studies: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(capsys, "review", "--studies", studies, "--out", tmp_path / "first.csv")
+    (studies / "disc04.png").unlink()
+    state = (studies / "disc05.png").stat()
+    (studies / "disc05.png").write_bytes(b"x" * state.st_size)
+    os.utime(studies / "disc05.png", ns=(state.st_atime_ns, state.st_mtime_ns))
+    status, printed = run(capsys, "review", "--studies", studies, "--out", tmp_path / "second.csv")
+    assert status == 0
+    assert "set aside: " in printed
+    assert "disc05.png" in printed
+    expected = {row["image"] for row in rows(tmp_path / "first.csv")} - {"disc04", "disc05"}
+    assert {row["image"] for row in rows(tmp_path / "second.csv")} == expected
 
 
 @pytest.mark.parametrize(
@@ -120,6 +162,7 @@ def test_a_second_review_takes_what_the_first_has_found(
             "segmentation model cannot be read",
         ),
         (lambda workspace: None, ("--shown", "0"), "--shown 0: must be 1 or more."),
+        (lambda workspace: None, ("--out", "{studies}/queue.csv"), "its masks would lie in --studies; name a file"),
         (lambda workspace: None, ("--out", "no/such/folder/queue.csv"), "--out no/such/folder/queue.csv"),
     ],
 )
@@ -127,7 +170,8 @@ def test_what_cannot_be_reviewed_is_told_in_a_sentence(  # type: ignore[no-untyp
     studies: Path, capsys: pytest.CaptureFixture[str], change, more: tuple[str, ...], sentence: str
 ) -> None:
     change(Workspace(studies / ".xssr"))
-    status, printed = run(capsys, "review", "--studies", studies, *more)
+    words = [word.format(studies=studies) for word in more]
+    status, printed = run(capsys, "review", "--studies", studies, *words)
     assert status == 2
     assert sentence in printed
 
@@ -144,10 +188,16 @@ def test_the_masks_of_volumes_lie_on_the_voxels_of_their_files(
     publish_judged(Workspace(studies / ".xssr").segmentation, 1, plan=plan_from(usable, PRESETS["mri"], ("blob",)))
     status, _ = run(capsys, "review", "--studies", studies, "--out", tmp_path / "queue.csv")
     assert status == 0
-    for row in rows(tmp_path / "queue.csv"):
-        mask, image = nib.load(row["mask"]), nib.load(row["path"])
+    found = rows(tmp_path / "queue.csv")
+    assert len(found) == 2
+    network = SegmentationInfer(Workspace(studies / ".xssr").segmentation, PRESETS["mri"], ("blob",))
+    for row in found:
+        served, _ = network({"image": row["path"], "device": "cpu"})
+        mask, image, same = (nib.load(path) for path in (row["mask"], row["path"], served))
         assert mask.shape == image.shape
         np.testing.assert_allclose(mask.affine, image.affine, atol=1e-5)
+        np.testing.assert_array_equal(mask.get_fdata(), same.get_fdata())
+        Path(served).unlink()
 
 
 @pytest.fixture(scope="module")
@@ -191,6 +241,27 @@ def test_a_label_that_was_drawn_on_the_wrong_image_is_found(
     assert (tmp_path / "check.html").read_text(encoding="utf-8").count("<img src=") == 11
 
 
+@pytest.mark.parametrize("said", [["posterior", "anterior"], ["liver", "spleen"]])
+def test_labels_whose_numbers_mean_something_else_are_not_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], said: list[str]
+) -> None:
+    phantom_pairs(tmp_path / "made", 2, 2, 2)
+    for part in ("imagesTr", "labelsTr"):
+        (tmp_path / "set" / part).mkdir(parents=True)
+    for number in range(2):
+        shutil.copy(tmp_path / "made" / f"{number}.png", tmp_path / "set" / "imagesTr" / f"case{number}.png")
+        shutil.copy(tmp_path / "made" / "labels" / f"{number}.png", tmp_path / "set" / "labelsTr" / f"case{number}.png")
+    pairs = [{"image": f"imagesTr/case{n}.png", "label": f"labelsTr/case{n}.png"} for n in range(2)]
+    names = {"0": "background", "1": said[0], "2": said[1]}
+    (tmp_path / "set" / "dataset.json").write_text(json.dumps({"labels": names, "training": pairs}))
+    publish_judged(tmp_path / "model.pt", 1, plan=replace(PLAN, labels=("anterior", "posterior")))
+    status, printed = run(
+        capsys, "check", tmp_path / "set", "--trained", tmp_path / "model.pt", "--out", tmp_path / "check.csv"
+    )
+    assert status == 2
+    assert f"are {','.join(said)}, but those of the training are anterior,posterior" in printed
+
+
 @pytest.mark.parametrize(
     ("trained", "sentence"),
     [("nothing.pt", "nothing.pt: does not exist"), (".", "no network is trained there"), ("bad.pt", "cannot be read")],
@@ -212,12 +283,15 @@ def test_the_pool_lists_the_qualities_when_it_is_asked_to(
 ) -> None:
     EmbeddingStore(Workspace(studies / ".xssr").store).close()
     status, printed = run(capsys, "pool", "--studies", studies, "--quality")
-    assert status == 2
-    assert "no mask of a waiting image is judged yet" in printed
+    assert status == 0
+    assert "No mask of a waiting image is judged yet" in printed
     run(capsys, "review", "--studies", studies, "--out", tmp_path / "queue.csv")
     status, printed = run(capsys, "pool", "--studies", studies, "--quality")
     assert status == 0
     listed = re.findall(r"(disc\d\d) +│ waiting +│ quality of its mask (\d\.\d\d)", printed)
     assert [image for image, _ in listed] == [row["image"] for row in rows(tmp_path / "queue.csv")]
     store = QualityStore(Workspace(studies / ".xssr").qualities)
-    assert len(store.latest_values()) == 6
+    assert len(store.means()) == 6
+    publish_judged(Workspace(studies / ".xssr").segmentation, 2)
+    _, printed = run(capsys, "pool", "--studies", studies, "--quality")
+    assert printed.count("by a former network") == 6

@@ -117,10 +117,13 @@ def test_the_published_model_is_loaded_with_its_plan_or_refused_in_one_sentence(
 
 def test_the_store_keeps_what_each_model_said(tmp_path: Path) -> None:
     store = UncertaintyStore(tmp_path / "uncertainty.sqlite")
-    assert (store.latest(), store.values("a"), store.wanted()) == (None, {}, frozenset())
+    assert (store.asked(), store.values("a"), store.wanted()) == (None, {}, frozenset())
     store.put("a", [ImageScore("i", "1", 0.25), ImageScore("broken", "1", None)])
     store.put("b", [ImageScore("i", "1", 0.5)])
-    assert store.latest() == "b"
+    assert store.asked() == "a"  # which has seen more, until the other has been through
+    store.put("b", [ImageScore("j", "1", 0.5)])
+    assert store.asked() == "b"
+    store.forget_others("a")
     assert store.values("a") == {"i": 0.25}
     assert store.fingerprints("a") == {"i": "1", "broken": "1"}
     other = UncertaintyStore(tmp_path / "uncertainty.sqlite")
@@ -128,8 +131,7 @@ def test_the_store_keeps_what_each_model_said(tmp_path: Path) -> None:
     store.put("a", [ImageScore("i", "2", 0.75)])
     assert other.version() != before
     assert other.values("a") == {"i": 0.75}
-    assert other.latest() == "a"
-    store.forget_others("a")
+    assert other.asked() == "a"
     assert other.values("b") == {}
     store.want("auto")
     store.want("auto")

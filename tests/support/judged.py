@@ -25,13 +25,13 @@ def publish_judged(path: Path, seed: int, judged: bool = True, plan: Segmentatio
     publish(network.state_dict(), plan, path, autoencoder)
 
 
-def discs(folder: Path, count: int, side: int = 64) -> None:
+def discs(folder: Path, count: int, shape: tuple[int, int] = (64, 52)) -> None:
     """``images/`` and ``labels/`` of bright discs on a dark ground, each elsewhere and of another size."""
     rng = np.random.default_rng(0)
-    rows, columns = np.ogrid[:side, :side]
+    rows, columns = np.ogrid[: shape[0], : shape[1]]
     for number in range(count):
-        row, column = rng.uniform(0.3 * side, 0.7 * side, 2)
-        inside = (rows - row) ** 2 + (columns - column) ** 2 <= rng.uniform(0.12 * side, 0.22 * side) ** 2
-        image = 60 + 120 * inside + rng.normal(0, 6, (side, side))
+        row, column = (rng.uniform(0.3 * side, 0.7 * side) for side in shape)
+        inside = (rows - row) ** 2 + (columns - column) ** 2 <= rng.uniform(7, 13) ** 2
+        image = 60 + 120 * inside + rng.normal(0, 6, shape)
         write_png(folder / "images" / f"disc{number:02}.png", np.clip(image, 0, 255))
         write_png(folder / "labels" / f"disc{number:02}.png", 255 * inside)

@@ -82,9 +82,8 @@ def test_a_scoring_method_is_started_once_and_only_when_it_is_due(monkeypatch: p
     looked: list[bool] = []
     project: Any = SimpleNamespace(
         scoring_is_due=lambda datastore, look_at_files: looked.append(look_at_files) or True,
-        is_due=lambda scores, datastore: scores == "quality",
-        uncertainty="entropy",
-        qualities="quality",
+        uncertainty=SimpleNamespace(is_due=lambda images: False),
+        qualities=SimpleNamespace(is_due=lambda images: True),
     )
     layout: Any = SimpleNamespace(is_due=lambda datastore: True)
     running: list[dict[str, Any]] = []

@@ -49,7 +49,7 @@ class Asking(App):
         publish(build_unet(2, 1, 2).state_dict(), plan, self.project.workspace.segmentation)
 
     def entropy_due(self) -> bool:
-        return self.project.is_due(self.project.uncertainty, self.datastore)
+        return self.project.uncertainty.is_due(lambda: self.project.unlabelled(self.datastore))
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ def test_a_new_or_replaced_image_is_scored_alone(app: Asking) -> None:
     replaced = app.studies / "i02.png"
     replaced.write_bytes((app.studies / "i07.png").read_bytes())
     assert app.entropy({}, app.datastore)["scored"] == 1
-    found = app.project.uncertainty.latest()[1]
+    found = app.project.uncertainty.asked()[1]
     assert found["i02"] == found["i07"]
 
 
@@ -166,7 +166,7 @@ def test_entropy_diversity_is_far_among_the_unsure(app: Asking) -> None:
     app.give_back()
     app.entropy({}, app.datastore)
     images, vectors, _ = app.project.vectors()
-    model, entropies = app.project.uncertainty.latest()
+    model, entropies = app.project.uncertainty.asked()
     closed = {"i01", "i09"}
     for client in ("ann", "bob", "cy"):  # what is with annotators counts as labelled
         entropy = [entropies.get(image, np.nan) for image in images]
@@ -244,6 +244,6 @@ def test_an_image_that_the_model_cannot_read_is_not_asked_for_again_and_not_pick
     (app.studies / "i04.png").write_bytes(b"no picture")
     assert app.entropy({}, app.datastore)["scored"] == 16
     assert not app.entropy_due()
-    assert "i04" not in app.project.uncertainty.latest()[1]
+    assert "i04" not in app.project.uncertainty.asked()[1]
     given = {app.give("entropy_diversity", f"client {n}")["id"] for n in range(15)}
     assert "i04" not in given

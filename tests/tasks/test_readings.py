@@ -41,13 +41,13 @@ def test_entropies_of_what_is_read_otherwise_are_found_again(app: App) -> None:
     publish(build_unet(2, 1, 2).state_dict(), plan, app.project.workspace.segmentation)
     scoring = EntropyScoring(app.project, app.datastore)
     assert scoring({}, app.datastore)["scored"] == 16
-    assert not app.project.is_due(app.project.uncertainty, app.datastore)
-    entropies = app.project.uncertainty.latest()
+    assert not app.project.uncertainty.is_due(lambda: app.project.unlabelled(app.datastore))
+    entropies = app.project.uncertainty.asked()
     as_before(app.project.workspace.uncertainty, "entropies")
     app.project.uncertainty.store.want("auto")
-    assert app.project.is_due(app.project.uncertainty, app.datastore)
-    assert app.project.uncertainty.latest() == entropies  # of use until then
+    assert app.project.uncertainty.is_due(lambda: app.project.unlabelled(app.datastore))
+    assert app.project.uncertainty.asked() == entropies  # of use until then
     assert scoring({}, app.datastore)["scored"] == 1
     assert scoring({}, app.datastore)["scored"] == 0
-    assert not app.project.is_due(app.project.uncertainty, app.datastore)
-    assert app.project.uncertainty.latest() == entropies
+    assert not app.project.uncertainty.is_due(lambda: app.project.unlabelled(app.datastore))
+    assert app.project.uncertainty.asked() == entropies

@@ -93,6 +93,32 @@ def test_what_a_killed_training_left_is_removed_but_not_the_cache_of_one_that_ru
     assert list(folder.iterdir()) == []  # nor a lock
 
 
+def test_a_training_that_was_killed_goes_on_at_its_last_finished_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    datastore = studies(tmp_path / "studies", 2, 2, 1)
+    trainer(tmp_path / "whole")(SHORT, datastore)
+
+    def killed(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    task = trainer(tmp_path)
+    monkeypatch.setattr(segmentation_trainer, "publish", killed)
+    with pytest.raises(KeyboardInterrupt):
+        task(SHORT, datastore)
+    monkeypatch.setattr(segmentation_trainer, "publish", publish)
+    (stage,) = tmp_path.rglob("mask quality.pt")
+    stage.write_bytes(b"half")
+    before = len(task.seen)
+    task(SHORT, datastore)
+    assert {stats["stage"] for stats in task.seen[before:]} == {
+        "",
+        "mask quality",
+    }  # the damaged one alone is run again
+    assert same(weights(tmp_path), weights(tmp_path / "whole"))
+    assert not list(tmp_path.rglob("stages_*"))
+
+
 def test_a_reader_never_sees_half_a_model(tmp_path: Path) -> None:
     task = trainer(tmp_path)
     task(SHORT, studies(tmp_path / "studies", 1, 2, 1))

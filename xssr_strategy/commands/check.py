@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -10,15 +11,17 @@ from statistics import fmean
 import torch
 from rich.console import Console
 
+from xssr_strategy.archive.query import is_remote
 from xssr_strategy.commands.judged_model import JudgedModel
 from xssr_strategy.commands.outputs import check_outputs, writing
 from xssr_strategy.commands.progress import StageProgress, say
 from xssr_strategy.commands.review_files import JudgedMask, page_of, write_page, write_table
 from xssr_strategy.errors import UserError
-from xssr_strategy.pool.workspace import FOLDER, Workspace
-from xssr_strategy.segmentation.mask_quality import dice, label_maps
+from xssr_strategy.pool.workspace import FOLDER, Workspace, server_workspace
+from xssr_strategy.segmentation.mask_quality import label_dice
 from xssr_strategy.segmentation.network import without_ignored
-from xssr_strategy.simulation.domains import Domain, read_domain
+from xssr_strategy.settings import Settings
+from xssr_strategy.simulation.domains import Domain, read_domain, refuse_other_names
 from xssr_strategy.simulation.evaluation import read_case
 
 _SHOWN = 50  # masks on the page, by default
@@ -34,7 +37,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Declare the subcommand."""
     parser = commands.add_parser("check", help="list the labels that look wrong to a trained network")
     parser.add_argument("labels", type=Path, metavar="LABELS", help="folder with images and labels, or its labels")
-    parser.add_argument("--trained", type=Path, required=True, help="model file, or the studies folder of a server")
+    parser.add_argument("--trained", required=True, help="model file, or studies folder or DICOMweb URL of a server")
     parser.add_argument("--out", type=Path, default=Path("check.csv"), help="CSV file to write (default check.csv)")
     parser.add_argument("--shown", type=int, default=_SHOWN, help=f"labels on the page (default {_SHOWN})")
     parser.set_defaults(run=run)
@@ -48,6 +51,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     check_outputs({"--out": out, "the page of --out": page_of(out)}, {})
     domain = read_domain(_with_images(arguments.labels), "LABELS")
     model = JudgedModel(_model_file(arguments.trained))
+    names = model.plan.labels
+    refuse_other_names(domain, "LABELS", names, replace(domain, label_names=names))
     found: list[JudgedMask] = []
     unreadable = 0
     with StageProgress(console) as progress:
@@ -60,7 +65,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             progress(CHECKING, done, len(domain.labels))
         found.sort(key=lambda one: (one.scores["agreement"], one.image))
         for place, one in enumerate(found[: arguments.shown]):
-            found[place] = replace(one, picture=_picture(model, domain, one.image))
+            with suppress(UserError):  # removed since it was checked
+                found[place] = replace(one, picture=_picture(model, domain, one.image))
             progress(DRAWING, place + 1, min(arguments.shown, len(found)))
     with writing("--out", out):
         write_table(out, found)
@@ -79,25 +85,31 @@ def _with_images(folder: Path) -> Path:
 
     ``labels`` beside ``images``, ``labels/final`` in a studies folder, ``labelsTr`` beside ``imagesTr``.
     """
-    if folder.name in ("labels", "labelsTr") and folder.is_dir():
+    if folder.name in ("labels", "labelsTr") and not any((folder / part).is_dir() for part in ("images", "imagesTr")):
         return folder.parent
     if folder.name == "final" and folder.parent.name == "labels":
         return folder.parent.parent
     return folder
 
 
-def _model_file(trained: Path) -> Path:
+def _model_file(named: str) -> Path:
     """The model file that ``--trained`` names.
 
     Raises:
         UserError: there is none.
     """
+    if is_remote(named):
+        file = server_workspace(named, Settings()).segmentation
+        if not file.exists():
+            raise UserError(f"--trained {named}: no network is trained on this archive; name a model file.")
+        return file
+    trained = Path(named)
     if trained.is_dir():
         places = [Workspace(trained / FOLDER).segmentation, Workspace(trained).segmentation]
-        file = next((place for place in places if place.exists()), None)
-        if file is None:
+        found = [place for place in places if place.exists()]
+        if not found:
             raise UserError(f"--trained {trained}: no network is trained there; name a model file, or train one.")
-        return file
+        return found[0]
     if not trained.exists():
         raise UserError(f"--trained {trained}: does not exist; name a model file or the studies folder of a server.")
     return trained
@@ -113,8 +125,10 @@ def _checked(model: JudgedModel, domain: Domain, image: str) -> JudgedMask:
     pixels, stored = read_case(domain.labelled(image, names), model.preset, names)
     label, known = without_ignored(stored)
     qualities = model.judge.quality_of_mask(label, len(names))
-    drawn, made = (label_maps(mask * known, len(names)) for mask in (label, model.mask(pixels)))
-    agreements, there = dice(drawn, made), (drawn + made).flatten(1).any(1)
+    made = model.mask(pixels) * known
+    agreements = label_dice(label, made, len(names))
+    numbers = range(1, len(names) + 1)
+    there = torch.tensor([bool((label == number).any() or (made == number).any()) for number in numbers])
     by_label = {
         name: float(agreement) if is_there else 1.0  # drawn by nobody: nothing to disagree about
         for name, agreement, is_there in zip(names, agreements, there, strict=True)

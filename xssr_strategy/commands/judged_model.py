@@ -46,8 +46,8 @@ class JudgedModel:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._predict = Predictor(network.to(device), self.plan, device)
 
-    def qualities(self, images: Mapping[str, Path]) -> Iterator[tuple[str, tuple[float, ...] | UnreadableImage]]:
-        """(id, quality of each label of its mask, or why the image cannot be read), in order."""
+    def qualities(self, images: Mapping[str, Path]) -> Iterator[tuple[str, Mapping[str, float] | UnreadableImage]]:
+        """(id, label -> quality of its mask, or why the image cannot be read), in order."""
         return image_qualities(images, self._predict, self.judge, self.plan, self.preset)
 
     def mask(self, image: MetaTensor) -> Tensor:

@@ -6,7 +6,6 @@ import argparse
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from statistics import fmean
 
 from rich.console import Console
 
@@ -131,8 +130,7 @@ def _asked(workspace: Workspace) -> dict[str, dict[str, float]]:
     """What the model that a server asked last says of each image, as :func:`colours` wants it; nothing without one."""
     found: dict[str, dict[str, float]] = {}
     if workspace.uncertainty.exists():
-        found[ENTROPY] = UncertaintyStore(workspace.uncertainty).latest_values()
+        found[ENTROPY] = UncertaintyStore(workspace.uncertainty).values_of_asked()
     if workspace.qualities.exists():
-        qualities = QualityStore(workspace.qualities).latest_values()
-        found[QUALITY] = {image: fmean(values) for image, values in qualities.items()}
+        found[QUALITY] = QualityStore(workspace.qualities).means()
     return found

@@ -6,7 +6,6 @@ import argparse
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from statistics import fmean
 
 from rich.console import Console
 from rich.markup import escape
@@ -17,6 +16,7 @@ from xssr_strategy.errors import UserError
 from xssr_strategy.pool.leases import Leases
 from xssr_strategy.pool.studies import EMPTY_LABEL, Studies, open_studies, resolve_source
 from xssr_strategy.pool.workspace import Workspace, server_workspace
+from xssr_strategy.segmentation.model_scores import PublishedModel
 from xssr_strategy.segmentation.score_stores import QualityStore
 from xssr_strategy.settings import parse_settings
 
@@ -56,8 +56,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         console.print(f"{len(arguments.skip)} skipped, {len(arguments.back)} put back.", highlight=False)
     rows = _rows(replace(studies, labelled=labelled), store, leases)
     waiting = studies.images.keys() - {image for image, _, _ in rows}
-    if arguments.quality:
-        rows += _judged(waiting, workspace)
+    judged = _judged(waiting, workspace) if arguments.quality else []
+    rows += judged
     table = Table(title=f"Pool of {len(studies.images)} images", title_justify="left")
     for column in ("image", "state", "why"):
         table.add_column(column, overflow="fold")
@@ -66,6 +66,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if rows:
         console.print(table)
     console.print(f"{len(waiting)} of {len(studies.images)} images are waiting.", highlight=False)
+    if arguments.quality and not judged:
+        console.print("No mask of a waiting image is judged yet; run xssr review, or ask a server for review.")
     return 0
 
 
@@ -124,16 +126,10 @@ def _rows(studies: Studies, store: EmbeddingStore, leases: Leases) -> list[tuple
 
 
 def _judged(waiting: Collection[str], workspace: Workspace) -> list[tuple[str, str, str]]:
-    """(image, "waiting", quality) of every waiting image whose mask is judged, the lowest quality first.
-
-    Raises:
-        UserError: no mask is.
-    """
-    qualities = QualityStore(workspace.qualities).latest_values() if workspace.qualities.exists() else {}
-    judged = sorted((fmean(qualities[image]), image) for image in waiting if image in qualities)
-    if not judged:
-        raise UserError(
-            "--quality: no mask of a waiting image is judged yet; ask a server for the strategy review, or run "
-            "xssr review."
-        )
-    return [(image, "waiting", f"quality of its mask {quality:.2f}") for quality, image in judged]
+    """(image, "waiting", quality) of every waiting image whose mask is judged, the lowest quality first."""
+    if not workspace.qualities.exists():
+        return []
+    store = QualityStore(workspace.qualities)
+    former = "" if store.asked() == PublishedModel(workspace.segmentation)() else ", by a former network"
+    judged = sorted((quality, image) for image, quality in store.means().items() if image in waiting)
+    return [(image, "waiting", f"quality of its mask {quality:.2f}{former}") for quality, image in judged]

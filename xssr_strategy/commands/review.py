@@ -11,8 +11,9 @@ from statistics import fmean
 
 from rich.console import Console
 
+from xssr_strategy.archive.query import is_remote
 from xssr_strategy.commands.judged_model import JudgedModel
-from xssr_strategy.commands.outputs import check_not_an_image, check_outputs, writing
+from xssr_strategy.commands.outputs import check_not_an_image, check_outputs, make_folder, writing
 from xssr_strategy.commands.progress import StageProgress, say
 from xssr_strategy.commands.review_files import (
     JudgedMask,
@@ -29,7 +30,7 @@ from xssr_strategy.images.reading import UnreadableImage
 from xssr_strategy.pool import pipeline
 from xssr_strategy.pool.opened import open_leases
 from xssr_strategy.pool.studies import Studies, open_studies, resolve_source
-from xssr_strategy.pool.workspace import Workspace, server_workspace
+from xssr_strategy.pool.workspace import server_workspace
 from xssr_strategy.segmentation.model_scores import ModelScores, PublishedModel
 from xssr_strategy.segmentation.score_stores import ImageScore, QualityStore
 from xssr_strategy.settings import parse_settings
@@ -67,19 +68,27 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         )
     out: Path = arguments.out
     outputs = {"--out": out, "the page of --out": page_of(out), "the task list of --out": task_list_of(out)}
-    check_not_an_image(outputs, arguments.studies, settings.source)
+    folder = masks_of(out)
+    check_not_an_image({**outputs, "the masks of --out": folder / "mask.png"}, arguments.studies, settings.source)
+    if not is_remote(arguments.studies) and folder.resolve().is_relative_to(Path(arguments.studies).resolve()):
+        raise UserError(f"--out {out}: its masks would lie in --studies; name a file elsewhere.")
     check_outputs(outputs, {})
+    make_folder("the masks of --out", folder)
     studies = open_studies(arguments.studies, settings)
     leases = open_leases(arguments.studies, settings)
     skipped = {} if leases is None else leases.skipped()
     waiting = {i: path for i, path in studies.images.items() if i not in studies.labelled and i not in skipped}
-    model = JudgedModel(workspace.segmentation)
     with StageProgress(console) as progress:
-        for why in studies.fetch(lambda done, total: progress(pipeline.FETCHING, done, total)).values():
+        for image, why in studies.fetch(lambda done, total: progress(pipeline.FETCHING, done, total)).items():
+            waiting.pop(image, None)
             say(console, f"set aside: {why}", style="yellow")
-        qualities = _qualities(model, waiting, workspace, progress)
+        scores = ModelScores(QualityStore(workspace.qualities), PublishedModel(workspace.segmentation), wanted=False)
+        model, published = _published(scores, workspace.segmentation)
+        qualities = _qualities(model, published, scores, waiting, progress)
         with writing("--out", out):
-            masks = _judged(model, qualities, studies, arguments, progress)
+            masks, gone = _judged(model, qualities, studies, arguments, progress)
+    for why in gone:
+        say(console, f"set aside: {why}", style="yellow")
     with writing("--out", out):
         write_table(out, masks)
         write_page(page_of(out), "Automatic masks to review", _ADVICE, masks)
@@ -98,47 +107,66 @@ _ADVICE = (
 )
 
 
+def _published(scores: ModelScores[Mapping[str, float]], file: Path) -> tuple[JudgedModel, str]:
+    """The model and its id, of one file even if another is published at this moment."""
+    while True:
+        before, model = scores.model, JudgedModel(file)
+        if before is not None and before == scores.model:
+            return model, before
+
+
 def _qualities(
-    model: JudgedModel, images: Mapping[str, Path], workspace: Workspace, progress: pipeline.Progress
-) -> dict[str, tuple[float, ...]]:
-    """image -> quality of each label; what the server has found for the same network is taken."""
-    scores = ModelScores(QualityStore(workspace.qualities), PublishedModel(workspace.segmentation), wanted=False)
-    published = scores.model
-    if published is None:
-        return {}
+    model: JudgedModel,
+    published: str,
+    scores: ModelScores[Mapping[str, float]],
+    images: Mapping[str, Path],
+    progress: pipeline.Progress,
+) -> dict[str, Mapping[str, float]]:
+    """image -> quality of each label; what the server has found for the same network is taken.
+
+    Raises:
+        UserError: another network was published meanwhile.
+    """
     todo, present = scores.outstanding(images)
     found = model.qualities(todo)
     done = 0
     while batch := list(islice(found, _BATCH)):
+        if scores.model != published:
+            raise UserError("--studies: another network was published meanwhile; run again to review its masks.")
         values = [(image, None if isinstance(value, UnreadableImage) else value) for image, value in batch]
         scores.store.put(published, [ImageScore(image, present[image], value) for image, value in values])
         done += len(batch)
         progress(JUDGING, done, len(todo))
-    return {image: value for image, value in scores.store.values(published).items() if image in images}
+    scores.store.forget_others(published)
+    there = scores.store.values(published)
+    return {image: there[image] for image, path in images.items() if image in there and path.exists()}
 
 
 def _judged(
     model: JudgedModel,
-    qualities: Mapping[str, tuple[float, ...]],
+    qualities: Mapping[str, Mapping[str, float]],
     studies: Studies,
     arguments: argparse.Namespace,
     progress: pipeline.Progress,
-) -> list[JudgedMask]:
-    """Every mask, the worst first; the first ones with a picture and a file."""
+) -> tuple[list[JudgedMask], list[str]]:
+    """Every mask, the worst first, the first ones with a picture and a file; why an image could not be drawn."""
     folder: Path = masks_of(arguments.out)
-    folder.mkdir(exist_ok=True)
     series = {} if studies.archive is None else studies.archive.series()
-    order = sorted(qualities, key=lambda image: (fmean(qualities[image]), image))
+    order = sorted(qualities, key=lambda image: (fmean(qualities[image].values()), image))
     found: list[JudgedMask] = []
-    for place, image in enumerate(order):
-        path, values = studies.images[image], qualities[image]
-        by_label = dict(zip(model.plan.labels, values, strict=True))
+    gone: list[str] = []
+    for image in order:
+        path, by_label = studies.images[image], qualities[image]
         link = study_link(series[image], arguments.viewer) if image in series else ""
-        one = JudgedMask(image, path, {"quality": fmean(values)}, by_label, link=link)
-        if place < arguments.shown:
-            pixels = model.read(path)
-            mask = model.write(path, folder / image)
+        one = JudgedMask(image, path, {"quality": fmean(by_label.values())}, by_label, link=link)
+        if len(found) < arguments.shown:
+            try:
+                pixels = model.read(path)
+                mask = model.write(path, folder / image)
+            except UserError as error:  # damaged or removed since it was judged
+                gone.append(str(error))
+                continue
             one = replace(one, mask=mask, picture=model.picture(pixels, model.mask(pixels)))
-            progress(DRAWING, place + 1, min(arguments.shown, len(order)))
+            progress(DRAWING, len(found) + 1, min(arguments.shown, len(order)))
         found.append(one)
-    return found
+    return found, gone

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import itk
@@ -49,6 +50,9 @@ def write_mask(mask: NDArray[np.generic], original: MetaTensor, source: Path, fi
         source: its file, or folder of its series.
         file: to write, with an ending of :func:`mask_extension`.
         compress: NRRD and MetaImage.
+
+    Raises:
+        OSError: the file cannot be written.
     """
     affine = np.asarray(original.affine, dtype=np.float64)
     if mask.ndim == 2 and len(original.meta["spatial_shape"]) == 3:  # a volume of one slice becomes one again
@@ -75,4 +79,7 @@ def _write_itk(mask: NDArray[np.generic], file: str, affine: NDArray[np.float64]
         image.SetDirection(itk.matrix_from_array(to_lps[:-1, :-1] / spacing))
         image.SetSpacing(spacing)
         image.SetOrigin(to_lps[:-1, -1])
-    itk.imwrite(image, file, compress)
+    try:
+        itk.imwrite(image, file, compress)
+    except RuntimeError as error:  # ITK's, which says nothing of the disk
+        raise OSError(errno.EIO, "the mask cannot be written", file) from error

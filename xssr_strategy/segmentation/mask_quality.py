@@ -64,7 +64,7 @@ class MeanConfidence(MaskQuality):
         probabilities = torch.softmax(logits.float(), dim=0)
         found = label_maps(logits.argmax(0), len(logits) - 1)
         sizes = found.flatten(1).sum(1)
-        return (probabilities[1:] * found).flatten(1).sum(1) / sizes.clamp(min=1)
+        return ((probabilities[1:] * found).flatten(1).sum(1) / sizes.clamp(min=1)).cpu()
 
 
 class AugmentationAgreement(MaskQuality):
@@ -81,8 +81,9 @@ class AugmentationAgreement(MaskQuality):
         """As :class:`MaskQuality`."""
         views = [image**gamma for gamma in self.GAMMAS[1:]]
         views += [(image * factor).clamp(0, 1) for factor in self.BRIGHTNESSES]
-        masks = [label_maps(found.argmax(0), len(found) - 1) for found in (logits, *map(predict, views))]
-        return torch.stack([dice(one, other) for one, other in itertools.combinations(masks, 2)]).mean(0)
+        masks = [found.argmax(0) for found in (logits, *map(predict, views))]
+        pairs = itertools.combinations(masks, 2)
+        return torch.stack([label_dice(one, other, len(logits) - 1) for one, other in pairs]).mean(0).cpu()
 
 
 class MaskAutoencoder(nn.Module, MaskQuality):
@@ -108,13 +109,14 @@ class MaskAutoencoder(nn.Module, MaskQuality):
 
     def quality(self, image: Tensor, logits: Tensor, predict: Predict) -> Tensor:
         """As :class:`MaskQuality`."""
-        return self.quality_of_mask(logits.argmax(0).cpu(), len(logits) - 1)
+        return self.quality_of_mask(logits.argmax(0), len(logits) - 1)
 
     @torch.inference_mode()
     def quality_of_mask(self, mask: Tensor, labels: int) -> Tensor:
-        """(labels,) quality of a mask (*grid) of label numbers, which is where the autoencoder is."""
-        seen = resized(label_maps(mask, labels), self.side)
-        return dice(seen > 0.5, self(seen[None])[0] > 0)
+        """(labels,) quality of a mask (*grid) of label numbers, on any device."""
+        mask = mask.to(next(self.parameters()).device)
+        seen = torch.cat([resized((mask == number)[None].float(), self.side) for number in range(1, labels + 1)])
+        return dice(seen > 0.5, self(seen[None])[0] > 0).cpu()
 
 
 def image_qualities(
@@ -123,8 +125,8 @@ def image_qualities(
     judge: MaskQuality,
     plan: SegmentationPlan,
     preset: Preset,
-) -> Iterator[tuple[str, tuple[float, ...] | UnreadableImage]]:
-    """Yield (id, quality of each label of its mask, or why the image cannot be read), in order.
+) -> Iterator[tuple[str, Mapping[str, float] | UnreadableImage]]:
+    """Yield (id, label -> quality of its mask, or why the image cannot be read), in order.
 
     Args:
         images: id -> path.
@@ -137,7 +139,8 @@ def image_qualities(
         if isinstance(found, UnreadableImage):
             yield image, found
         else:
-            yield image, tuple(judge.quality(found.image, found.logits, predict).tolist())
+            values = judge.quality(found.image, found.logits, predict).tolist()
+            yield image, dict(zip(plan.labels, values, strict=True))
 
 
 def label_maps(mask: Tensor, labels: int) -> Tensor:
@@ -149,6 +152,17 @@ def label_maps(mask: Tensor, labels: int) -> Tensor:
 def resized(maps: Tensor, side: int) -> Tensor:
     """(labels, *spatial) in a square or cube of this side, whatever the aspect ratio."""
     return F.adaptive_avg_pool3d(maps, side) if maps.ndim == 4 else F.adaptive_avg_pool2d(maps, side)
+
+
+def label_dice(one: Tensor, other: Tensor, labels: int) -> Tensor:
+    """(labels,) Dice of two masks (*spatial) of label numbers; 0 for a label that neither holds.
+
+    >>> import torch
+    >>> label_dice(torch.tensor([1, 1, 2]), torch.tensor([0, 1, 2]), labels=3)
+    tensor([0.6667, 1.0000, 0.0000])
+    """
+    numbers = range(1, labels + 1)  # one after the other: volumes are large
+    return torch.cat([dice((one == number)[None], (other == number)[None]) for number in numbers])
 
 
 def dice(one: Tensor, other: Tensor) -> Tensor:

@@ -56,11 +56,11 @@ class ModelScores(Generic[Value]):
         """Id of the model that is published, or None."""
         return self._model()
 
-    def latest(self) -> tuple[str | None, Mapping[str, Value]]:
-        """The model that was asked last, and image -> value; none before any was."""
+    def asked(self) -> tuple[str | None, Mapping[str, Value]]:
+        """The model that has seen most images, and image -> value; none before any was asked."""
         version = self.store.version()
         if self._read is None or self._read[0] != version:
-            self._read = version, self.store.latest(), self.store.latest_values()
+            self._read = version, self.store.asked(), self.store.values_of_asked()
         return self._read[1:]
 
     def outstanding(self, images: Mapping[str, Path]) -> tuple[dict[str, Path], dict[str, str]]:
@@ -87,10 +87,14 @@ class ModelScores(Generic[Value]):
             self.store.confirm(model, same)
         return todo, present
 
-    @property
-    def waited_for(self) -> bool:
-        """Whether there is a model, and a strategy that waits for what it says."""
-        return self.model is not None and (self._always or bool(self.store.wanted()))
+    def is_due(self, images: Callable[[], Set[str]]) -> bool:
+        """Whether a strategy waits for what the model says of an image that it has not seen.
+
+        Args:
+            images: finds those that it may be asked about.
+        """
+        wanted = self.model is not None and (self._always or bool(self.store.wanted()))
+        return wanted and bool(self.progress(images())[2])
 
     def progress(self, images: Set[str]) -> tuple[str | None, int, int]:
         """Id of the present model, how many of these images it has seen, and how many wait for it."""

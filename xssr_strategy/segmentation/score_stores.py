@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import ClassVar, Generic, TypeVar
 
 from xssr_strategy.images.versions import kept_as
@@ -111,15 +112,15 @@ class ScoreStore(ABC, Generic[Value]):
         query = f"SELECT image, {column} FROM {self.table} WHERE model = ? AND {column} IS NOT NULL"  # noqa: S608
         return {image: self._read(kept) for image, kept in self._db.execute(query, (model,))}
 
-    def latest(self) -> str | None:
-        """The model that was asked last, or None."""
-        query = f"SELECT model FROM {self.table} ORDER BY written DESC LIMIT 1"  # noqa: S608
-        row = self._db.execute(query).fetchone()
+    def asked(self) -> str | None:
+        """The model that has seen most images, or None: the one before, until the new one has been through."""
+        query = f"SELECT model FROM {self.table} GROUP BY model ORDER BY count(*) DESC, max(written) DESC"  # noqa: S608
+        row = self._db.execute(f"{query} LIMIT 1").fetchone()
         return None if row is None else str(row[0])
 
-    def latest_values(self) -> dict[str, Value]:
-        """Those of the model that was asked last; empty before any was."""
-        model = self.latest()
+    def values_of_asked(self) -> dict[str, Value]:
+        """What that model said; empty before any was asked."""
+        model = self.asked()
         return {} if model is None else self.values(model)
 
     def forget_others(self, model: str) -> None:
@@ -148,13 +149,18 @@ class UncertaintyStore(ScoreStore[float]):
         return float(kept)
 
 
-class QualityStore(ScoreStore[tuple[float, ...]]):
-    """Qualities of masks, one in [0, 1] for each label."""
+class QualityStore(ScoreStore[Mapping[str, float]]):
+    """Qualities of masks: name of each label of the model -> quality in [0, 1]."""
 
     kind, table, column = "a store of mask qualities", "qualities", "quality TEXT"
 
-    def _kept(self, value: tuple[float, ...]) -> str:
+    def _kept(self, value: Mapping[str, float]) -> str:
         return json.dumps(value)
 
-    def _read(self, kept: float | str) -> tuple[float, ...]:
-        return tuple(json.loads(str(kept)))
+    def _read(self, kept: float | str) -> Mapping[str, float]:
+        found: dict[str, float] = json.loads(str(kept))
+        return found
+
+    def means(self) -> dict[str, float]:
+        """image -> mean quality over the labels, by the model that :meth:`asked` names."""
+        return {image: fmean(value.values()) for image, value in self.values_of_asked().items()}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from monai.metrics import DiceMetric
@@ -20,6 +22,8 @@ from xssr_strategy.segmentation.methods.base import Stage, StepResult, TrainingM
 from xssr_strategy.segmentation.network import without_ignored
 from xssr_strategy.segmentation.plan import SegmentationPlan
 from xssr_strategy.storage.tensor_files import save_tensors
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -136,8 +140,7 @@ class _Run:
     def stage(self, stage: Stage) -> None:
         """Run a stage to its end or to its last useful epoch; one that was finished before is taken as it is kept."""
         kept = self._data.stages and self._data.stages / f"{stage.name}.pt"
-        if kept and kept.exists():
-            stage.published.load_state_dict(torch.load(kept, map_location=self._device, weights_only=True))
+        if kept and kept.exists() and _taken(stage.published, kept, self._device):
             if stage.segments:
                 self._steps += stage.steps
                 self._epochs += -(-stage.steps // self._steps_per_epoch)
@@ -212,6 +215,16 @@ class _Run:
             ):
                 dice.add(torch.as_tensor(inferer(image, network)), label)
         return dice.mean() or 0.0
+
+
+def _taken(network: nn.Module, kept: Path, device: torch.device) -> bool:
+    """Load the weights that a finished stage has kept; False, and the stage is run, if they are damaged."""
+    try:
+        network.load_state_dict(torch.load(kept, map_location=device, weights_only=True))
+    except Exception as error:  # whatever torch's unpickler stumbles over
+        logger.warning("%s cannot be used (%s): the stage is run again", kept.name, type(error).__name__)
+        return False
+    return True
 
 
 class _RunningDice:

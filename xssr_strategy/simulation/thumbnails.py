@@ -58,7 +58,8 @@ def overlay(
     Args:
         image: (C, *spatial) in [0, 1], a volume in RAS axes; a MetaTensor keeps its physical proportions.
         truth, prediction: (*spatial) 0 for background, i for ``labels[i - 1]``. Of a volume, the slice is shown in
-            which they disagree most; the one with most truth where they agree, or with most of the prediction alone.
+            which they disagree most; where they agree, or there is no truth, the one in which most is marked; if
+            nothing is, the middle one.
         labels: names of the labels.
     """
     spatial_dims = image.ndim - 1
@@ -94,7 +95,8 @@ def data_uri(png: bytes) -> str:
 def _worst_slice(truth: Tensor, prediction: Tensor) -> int:
     """Along the third axis; (X, Y, Z) each."""
     wrong = (truth != prediction).sum(dim=(0, 1))
-    return int((wrong if wrong.any() else (truth > 0).sum(dim=(0, 1))).argmax())
+    shown = wrong if wrong.any() else (truth > 0).sum(dim=(0, 1))
+    return int(shown.argmax()) if shown.any() else len(shown) // 2
 
 
 def _png(pixels: NDArray[np.uint8]) -> bytes:

@@ -32,7 +32,7 @@ class EntropyDiversityStrategy(PoolStrategy):
         """
         project, settings = self._project, self._project.settings
         project.uncertainty.store.want("entropy_diversity")
-        model, entropies = project.uncertainty.latest()
+        model, entropies = project.uncertainty.asked()
         images, vectors, _ = project.vectors()
         left = set(waiting) & entropies.keys() & set(images)
         if model is None or not left:
@@ -88,7 +88,7 @@ class AutoStrategy(PoolStrategy):
         project = self._project
         project.uncertainty.store.want("auto")
         labelled = len(project.labelled(datastore))
-        unasked = project.uncertainty.latest()[0] is None  # no model, or none has looked at the pool yet
+        unasked = project.uncertainty.asked()[0] is None  # no model, or none has looked at the pool yet
         first = labelled < project.settings.auto_labels or unasked
         chosen, name = (self._first, project.settings.auto_first) if first else (self._then, "entropy_diversity")
         return {**chosen.choose(waiting, datastore), "picked_by": name}

@@ -43,10 +43,12 @@ def kept_stages(folder: Path, training: str) -> Iterator[Path | None]:
     except Timeout:
         yield None
         return
-    with lock:
+    try:
         yield own
         shutil.rmtree(own, ignore_errors=True)
         Path(lock.lock_file).unlink(missing_ok=True)
+    finally:
+        lock.release()
 
 
 def training_digest(

@@ -30,6 +30,10 @@ logger = logging.getLogger(__name__)
 _BATCH = 16  # values written at a time, which is what a kill may cost
 
 
+class _NothingToSayError(UserError):
+    """The model cannot say anything of any image."""
+
+
 class ModelScoring(ScoringMethod, Generic[Value]):
     """One pass of the model over what is new since it was trained.
 
@@ -59,7 +63,7 @@ class ModelScoring(ScoringMethod, Generic[Value]):
         """(id, value, or why the image cannot be read), in order.
 
         Raises:
-            UserError: the model cannot say.
+            _NothingToSayError: the model cannot say, now or later.
         """
 
     def info(self) -> dict[str, Any]:
@@ -85,18 +89,22 @@ class ModelScoring(ScoringMethod, Generic[Value]):
             network, plan, judge = load_judged_model(self._project.workspace.segmentation)
             check_plan(plan, self._project.preset, self._project.settings.labels)
             found = self._values(todo, network.to(device), plan, judge, device)
+        except _NothingToSayError as error:
+            logger.error("Scoring stopped: %s", error)
+            self._scores.store.put(model, [ImageScore(image, present[image], None) for image in todo])
+            return {"error": str(error)}
         except UserError as error:
             logger.error("Scoring stopped: %s", error)
             return {"error": str(error)}
         done = 0
-        while batch := list(islice(found, _BATCH)):
+        while self._scores.model == model and (batch := list(islice(found, _BATCH))):
             self._scores.store.put(model, [_scored(image, present[image], value) for image, value in batch])
             done += len(batch)
             logger.info("%s: %d of %d", self.what, done, len(todo))
-            if self._scores.model != model:
-                logger.info("A new model is published: the rest is scored by that.")
-                return {"model": model, "scored": done}
-        self._scores.store.forget_others(model)
+        if self._scores.model != model:
+            logger.info("A new model is published: the rest is scored by that.")
+        else:
+            self._scores.store.forget_others(model)
         return {"model": model, "scored": done}
 
 
@@ -120,7 +128,7 @@ class EntropyScoring(ModelScoring[float]):
         return image_entropies(images, network, plan, self._project.preset, device)
 
 
-class QualityScoring(ModelScoring[tuple[float, ...]]):
+class QualityScoring(ModelScoring[Mapping[str, float]]):
     """How good the model's mask of every image is that is not labelled."""
 
     what = "Quality"
@@ -136,9 +144,9 @@ class QualityScoring(ModelScoring[tuple[float, ...]]):
         plan: SegmentationPlan,
         judge: MaskQuality | None,
         device: torch.device,
-    ) -> Iterator[tuple[str, tuple[float, ...] | UnreadableImage]]:
+    ) -> Iterator[tuple[str, Mapping[str, float] | UnreadableImage]]:
         if judge is None:
-            raise UserError("the segmentation model has nothing to judge its masks by; train again")
+            raise _NothingToSayError("the segmentation model has nothing to judge its masks by; train again")
         return image_qualities(images, Predictor(network, plan, device), judge, plan, self._project.preset)
 
 

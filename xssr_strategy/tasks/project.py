@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import psutil
@@ -79,7 +78,7 @@ class Project:
         opened: the pool with all of these.
         archive: the pool, if it is in an archive.
         store, leases: vectors; who has which image.
-        uncertainty, qualities: what the segmentation model said of the images and of its masks.
+        uncertainty, qualities: entropies and mask qualities by the segmentation model.
         preset: kind of image.
         source_labels: the labelled images of the source.
 
@@ -96,10 +95,11 @@ class Project:
             self.archive, self.leases, self.preset = opened.archive, opened.leases, opened.preset
             self.source_labels = opened.source_labels()
             check_table(self.settings.patients, opened.studies.images)
-            model, asked = PublishedModel(self.workspace.segmentation), self.settings.viewer_strategy
-            self.uncertainty = ModelScores(UncertaintyStore(self.workspace.uncertainty), model, asked in MODEL_BASED)
-            self.qualities = ModelScores(QualityStore(self.workspace.qualities), model, asked == REVIEW)
-            remove_leftovers(self.workspace.models)
+            files, asked = self.workspace, self.settings.viewer_strategy
+            model = PublishedModel(files.segmentation)
+            self.uncertainty = ModelScores(UncertaintyStore(files.uncertainty), model, asked in MODEL_BASED)
+            self.qualities = ModelScores(QualityStore(files.qualities), model, asked == REVIEW)
+            remove_leftovers(files.models)
         self._seen: tuple[int, int] | None = None
         self._ranking: Ranking | None = None
         self._embedded: frozenset[str] = frozenset()
@@ -235,10 +235,6 @@ class Project:
             return True  # the archive did not give some of them
         new, _ = outstanding(self.opened.source_images(), SOURCE, encoder, self.preset, self.store)
         return bool(new)
-
-    def is_due(self, scores: ModelScores[Any], datastore: Datastore) -> bool:
-        """Whether a strategy waits for what the model says of an image that it has not seen."""
-        return scores.waited_for and bool(scores.progress(self.unlabelled(datastore))[2])
 
     def _path(self, image: str, datastore: Datastore) -> Path:
         return Path(datastore.get_image_uri(image)) if self.archive is None else self.archive.cache.folder(image)

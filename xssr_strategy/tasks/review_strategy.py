@@ -27,12 +27,12 @@ class ReviewStrategy(PoolStrategy):
         """
         project = self._project
         project.qualities.store.want(REVIEW)
-        model, qualities = project.qualities.latest()
-        judged = sorted((fmean(qualities[image]), image) for image in waiting if image in qualities)
+        model, qualities = project.qualities.asked()
+        judged = sorted((fmean(qualities[image].values()), image) for image in waiting if image in qualities)
         if model is None or not judged:
             return self._without_quality(waiting, datastore)
         quality, image = judged[0]
-        by_label = dict(zip(project.settings.labels, qualities[image], strict=False))
+        by_label = qualities[image]
         worst = min(by_label, key=lambda name: by_label[name])
         which = f", lowest for {worst} ({by_label[worst]:.2f})" if len(by_label) > 1 else ""
         before = "" if model == project.qualities.model else " by the model before the present one"
@@ -41,7 +41,7 @@ class ReviewStrategy(PoolStrategy):
             "id": image,
             "score": 1 - quality,
             "quality": quality,
-            "label_quality": by_label,
+            "label_quality": dict(by_label),
             "model": model,
             "reason": f"Its automatic mask{before} has the lowest quality of {len(judged)} ({quality:.2f}{which}): run "
             "the segmentation and correct it.",
@@ -50,7 +50,12 @@ class ReviewStrategy(PoolStrategy):
         }
 
     def _without_quality(self, waiting: list[str], datastore: Datastore) -> dict[str, Any]:
-        trained = self._project.qualities.model is not None
-        why = "the masks of the model are not judged yet" if trained else "no model is trained yet"
+        model, _, to_come = self._project.qualities.progress(set(waiting) & self._project.embedded)
+        if model is None:
+            why = "no model is trained yet"
+        elif to_come:
+            why = "the masks of the model are not judged yet"
+        else:
+            why = "the model has nothing to judge its masks by: train again"
         answer = self._xssr.choose(waiting, datastore)
         return {**answer, "reason": f"{answer['reason']} (XSSR picks, because {why}.)"}

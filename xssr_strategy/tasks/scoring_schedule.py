@@ -24,8 +24,8 @@ def due_methods(
     waiting = {task["request"]["method"] for task in tasks("scoring") if task["status"] in ("SUBMITTED", "RUNNING")}
     is_due = {
         "xssr": lambda: project.scoring_is_due(datastore, look_at_files=look_at_files),
-        "entropy": lambda: project.is_due(project.uncertainty, datastore),
-        "quality": lambda: project.is_due(project.qualities, datastore),
+        "entropy": lambda: project.uncertainty.is_due(lambda: project.unlabelled(datastore)),
+        "quality": lambda: project.qualities.is_due(lambda: project.unlabelled(datastore)),
         "map": lambda: map_scoring.is_due(datastore),
     }
     return [name for name, due in is_due.items() if name in offered and name not in waiting and due()]

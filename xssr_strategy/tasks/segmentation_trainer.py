@@ -18,6 +18,7 @@ from monailabel.interfaces.tasks.train import TrainTask
 from monailabel.utils.others.generic import device_list, name_to_device
 from torch import Tensor
 
+from xssr_strategy import __version__
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.labels.reading import LabelledImage
@@ -179,7 +180,7 @@ class SegmentationTrainer(TrainTask):
         stats.write()
         used = unlabelled if method.uses_unlabelled else {}
         start = model_id(self._published) if settings["pretrained"] else None
-        facts = {**settings, "method": name, "start": start}
+        facts = {**settings, "method": name, "start": start, "epochs": epochs, "version": __version__}
         digest = training_digest(facts, plan, [*labels.pairs, *labels.source], used)
         with kept_stages(self._caches, digest) as stages:
             network = train(

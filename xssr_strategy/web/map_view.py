@@ -57,7 +57,7 @@ class PoolSnapshot:
     failed: Mapping[str, str]
     ranking: Ranking | None
     entropies: Mapping[str, float]
-    qualities: Mapping[str, tuple[float, ...]]
+    qualities: Mapping[str, Mapping[str, float]]
     waiting: str
 
 
@@ -103,8 +103,8 @@ class MapView:
             skipped=project.leases.skipped(),
             failed=project.failed,
             ranking=project.ranking,
-            entropies=project.uncertainty.latest()[1],
-            qualities=project.qualities.latest()[1],
+            entropies=project.uncertainty.asked()[1],
+            qualities=project.qualities.asked()[1],
             waiting=waiting,
         )
 
@@ -161,7 +161,7 @@ class MapView:
         if self._fixed is None or self._fixed[0] != made_from:
             images = images_of(facts.images, self._layout)
             sites = sites_of(images, self._studies, self._project.settings.source)
-            qualities = {image: fmean(values) for image, values in facts.qualities.items()}
+            qualities = {image: fmean(values.values()) for image, values in facts.qualities.items()}
             found = colours(images, self._clusters, sites, {ENTROPY: facts.entropies, QUALITY: qualities})
             self._fixed = made_from, fixed_part(name_of(self._studies), images, self._layout, found, self._patients)
         order = in_label_order(facts.labelled, facts.files, self._project.archive)

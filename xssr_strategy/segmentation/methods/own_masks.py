@@ -86,7 +86,7 @@ class OwnMasks:
                     logits = predict(image)
                     qualities = judge.quality(image.to(device), logits, predict)
                     label = logits.argmax(0, keepdim=True).to(torch.uint8).cpu()
-                    save_tensors({"label": label, "quality": qualities.cpu()}, file)
+                    save_tensors({"label": label, "quality": qualities}, file)
                 qualities = torch.load(file, weights_only=True)["quality"]
                 self.found.append(OwnMask(str(path), str(file), float(qualities.mean())))
             except UserError as error:

@@ -36,7 +36,7 @@ BOTH = ("supervised", "curious")
 class Curious(Supervised):
     """Supervised training that is given unlabelled images, and looks at one."""
 
-    uses_unlabelled = True
+    uses_unlabelled = needs_unlabelled = True
 
     def stages(self, data: TrainingData, plan: SegmentationPlan, seed: int, device: torch.device) -> Iterator[Stage]:
         assert data.unlabelled

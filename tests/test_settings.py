@@ -71,7 +71,11 @@ def test_defaults_and_values(tmp_path) -> None:
         ("source", "", "must be a folder that exists"),
         ("encoder_steps", "1e3", "must be a whole number"),
         ("preset", "pet", "must be one of auto, xray, fundus, mri, ct"),
-        ("viewer_strategy", "first", "must be one of xssr, cold_start, entropy_diversity, auto, coreset, random, review, off"),
+        (
+            "viewer_strategy",
+            "first",
+            "must be one of xssr, cold_start, entropy_diversity, auto, coreset, random, review, off",
+        ),
         ("seed", "-1", "must be a whole number from 0 to"),
         ("seed", "9" * 20, "must be a whole number from 0 to"),
     ],

@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any, ClassVar, Generic
+from typing import Any, ClassVar, Generic, NamedTuple
 
 import torch
 from monailabel.interfaces.datastore import Datastore
@@ -34,6 +34,15 @@ class _NothingToSayError(UserError):
     """The model cannot say anything of any image."""
 
 
+class _Model(NamedTuple):
+    """What is published, on the device where it is asked."""
+
+    network: nn.Module
+    plan: SegmentationPlan
+    judge: MaskQuality | None
+    device: torch.device
+
+
 class ModelScoring(ScoringMethod, Generic[Value]):
     """One pass of the model over what is new since it was trained.
 
@@ -52,14 +61,7 @@ class ModelScoring(ScoringMethod, Generic[Value]):
         self._project, self._datastore, self._scores = project, datastore, scores
 
     @abstractmethod
-    def _values(
-        self,
-        images: Mapping[str, Path],
-        network: nn.Module,
-        plan: SegmentationPlan,
-        judge: MaskQuality | None,
-        device: torch.device,
-    ) -> Iterator[tuple[str, Value | UnreadableImage]]:
+    def _values(self, images: Mapping[str, Path], model: _Model) -> Iterator[tuple[str, Value | UnreadableImage]]:
         """(id, value, or why the image cannot be read), in order.
 
         Raises:
@@ -88,7 +90,7 @@ class ModelScoring(ScoringMethod, Generic[Value]):
         try:
             network, plan, judge = load_judged_model(self._project.workspace.segmentation)
             check_plan(plan, self._project.preset, self._project.settings.labels)
-            found = self._values(todo, network.to(device), plan, judge, device)
+            found = self._values(todo, _Model(network.to(device), plan, judge, device))
         except _NothingToSayError as error:
             logger.error("Scoring stopped: %s", error)
             self._scores.store.put(model, [ImageScore(image, present[image], None) for image in todo])
@@ -117,15 +119,8 @@ class EntropyScoring(ModelScoring[float]):
         description = "Mean predictive entropy of the segmentation model, one pass per image"
         super().__init__(description, project, datastore, project.uncertainty)
 
-    def _values(
-        self,
-        images: Mapping[str, Path],
-        network: nn.Module,
-        plan: SegmentationPlan,
-        judge: MaskQuality | None,
-        device: torch.device,
-    ) -> Iterator[tuple[str, float | UnreadableImage]]:
-        return image_entropies(images, network, plan, self._project.preset, device)
+    def _values(self, images: Mapping[str, Path], model: _Model) -> Iterator[tuple[str, float | UnreadableImage]]:
+        return image_entropies(images, model.network, model.plan, self._project.preset, model.device)
 
 
 class QualityScoring(ModelScoring[Mapping[str, float]]):
@@ -138,16 +133,12 @@ class QualityScoring(ModelScoring[Mapping[str, float]]):
         super().__init__(description, project, datastore, project.qualities)
 
     def _values(
-        self,
-        images: Mapping[str, Path],
-        network: nn.Module,
-        plan: SegmentationPlan,
-        judge: MaskQuality | None,
-        device: torch.device,
+        self, images: Mapping[str, Path], model: _Model
     ) -> Iterator[tuple[str, Mapping[str, float] | UnreadableImage]]:
-        if judge is None:
+        if model.judge is None:
             raise _NothingToSayError("the segmentation model has nothing to judge its masks by; train again")
-        return image_qualities(images, Predictor(network, plan, device), judge, plan, self._project.preset)
+        predict = Predictor(model.network, model.plan, model.device)
+        return image_qualities(images, predict, model.judge, model.plan, self._project.preset)
 
 
 def _scored(image: str, state: str, value: Value | UnreadableImage) -> ImageScore[Value]:

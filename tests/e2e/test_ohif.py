@@ -114,7 +114,7 @@ def test_an_annotator_at_ohif(ward: Ward, tmp_path, monkeypatch) -> None:
         assert "STOPPED" in ohif.stop_training().upper()
         wait_until_nothing_runs(ward)
 
-        ward.annotator.train(600, max_epochs=12, steps_per_epoch=24)
+        ward.annotator.train(600, max_epochs=8, steps_per_epoch=24)
         ohif.open(unseen.study)
         ohif.connect()
         assert not any(ohif.mask_pixels(patience=0.5).values())

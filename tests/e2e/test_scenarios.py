@@ -14,7 +14,7 @@ pytestmark = pytest.mark.e2e
 
 def test_chest_xrays_from_one_hospital_to_another(tmp_path) -> None:
     need(SHENZHEN)
-    short = {"conf": {"encoder_steps": 10}, "training": {"max_epochs": 4}}
+    short = {"conf": {"encoder_steps": 10}, "training": {"max_epochs": 3}}
     outcome = xray.run(tmp_path, rounds=4, pool=40, unseen=8, **short, start=start_server)
     print(outcome.report("Montgomery -> Shenzhen, short"))
     assert len(set(outcome.picks)) == 4

@@ -148,7 +148,6 @@ def test_the_trial_for_real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert trial(tmp_path / "-broken.png") is None  # whoever reads it says so
     (tmp_path / "a.dcm").write_bytes(rle_without_segments())
     assert "ends the process (SIGFPE); " in str(trial(tmp_path / "a.dcm"))
-    assert "ends the process (SIGSEGV); " in str(trial(write(tmp_path / "segfault.png")))
     assert "takes longer than" in str(trial(write(tmp_path / "endless.png")))
 
 

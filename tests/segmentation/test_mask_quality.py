@@ -85,7 +85,7 @@ def test_agreement_falls_where_a_mask_follows_the_contrast() -> None:
 def test_the_autoencoder_tells_odd_masks_from_those_it_knows(tmp_path: Path) -> None:
     pairs, _ = usable_pairs(phantom_pairs(tmp_path, 2, 2, 1), XRAY, ("blob",))
     plan = plan_from(pairs, XRAY, ("blob",))
-    judge = train(MaskAutoencoding(150), TrainingData(XRAY, pairs), plan, 0, torch.device("cpu"))
+    judge = train(MaskAutoencoding(80), TrainingData(XRAY, pairs), plan, 0, torch.device("cpu"))
     assert isinstance(judge, MaskAutoencoder)
     reading = TrainingData(XRAY, pairs).pairs(plan, lambda read: read)  # type: ignore[arg-type, return-value]
     true = reading[0]["label"][0].long()

@@ -83,13 +83,19 @@ def test_an_image_that_cannot_be_read_is_left_out_with_its_sentence(
     assert sum("not learnt from: " in record.message for record in caplog.records) == 1
 
 
-@pytest.mark.parametrize("stop_after", [2, 6, 14, 19])
+@pytest.fixture(scope="module")
+def not_stopped(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tensor]:
+    return trained(scans(tmp_path_factory.mktemp("whole"), XRAY, ("blob",)))
+
+
+@pytest.mark.parametrize(
+    "stop_after", [2, pytest.param(6, marks=pytest.mark.slow), 14, pytest.param(19, marks=pytest.mark.slow)]
+)
 def test_a_training_that_is_stopped_anywhere_goes_on_from_the_last_finished_stage(
-    tmp_path: Path, stop_after: int
+    tmp_path: Path, stop_after: int, not_stopped: dict[str, Tensor]
 ) -> None:
     """And ends with the very network of one that was not stopped."""
     found = scans(tmp_path, XRAY, ("blob",))
-    whole = trained(found)
     kept = tmp_path / "stages"
     kept.mkdir()
     asked = 0
@@ -102,5 +108,5 @@ def test_a_training_that_is_stopped_anywhere_goes_on_from_the_last_finished_stag
     with pytest.raises(TrainingStoppedError):
         trained(found, stages=kept, stopped=stopped)
     reports: list[EpochReport] = []
-    assert same(whole, trained(found, stages=kept, report=reports.append))
+    assert same(not_stopped, trained(found, stages=kept, report=reports.append))
     assert ("synthesised" in told_stages(reports)) == (stop_after < 4)  # its 4 steps are not done again

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
@@ -77,7 +78,8 @@ class WithMaskQuality(TrainingMethod):
         yield from self._method.stages(data, plan, seed, device)
         self.autoencoder = self._method.autoencoder
         if self.autoencoder is None:
-            judging = MaskAutoencoding(min(self.steps, AUTOENCODER_STEPS), self.steps_per_epoch)
+            steps = min(math.ceil(self.steps / 3), AUTOENCODER_STEPS)  # a short training is not to wait long for it
+            judging = MaskAutoencoding(steps, self.steps_per_epoch)
             stage, self.autoencoder = judging.judging(data, plan, seed, device)
             yield stage
 

@@ -29,6 +29,18 @@ def test_3d_window_is_capped_by_the_preset() -> None:
     assert plan_from([pair((300, 200, 40), (1, 1, 1))], MRI, ("a",)).roi == (96, 96, 40)
 
 
+def test_a_least_spacing_holds_for_each_axis_that_is_finer() -> None:
+    plan = plan_from([pair((120, 121, 30), (2, 2, 5))], MRI, ("a",), spacing_least=4)
+    assert plan.spacing == (4, 4, 5)
+    assert plan.roi == (64, 64, 32)  # of 60, 60 and 30 voxels
+    assert plan.grid_of((120, 121, 30), (2, 2, 5)) == (60, 60, 30)
+
+
+def test_images_of_a_few_voxels_are_padded_to_what_the_network_can_halve_and_normalise() -> None:
+    assert plan_from([pair((8, 7, 3), (1, 1, 1))], MRI, ("a",)).roi == (16, 16, 16)
+    assert plan_from([pair((9, 7, 3), (1, 1, 1))], MRI, ("a",)).roi == (16, 8, 8)
+
+
 def test_noise_in_the_spacing_costs_no_resampling() -> None:
     plan = plan_from([pair((40, 40, 40), (1.0000003, 1, 1))], MRI, ("a",))
     assert plan.spacing == (1, 1, 1)

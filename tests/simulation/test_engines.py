@@ -93,9 +93,8 @@ def test_a_gpu_that_is_too_small_is_a_reason(trainings: list[Training], monkeypa
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
     monkeypatch.setattr(engines, "run_training", too_large)
-    assert (
-        attempt(trainings[0]) == "the GPU's memory does not suffice; run again with a smaller --size or fewer --jobs."
-    )
+    remedy = "run again with a smaller --size, a larger --spacing or fewer --jobs."
+    assert attempt(trainings[0]) == f"the GPU's memory does not suffice; {remedy}"
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -24,7 +25,12 @@ XRAY = replace(PRESETS["xray"], segmentation_size=48)
 
 
 def training(
-    pairs: Sequence[Mapping[str, str]], preset: Preset, labels: tuple[str, ...], steps: int, seed: int
+    pairs: Sequence[Mapping[str, str]],
+    preset: Preset,
+    labels: tuple[str, ...],
+    steps: int,
+    seed: int,
+    spacing_least: float = 0.0,
 ) -> Training:
     """A training without test cases."""
     return training_of(
@@ -39,6 +45,7 @@ def training(
         threads=1,
         out=Path("unused"),
         unlabelled={},
+        spacing_least=spacing_least,
         entropy_of={},
     )
 
@@ -62,6 +69,21 @@ def test_a_network_learns_and_the_same_seed_gives_the_same_network(
 
     assert mean_dice(60, 0) > mean_dice(1, 0) + 0.2
     assert mean_dice(5, 0) == mean_dice(5, 0) != mean_dice(5, 1)
+
+
+def test_a_network_that_sees_coarse_voxels_is_scored_on_those_of_the_image(tmp_path: Path) -> None:
+    preset = PRESETS["mri"]
+    pairs = phantom_pairs(tmp_path, 2, 3, 1)
+    fine = training(pairs[:1], preset, ("blob",), steps=1, seed=0)
+    assert training(pairs[:1], preset, ("blob",), 1, 0, spacing_least=0.0).digest == fine.digest
+    coarse = training(pairs[:1], preset, ("blob",), 1, 0, spacing_least=4.0)
+    assert coarse.digest != fine.digest
+    network, plan = trained_network(coarse, MemoryCache(CPU), CPU)
+    assert min(plan.spacing) == 4.0
+    scored = score(network, plan, preset, pairs[1], CPU)
+    truth = nib.load(pairs[1]["label"])
+    assert tuple(scored.prediction.shape) == tuple(scored.truth.shape) == truth.shape
+    assert int((scored.truth > 0).sum()) == int((truth.get_fdata() > 0).sum())
 
 
 def test_a_label_that_cannot_be_used_ends_the_training_with_its_name(tmp_path: Path) -> None:

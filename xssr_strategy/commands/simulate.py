@@ -124,6 +124,7 @@ def _experiment(arguments: argparse.Namespace, console: Console) -> Experiment:
             encoder_options=asked.encoder_options,
             from_labels=arguments.from_labels,
             unlabelled=arguments.unlabelled,
+            spacing_least=arguments.spacing or 0.0,
         ),
         strategies=strategies,
         budgets=budgets,
@@ -176,11 +177,13 @@ def _preset(arguments: argparse.Namespace, target: Domain) -> Preset:
             preset = detect_preset(images, read=journal.guarded(read_image))
     else:
         preset = preset_by_name(arguments.preset)
+    if arguments.spacing is not None and preset.spatial_dims != 3:
+        raise UserError(f"--spacing {arguments.spacing:g}: preset {preset.name} is 2-D; choose --size.")
     if arguments.size is None:
         return preset
     if preset.spatial_dims != 2:
         raise UserError(
-            f"--size {arguments.size}: preset {preset.name} is 3-D, whose size follows the images; leave it out."
+            f"--size {arguments.size}: preset {preset.name} is 3-D, whose size follows the images; choose --spacing."
         )
     return replace(preset, segmentation_size=arguments.size)
 

@@ -43,6 +43,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--full-steps", type=_at_least(1), help="steps of the training on the whole pool (default: twice)"
     )
     parser.add_argument("--size", type=_side, help="2-D: side of what the U-Net sees (default: the trainer's own)")
+    parser.add_argument(
+        "--spacing",
+        type=_millimetres,
+        help="3-D: least side of a voxel in mm; finer images are resampled for the U-Net (default: as they are)",
+    )
     encoders = ", ".join(encoder_names())
     parser.add_argument("--encoder", default=Settings.encoder, help=f"what gives images vectors: {encoders}")
     parser.add_argument("--encoder-steps", type=_at_least(1), default=Settings.encoder_steps)
@@ -118,9 +123,18 @@ def _share(text: str) -> float:
 
 def _side(text: str) -> int:
     multiple = side_multiple(2)
-    if text.isascii() and text.isdigit() and int(text) > 0 and int(text) % multiple == 0:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"{text}: must be a multiple of {multiple}")
+    if text.isascii() and text.isdigit() and int(text) > multiple and int(text) % multiple == 0:
+        return int(text)  # of one multiple the lowest stage of the network would see one pixel
+    raise argparse.ArgumentTypeError(f"{text}: must be a multiple of {multiple}, from {2 * multiple}")
+
+
+def _millimetres(text: str) -> float:
+    try:
+        if 0 < (value := float(text)) < 1000:
+            return value
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"{text}: must be a number of mm above 0 and below 1000")
 
 
 def _job_array(text: str) -> NoReturn:

@@ -46,25 +46,31 @@ class SegmentationPlan:
         return _resampled_shape(shape, spacing, self.spacing)
 
 
-def plan_from(pairs: Sequence[LabelledImage], preset: Preset, labels: Sequence[str]) -> SegmentationPlan:
+def plan_from(
+    pairs: Sequence[LabelledImage], preset: Preset, labels: Sequence[str], spacing_least: float = 0.0
+) -> SegmentationPlan:
     """Plan for the labelled images: in 3-D the median spacing, and the median shape as far as the preset allows.
 
     Args:
         pairs: at least one, from ``usable_pairs``.
         preset: kind of image.
         labels: names of the labels, without the background.
+        spacing_least: 3-D: sides of a voxel in mm below which the network sees nothing, however fine the images are.
     """
     if preset.spatial_dims == 2:
         spacing: tuple[float, ...] = ()
         roi: tuple[int, ...] = (preset.segmentation_size,) * 2
     else:
         # Rounded so that noise in the headers does not cost every image an interpolation.
-        spacing = tuple(round(float(value), 4) for value in np.median([pair.spacing for pair in pairs], axis=0))
+        medians = np.median([pair.spacing for pair in pairs], axis=0)
+        spacing = tuple(max(round(float(value), 4), spacing_least) for value in medians)
         shapes = [_resampled_shape(pair.shape, pair.spacing, spacing) for pair in pairs]
         multiple = side_multiple(preset.spatial_dims)
         roi = tuple(
             min(math.ceil(side / multiple) * multiple, preset.segmentation_roi) for side in np.median(shapes, axis=0)
         )
+        if max(roi) == multiple:  # the lowest stage of the network would see one voxel, which nothing can normalise
+            roi = (2 * multiple,) * len(roi)
     return SegmentationPlan(preset.name, preset.spatial_dims, preset.channels, tuple(labels), spacing, roi)
 
 

@@ -89,7 +89,7 @@ def attempt(training: Training) -> Outcome | str:
     except UserError as error:
         return str(error)
     except torch.cuda.OutOfMemoryError:
-        return "the GPU's memory does not suffice; run again with a smaller --size or fewer --jobs."
+        return "the GPU's memory does not suffice; run again with a smaller --size, a larger --spacing or fewer --jobs."
 
 
 def _ask(address: str) -> None:

@@ -166,6 +166,7 @@ class Planner:
             threads=protocol.threads,
             out=self._out,
             unlabelled=unlabelled if may_use_unlabelled(method) else {},
+            spacing_least=protocol.spacing_least,
             entropy_of=self._selector.left(job, choice) if asked else {},
         )
 

@@ -19,12 +19,13 @@ import numpy as np
 import pytest
 import torch
 
-from tests.support.hospitals import TEST, experiment, hospital, rows, simulate
+from tests.support.hospitals import TEST, experiment, hospital, planned, rows, simulate
 from tests.support.phantoms import write_png
 from xssr_strategy.errors import UserError
 from xssr_strategy.simulation import engines
 from xssr_strategy.simulation.engines import Finished, attempt, run_locally, run_on_ray
 from xssr_strategy.simulation.experiment import workspace_of
+from xssr_strategy.simulation.report import write_report
 from xssr_strategy.simulation.simulate import plan
 from xssr_strategy.simulation.work import Outcome, Training
 from xssr_strategy.simulation.workers import inherited
@@ -113,6 +114,29 @@ def test_processes_find_what_this_process_finds(
     assert (dict(os.environ), signal.pthread_sigmask(signal.SIG_BLOCK, ())) == before
     assert capfd.readouterr() == ("", ""), "processes are quiet"
     assert multiprocessing.active_children() == []
+
+
+@pytest.mark.slow
+def test_what_a_process_warns_of_is_kept_with_its_result_and_reported(tmp_path: Path) -> None:
+    folder, out = hospital(tmp_path / "new", seed=2, test=TEST, count=8), tmp_path / "out"
+    methods = ("supervised", "fixmatch")
+    what = experiment(folder, strategies=("random",), seeds=2, draws=1, methods=methods, steps=12)
+    jobs = [one for one in planned(what, out).jobs if one.job.method == "fixmatch"]
+    spoilt = next(iter(jobs[0].training.unlabelled.values()))
+    assert all(spoilt in one.training.unlabelled.values() for one in jobs)
+
+    def engine(trainings: Sequence[Training]) -> Iterator[Finished]:
+        spoilt.write_bytes(b"no picture")
+        yield from run_locally(trainings, jobs=1)
+
+    assert simulate(what, out, engine) == {}  # type: ignore[arg-type]
+    found = {one.job.name: one.remarks for one in rows(out)}
+    (said,) = found.pop("random-3-d0-s0-fixmatch")
+    assert said.startswith(f"not learnt from: {spoilt}: ")
+    assert found.pop("random-3-d0-s1-fixmatch") == (said,)
+    assert set(found.values()) == {()}
+    page = write_report(out).read_text(encoding="utf-8")
+    assert f'<td>2</td><td class="text">random-3-d0-s0-fixmatch</td><td class="text">{said}</td>' in page
 
 
 @pytest.mark.slow

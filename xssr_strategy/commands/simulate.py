@@ -29,6 +29,7 @@ from xssr_strategy.settings import Settings, parse_labels, parse_settings
 from xssr_strategy.simulation.domains import Domain, held_out, read_domain, without_label
 from xssr_strategy.simulation.engines import run_locally, run_on_ray
 from xssr_strategy.simulation.experiment import Experiment, Protocol, workspace_of
+from xssr_strategy.simulation.remarks import trainings_by_remark
 from xssr_strategy.simulation.report import write_report
 from xssr_strategy.simulation.results import read_experiment_info, read_results
 from xssr_strategy.simulation.simulate import Plan, plan, run
@@ -73,6 +74,8 @@ def run_command(arguments: argparse.Namespace, console: Console) -> int:
         say(console, f"{name} could not be run: {reason}", style="bold red")
     if len(failed) > _SHOWN:
         say(console, f"{len(failed) - _SHOWN} more jobs could not be run.", style="bold red")
+    for sentence, (count, name) in list(trainings_by_remark(results).items())[:_SHOWN]:
+        say(console, f"{count} trainings, such as {name}: {sentence}", style="yellow")
     if results:
         report = write_report(out, failed, missing)
         for comparison in verdicts(read_experiment_info(out), results)[:_SHOWN]:

@@ -61,6 +61,7 @@ class PlannedJob:
             overlays=outcome.overlays,
             entropies=outcome.entropies if self.training.entropy_of else {},
             asd=outcome.asd,
+            remarks=outcome.remarks,
         )
 
 

@@ -17,6 +17,7 @@ from xssr_strategy.images.preset import PRESETS, Preset
 from xssr_strategy.selection.catalogue import RANDOM
 from xssr_strategy.simulation import figures
 from xssr_strategy.simulation.bootstrap import CONFIDENCE, RESAMPLES
+from xssr_strategy.simulation.remarks import trainings_by_remark
 from xssr_strategy.simulation.report_numbers import (
     Numbers,
     answer,
@@ -65,6 +66,7 @@ def write_report(out: Path, failures: Mapping[str, str] = NO_FAILURES, missing: 
         facts=facts,
         missing=missing,
         failures=failures,
+        remarks=trainings_by_remark(results),
         version=__version__,
         **_numbers(list(numbers.values()), [one for one in comparisons if one.method != one.against_method]),
         **_figures(list(numbers.values()), groups[first.method]),

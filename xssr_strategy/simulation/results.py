@@ -67,6 +67,7 @@ class JobResult:
         overlays: worst cases, by name, with a picture each.
         asd: (cases, labels) average surface distance, in the unit of ``hd95``; empty in results of earlier versions.
         entropies: image -> mean predictive entropy (nats) of what was left of the pool, if the next round asked for it.
+        remarks: what the training warned of, such as unlabelled images that it could not read.
     """
 
     job: Job
@@ -85,6 +86,7 @@ class JobResult:
     overlays: tuple[str, ...]
     entropies: Mapping[str, float] = field(default_factory=dict)
     asd: tuple[tuple[float, ...], ...] = field(default_factory=tuple)
+    remarks: tuple[str, ...] = field(default_factory=tuple)
 
 
 @dataclass(frozen=True)
@@ -179,7 +181,7 @@ def _result(path: Path) -> JobResult:
         name: tuple(tuple(math.nan if value is None else value for value in row) for row in values.get(name, ()))
         for name in ("dice", "hd95", "asd", "calibration")
     }
-    lists = {name: tuple(values[name]) for name in ("picks", "cases", "overlays")}
+    lists = {name: tuple(values.get(name, ())) for name in ("picks", "cases", "overlays", "remarks")}
     return JobResult(**{**values, **tables, **lists, "job": Job(**values["job"])})
 
 

@@ -161,6 +161,7 @@ def _outcome(result: JobResult) -> Outcome:
         overlays=result.overlays,
         entropies=result.entropies,
         asd=result.asd,
+        remarks=result.remarks,
     )
 
 

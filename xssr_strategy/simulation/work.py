@@ -28,6 +28,7 @@ from xssr_strategy.segmentation.plan import SegmentationPlan, plan_from
 from xssr_strategy.segmentation.training import train
 from xssr_strategy.segmentation.uncertainty import image_entropies
 from xssr_strategy.simulation.evaluation import ScoredCase, score
+from xssr_strategy.simulation.remarks import remarks
 from xssr_strategy.simulation.thumbnails import overlay
 from xssr_strategy.storage.atomic_files import write_atomic
 
@@ -81,6 +82,7 @@ class Outcome:
     overlays: tuple[str, ...]
     entropies: Mapping[str, float]
     asd: tuple[tuple[float, ...], ...]
+    remarks: tuple[str, ...]
 
 
 def training_of(
@@ -148,7 +150,8 @@ def run_training(training: Training, device: torch.device | None = None) -> Outc
     began = time.monotonic()
     device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.set_num_threads(training.threads)
-    network, plan = trained_network(training, _cache(device), device)
+    with remarks() as said:
+        network, plan = trained_network(training, _cache(device), device)
     dice, hd95, asd = [], [], []
     worst: list[tuple[float, str, ScoredCase]] = []
     for case, paths in training.cases.items():
@@ -174,6 +177,7 @@ def run_training(training: Training, device: torch.device | None = None) -> Outc
         overlays=tuple(case for _, case, _ in worst),
         entropies={image: value for image, value in entropies.items() if isinstance(value, float)},
         asd=tuple(asd),
+        remarks=tuple(said),
     )
 
 

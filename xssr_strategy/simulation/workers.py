@@ -68,7 +68,8 @@ def inherited(threads: int) -> Iterator[None]:
 def _prepare() -> None:
     """Run first in every process."""
     warnings.simplefilter("ignore")
-    logging.disable(logging.WARNING)
+    logging.disable(logging.INFO)
+    logging.getLogger().addHandler(logging.NullHandler())  # without one, warnings would go to standard error
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -16,7 +16,7 @@ from torch import nn
 
 from tests.support.phantoms import phantom_pairs
 from tests.support.trainings import MRI, XRAY, same
-from xssr_strategy.errors import UserError
+from xssr_strategy.errors import TooLargeError
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.labels.reading import usable_pairs
 from xssr_strategy.segmentation.data import TrainingData
@@ -169,16 +169,38 @@ def test_weights_to_start_from_are_where_the_training_begins(tmp_path: Path) -> 
     assert same(dict(train(Supervised(1, recipe=still, start=start), data, plan, 0, CPU).state_dict()), dict(start))
 
 
-def test_a_gpu_that_is_too_small_is_a_sentence_with_a_remedy(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has"), "CUDA out of memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "DefaultCPUAllocator: can't allocate"),
+        (MemoryError(), "MemoryError"),
+    ],
+)
+def test_memory_that_does_not_suffice_is_a_sentence_with_a_remedy(tmp_path: Path, error: Exception, told: str) -> None:
     class Greedy(Supervised):
         def stages(self, *rest: Any) -> Iterator[Stage]:
             (stage,) = super().stages(*rest)
 
             def update(batch: Batch) -> StepResult:
-                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total of")
+                raise error
 
             yield replace(stage, update=update)
 
     data, plan = opened(tmp_path, XRAY, ("blob",), 1)
-    with pytest.raises(UserError, match=r"of the GPU \(CUDA out of memory\); train smaller batches"):
+    with pytest.raises(TooLargeError, match=rf"the memory of this machine \({told}.*\); train smaller batches"):
         train(Greedy(2), data, plan, 0, CPU)
+
+
+def test_what_a_transform_cannot_allocate_is_told_likewise_and_other_faults_are_not_hidden(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, plan = opened(tmp_path, XRAY, ("blob",), 1)
+    for message, kind in (("can't allocate memory", TooLargeError), ("a mistake", RuntimeError)):
+
+        def failing(*_: object, message: str = message) -> None:
+            raise RuntimeError(message)
+
+        monkeypatch.setattr("xssr_strategy.segmentation.transforms.read_image", failing)
+        with pytest.raises(kind):
+            train(Supervised(2), data, plan, 0, CPU)

@@ -21,7 +21,7 @@ import torch
 
 from tests.support.hospitals import TEST, experiment, hospital, planned, rows, simulate
 from tests.support.phantoms import write_png
-from xssr_strategy.errors import UserError
+from xssr_strategy.errors import TooLargeError, UserError
 from xssr_strategy.simulation import engines
 from xssr_strategy.simulation.engines import Finished, attempt, run_locally, run_on_ray
 from xssr_strategy.simulation.experiment import workspace_of
@@ -89,13 +89,19 @@ def test_ctrl_c_that_arrives_in_another_thread_waits_until_the_processes_are_sta
     assert after is signal.default_int_handler
 
 
-def test_a_gpu_that_is_too_small_is_a_reason(trainings: list[Training], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), MemoryError(), TooLargeError("a step")],
+)
+def test_too_little_memory_is_a_reason(
+    trainings: list[Training], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     def too_large(_: Training) -> Outcome:
-        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        raise error
 
     monkeypatch.setattr(engines, "run_training", too_large)
     remedy = "run again with a smaller --size, a larger --spacing or fewer --jobs."
-    assert attempt(trainings[0]) == f"the GPU's memory does not suffice; {remedy}"
+    assert attempt(trainings[0]) == f"memory does not suffice; {remedy}"
 
 
 @pytest.mark.slow

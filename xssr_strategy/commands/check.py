@@ -17,6 +17,7 @@ from xssr_strategy.commands.outputs import check_outputs, writing
 from xssr_strategy.commands.progress import StageProgress, say
 from xssr_strategy.commands.review_files import JudgedMask, page_of, write_page, write_table
 from xssr_strategy.errors import UserError
+from xssr_strategy.images.preprocessing import memory_told
 from xssr_strategy.pool.workspace import FOLDER, Workspace, server_workspace
 from xssr_strategy.segmentation.mask_quality import label_dice
 from xssr_strategy.segmentation.network import without_ignored
@@ -125,7 +126,8 @@ def _checked(model: JudgedModel, domain: Domain, image: str) -> JudgedMask:
     pixels, stored = read_case(domain.labelled(image, names), model.preset, names)
     label, known = without_ignored(stored)
     qualities = model.judge.quality_of_mask(label, len(names))
-    made = model.mask(pixels) * known
+    with memory_told(domain.images[image]):
+        made = model.mask(pixels) * known
     agreements = label_dice(label, made, len(names))
     numbers = range(1, len(names) + 1)
     there = torch.tensor([bool((label == number).any() or (made == number).any()) for number in numbers])

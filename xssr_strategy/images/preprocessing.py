@@ -14,6 +14,7 @@ from monai.data import MetaTensor
 from monai.transforms import Orientation
 from torch import Tensor
 
+from xssr_strategy.errors import memory_error
 from xssr_strategy.images.preset import PRESETS, Preset
 from xssr_strategy.images.reading import UnreadableImage, read_image
 
@@ -125,8 +126,8 @@ def memory_told(path: str | Path) -> Iterator[None]:
     """What does not fit into memory here makes the image unreadable, and stops nobody."""
     try:
         yield
-    except (MemoryError, RuntimeError) as error:  # torch's is a RuntimeError
-        if isinstance(error, RuntimeError) and "alloc" not in str(error):
+    except (MemoryError, RuntimeError) as error:
+        if memory_error(error) is None:
             raise
         raise UnreadableImage(f"{path}: does not fit into memory; crop or downsample the image") from error
 

@@ -11,6 +11,7 @@ from monai.inferers import Inferer, SimpleInferer, SlidingWindowInferer
 from torch import Tensor, nn
 
 from xssr_strategy.images.ahead import read_ahead
+from xssr_strategy.images.preprocessing import memory_told
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.images.reading import UnreadableImage
 from xssr_strategy.segmentation.plan import SegmentationPlan
@@ -69,7 +70,7 @@ class Prediction(NamedTuple):
 def predictions(
     images: Mapping[str, Path], predict: Predictor, plan: SegmentationPlan, preset: Preset
 ) -> Iterator[tuple[str, Prediction | UnreadableImage]]:
-    """Yield (id, prediction, or why the image cannot be read), in order.
+    """Yield (id, prediction, or why the image cannot be read or does not fit into memory), in order.
 
     Images are predicted one by one: what an image gets does not depend on what else is looked at.
 
@@ -87,5 +88,10 @@ def predictions(
         if isinstance(found, UnreadableImage):
             yield name, found
         else:
-            image = found.to(predict.device)
-            yield name, Prediction(image, predict(image))
+            try:
+                with memory_told(images[name]):
+                    image = found.to(predict.device)
+                    prediction: Prediction | UnreadableImage = Prediction(image, predict(image))
+            except UnreadableImage as error:
+                prediction = error
+            yield name, prediction

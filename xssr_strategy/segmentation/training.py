@@ -14,7 +14,7 @@ from monai.networks import one_hot
 from monai.transforms import Compose
 from torch import Tensor, nn
 
-from xssr_strategy.errors import UserError
+from xssr_strategy.errors import TooLargeError, memory_error
 from xssr_strategy.labels.reading import LabelledImage
 from xssr_strategy.segmentation.data import TrainingData
 from xssr_strategy.segmentation.inference import build_inferer
@@ -92,8 +92,8 @@ def train(
         What the last stage that segments publishes (if none does, the last stage), in evaluation mode, on the device.
 
     Raises:
-        UserError: an image or label cannot be used, the data do not suffice for the method, or a step does not fit into
-            the memory of the GPU.
+        UserError: an image or label cannot be used, or the data do not suffice for the method.
+        TooLargeError: a step does not fit into the memory of the GPU or of the machine.
         TrainingStoppedError: ``stopped`` said so; the network is lost.
     """
     published: nn.Module | None = None
@@ -106,17 +106,21 @@ def train(
                 else:
                     run.stage(stage)
                     published = stage.published if stage.segments or published is None else published
-        except torch.OutOfMemoryError as error:
-            raise UserError(
-                f"a training step does not fit into the memory of the GPU ({_sentence(error)}); train smaller "
-                "batches (train_batch_size) or images, by the method supervised, which needs least, or without a GPU"
+        except (MemoryError, RuntimeError) as error:
+            reason = memory_error(error)
+            if reason is None:
+                raise
+            where, elsewhere = ("the GPU", "without a GPU") if device.type == "cuda" else ("this machine", "on another")
+            raise TooLargeError(
+                f"a training step does not fit into the memory of {where} ({_sentence(reason)}); train smaller "
+                f"batches (train_batch_size) or images, by the method supervised, which needs least, or {elsewhere}"
             ) from error
     assert published is not None, "a method has at least one stage"
     return published.eval()
 
 
 def _sentence(error: BaseException) -> str:
-    return str(error).split(". ")[0]
+    return str(error).split(". ")[0] or type(error).__name__
 
 
 class _Run:

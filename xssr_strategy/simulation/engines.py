@@ -10,9 +10,7 @@ from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-import torch
-
-from xssr_strategy.errors import UserError
+from xssr_strategy.errors import TooLargeError, UserError, memory_error
 from xssr_strategy.simulation.work import Outcome, Training, run_training
 from xssr_strategy.simulation.workers import environment, inherited, worker_pool
 
@@ -82,14 +80,19 @@ def run_on_ray(trainings: Sequence[Training], address: str) -> Generator[Finishe
         ray.shutdown()
 
 
+_TOO_LARGE = "memory does not suffice; run again with a smaller --size, a larger --spacing or fewer --jobs."
+
+
 def attempt(training: Training) -> Outcome | str:
-    """Run a training; the reason, if an image or label of it cannot be used or the GPU is too small."""
+    """Run a training; the reason, if an image or label of it cannot be used or memory does not suffice."""
     try:
         return run_training(training)
     except UserError as error:
-        return str(error)
-    except torch.cuda.OutOfMemoryError:
-        return "the GPU's memory does not suffice; run again with a smaller --size, a larger --spacing or fewer --jobs."
+        return _TOO_LARGE if isinstance(error, TooLargeError) else str(error)
+    except (MemoryError, RuntimeError) as error:
+        if memory_error(error) is None:
+            raise
+        return _TOO_LARGE
 
 
 def _ask(address: str) -> None:

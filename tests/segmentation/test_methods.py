@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from tests.support.phantoms import ellipsoids, phantom_pairs, write_png
 from tests.support.scans import CPU, STEPS, Scans, scans
 from tests.support.trainings import MRI, XRAY, same
-from xssr_strategy.images.preset import Preset
+from xssr_strategy.images.preset import PRESETS, Preset
 from xssr_strategy.labels import reading
 from xssr_strategy.segmentation import transforms
 from xssr_strategy.segmentation.methods.catalogue import METHODS, method_names
@@ -26,6 +27,7 @@ pytestmark = pytest.mark.parametrize("name", method_names())  # their ablations 
     [
         (XRAY, ("blob",)),
         pytest.param(XRAY, ("a", "b"), marks=pytest.mark.slow),
+        pytest.param(replace(PRESETS["fundus"], segmentation_size=48), ("blob",), marks=pytest.mark.slow),
         pytest.param(MRI, ("blob",), marks=pytest.mark.slow),
         pytest.param(MRI, ("a", "b"), marks=pytest.mark.slow),
     ],

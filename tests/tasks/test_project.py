@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -189,6 +190,23 @@ def test_a_training_may_learn_from_what_has_no_label_is_not_skipped_and_can_be_r
     assert "target i02" in found  # somebody annotates it, and it has no label yet
     assert found["source i00"] == source / "i00.png"
     assert found["target i04"] == app.studies / "i04.png"
+
+
+def test_a_training_learns_from_as_many_images_as_the_settings_allow_and_from_none_that_is_not_here(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = app.project.pool(app.datastore)
+    app.reopen({**CONF, "unlabelled": "5", "seed": "0"})
+    found = unlabelled_images(app.project, app.datastore)
+    assert len(found) == 5
+    assert unlabelled_images(app.project, app.datastore) == found
+    app.reopen({**CONF, "unlabelled": "5", "seed": "1"})
+    assert unlabelled_images(app.project, app.datastore) != found
+
+    not_fetched = {**pool, "1.2.3": app.studies / "1.2.3.dcm"}  # as a series of an archive before it is needed
+    monkeypatch.setattr(app.project, "pool", lambda datastore: not_fetched)
+    app.project.settings = replace(app.project.settings, unlabelled=len(not_fetched))
+    assert unlabelled_images(app.project, app.datastore).keys() == {f"target {image}" for image in pool}
 
 
 def test_another_rule_is_ready_only_when_it_has_ranked(app: App) -> None:

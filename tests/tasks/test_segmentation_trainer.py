@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.support.phantoms import phantom_pairs
 from tests.support.trainings import MRI, SHORT, XRAY, same, studies, trainer, weights
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.images.reading import read_image
@@ -93,16 +94,18 @@ def test_what_a_killed_training_left_is_removed_but_not_the_cache_of_one_that_ru
     assert list(folder.iterdir()) == []  # nor a lock
 
 
+@pytest.mark.parametrize("method", ["supervised", "ust_run"])
 def test_a_training_that_was_killed_goes_on_at_its_last_finished_stage(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     datastore = studies(tmp_path / "studies", 2, 2, 1)
-    trainer(tmp_path / "whole")(SHORT, datastore)
+    elsewhere = {"u": Path(phantom_pairs(tmp_path / "elsewhere", 1, 2, 1)[0]["image"])}
+    trainer(tmp_path / "whole", XRAY, ("blob",), method, lambda datastore: elsewhere)(SHORT, datastore)
 
     def killed(*arguments: Any) -> None:
         raise KeyboardInterrupt
 
-    task = trainer(tmp_path)
+    task = trainer(tmp_path, XRAY, ("blob",), method, lambda datastore: elsewhere)
     monkeypatch.setattr(segmentation_trainer, "publish", killed)
     with pytest.raises(KeyboardInterrupt):
         task(SHORT, datastore)

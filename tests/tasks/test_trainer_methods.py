@@ -36,7 +36,8 @@ def test_a_request_names_the_training_method(tmp_path: Path, monkeypatch: pytest
             return super().stages(data, *rest)
 
     monkeypatch.setitem(METHODS, "curious", Curious)
-    datastore, elsewhere = studies(tmp_path / "studies", 2, 2, 1), {"target a": tmp_path / "a.png"}
+    datastore = studies(tmp_path / "studies", 2, 2, 1)
+    elsewhere = {"target a": Path(phantom_pairs(tmp_path / "elsewhere", 1, 2, 1)[0]["image"])}
     task = trainer(tmp_path, XRAY, ("blob",), "curious", lambda datastore: elsewhere)
     menu = task.config()["method"]
     assert menu == [
@@ -72,6 +73,7 @@ def test_a_request_names_the_training_method(tmp_path: Path, monkeypatch: pytest
 def test_auto_looks_at_labels_and_unlabelled_images(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
     server: str,
     unlabelled: int,
     asked: Mapping[str, Any],
@@ -89,12 +91,27 @@ def test_auto_looks_at_labels_and_unlabelled_images(
 
     monkeypatch.setitem(METHODS, "supervised", Three)
     monkeypatch.setitem(METHODS, "ust_run", Two)
-    images = {f"target {number}": tmp_path / f"{number}.png" for number in range(unlabelled)}
+    pairs = phantom_pairs(tmp_path / "unlabelled", unlabelled, 2, 1) if unlabelled else []
+    images = {f"target {number}": Path(pair["image"]) for number, pair in enumerate(pairs)}
     task = trainer(tmp_path, XRAY, ("blob",), server, lambda datastore: images)
     assert task.config()["max_epochs"] == (2 if server == "ust_run" else 3)
     request = {**{key: value for key, value in SHORT.items() if key != "max_epochs"}, **asked}
     told = task(request, studies(tmp_path / "studies", 2, 2, 1))
     assert (told["method"], told["max_epochs"], told["epoch"]) == (method, epochs, epochs)
+    substituted = server == "ust_run" and not unlabelled
+    assert ("ust_run has no unlabelled image to learn from: the training is supervised" in caplog.text) == substituted
+
+
+def test_where_no_unlabelled_image_can_be_read_the_training_is_supervised_and_so_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    images = {f"target {number}": tmp_path / f"{number}.png" for number in range(2)}
+    for path in images.values():
+        path.write_bytes(b"no picture")
+    task = trainer(tmp_path, XRAY, ("blob",), "ust_run", lambda datastore: images)
+    assert task({**SHORT, "max_epochs": 1}, studies(tmp_path / "studies", 2, 2, 1))["method"] == "supervised"
+    assert sum(message.startswith("not learnt from: ") for message in caplog.messages) == 2
+    assert "ust_run has no unlabelled image to learn from: the training is supervised" in caplog.text
 
 
 @pytest.mark.slow
@@ -128,7 +145,8 @@ def test_labels_of_the_source_train_alone_or_beside_those_submitted(
     source += phantom_pairs(tmp_path / "volumes", 1, 3, 1)
     numbers = np.asarray(Image.open(source[3]["label"]))
     Image.fromarray(np.where(numbers > 0, 7, 0).astype(np.uint8)).save(source[3]["label"])
-    unlabelled = {"source 0": Path(source[0]["image"]), "target a": tmp_path / "a.png"}
+    elsewhere = Path(phantom_pairs(tmp_path / "elsewhere", 1, 2, 1)[0]["image"])
+    unlabelled = {"source 0": Path(source[0]["image"]), "target a": elsewhere}
     seen: list[TrainingData] = []
 
     class Curious(Supervised):

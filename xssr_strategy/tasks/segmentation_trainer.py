@@ -20,7 +20,9 @@ from torch import Tensor
 
 from xssr_strategy import __version__
 from xssr_strategy.errors import UserError
+from xssr_strategy.images.preprocessing import conform
 from xssr_strategy.images.preset import Preset
+from xssr_strategy.images.reading import read_image
 from xssr_strategy.labels.reading import LabelledImage
 from xssr_strategy.segmentation.data import TrainingData
 from xssr_strategy.segmentation.methods.catalogue import (
@@ -202,7 +204,16 @@ class SegmentationTrainer(TrainTask):
         if not may_use_unlabelled(method):
             return {}
         of_labels = {pair.image for pair in (*labels.pairs, *labels.source)}
-        return {image: path for image, path in self._unlabelled(datastore).items() if str(path) not in of_labels}
+        found = {image: path for image, path in self._unlabelled(datastore).items() if str(path) not in of_labels}
+        return found if any(self._can_be_read(path) for path in found.values()) else {}
+
+    def _can_be_read(self, path: Path) -> bool:
+        try:
+            conform(read_image(path), self._preset, path)
+        except UserError as error:
+            logger.warning("not learnt from: %s", error)
+            return False
+        return True
 
     @contextmanager
     def _cache(self, kind: str) -> Iterator[PairCache]:

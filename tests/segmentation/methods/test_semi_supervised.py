@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,7 @@ from xssr_strategy.segmentation.data import TrainingData
 from xssr_strategy.segmentation.methods import semi_supervised
 from xssr_strategy.segmentation.methods.catalogue import METHODS
 from xssr_strategy.segmentation.methods.loaders import labelled_batches, unlabelled_batches
+from xssr_strategy.segmentation.methods.mask_autoencoding import WithMaskQuality
 from xssr_strategy.segmentation.methods.semi_supervised import (
     BOX_SHARE,
     Guess,
@@ -33,7 +36,7 @@ from xssr_strategy.segmentation.methods.semi_supervised import (
 )
 from xssr_strategy.segmentation.network import build_loss
 from xssr_strategy.segmentation.plan import plan_from
-from xssr_strategy.segmentation.training import EpochReport, train
+from xssr_strategy.segmentation.training import EpochReport, TrainingStoppedError, train
 
 CPU = torch.device("cpu")
 LEARNERS = [name for name, method in METHODS.items() if method.needs_unlabelled and ":" not in name]
@@ -216,6 +219,43 @@ def test_an_image_that_is_gone_in_mid_training_ends_it_with_its_sentence(tmp_pat
         with pytest.raises(UserError, match=re.escape(f"{gone}: does not exist")):
             train(METHODS[name](200, steps_per_epoch=2), data, plan, 0, CPU, report=report)
         shutil.copy(data.labelled[0].image, gone)
+
+
+def test_where_every_unlabelled_image_is_gone_in_mid_training_a_sentence_ends_it(tmp_path: Path) -> None:
+    data = data_of(tmp_path)
+
+    def report(_: EpochReport) -> None:
+        for path in data.unlabelled.values():
+            path.unlink(missing_ok=True)
+
+    plan = plan_from(data.labelled, XRAY, ("blob",))
+    for name in LEARNERS[:1]:
+        with pytest.raises(UserError, match="none of the unlabelled images can be read any more; put them back"):
+            train(METHODS[name](200, steps_per_epoch=2), data, plan, 0, CPU, report=report)
+
+
+@pytest.mark.parametrize("name", ["ust_run"])
+@pytest.mark.parametrize("stop_after", [2, 9])
+def test_a_training_that_is_stopped_anywhere_goes_on_from_the_last_finished_stage(
+    name: str, stop_after: int, tmp_path: Path
+) -> None:
+    """A method of one stage, and then what judges the masks: 8 steps and 3."""
+    data = data_of(tmp_path)
+    plan = plan_from(data.labelled, XRAY, ("blob",))
+    kept = tmp_path / "stages"
+    kept.mkdir()
+
+    def trained(stages: Path | None, most: int = 1000) -> dict[str, torch.Tensor]:
+        asked = itertools.count(1)
+        method = WithMaskQuality(METHODS[name](8, steps_per_epoch=4))
+        network = train(method, replace(data, stages=stages), plan, 0, CPU, stopped=lambda: next(asked) > most)
+        assert method.autoencoder is not None
+        return {**network.state_dict(), **{f"judge {key}": one for key, one in method.autoencoder.state_dict().items()}}
+
+    with pytest.raises(TrainingStoppedError):
+        trained(kept, stop_after)
+    assert [path.stem for path in kept.glob("*.pt")] == (["semi-supervised"] if stop_after > 8 else [])
+    assert same(trained(kept), trained(None))
 
 
 def test_every_second_image_is_the_sources(tmp_path: Path) -> None:

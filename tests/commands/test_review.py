@@ -1,8 +1,7 @@
-"""``xssr review`` and ``xssr check``: masks in the order in which people are to look at them."""
+"""``xssr review``: masks in the order in which people are to look at them."""
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import re
@@ -17,34 +16,18 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.support.commands import rows, run
 from tests.support.judged import PLAN, discs, publish_judged
 from tests.support.phantoms import phantom_pairs
-from xssr_strategy.cli import main
 from xssr_strategy.embedding.store import EmbeddingStore
 from xssr_strategy.images.preset import PRESETS
 from xssr_strategy.labels.reading import usable_pairs
 from xssr_strategy.pool.leases import Leases
 from xssr_strategy.pool.workspace import Workspace
-from xssr_strategy.segmentation.data import TrainingData
-from xssr_strategy.segmentation.methods.mask_autoencoding import WithMaskQuality
-from xssr_strategy.segmentation.methods.supervised import Supervised
 from xssr_strategy.segmentation.plan import plan_from
-from xssr_strategy.segmentation.publication import model_id, publish
+from xssr_strategy.segmentation.publication import model_id
 from xssr_strategy.segmentation.score_stores import QualityStore
-from xssr_strategy.segmentation.training import train
 from xssr_strategy.tasks.segmentation_infer import SegmentationInfer
-
-CPU = torch.device("cpu")
-
-
-def run(capsys: pytest.CaptureFixture[str], *words: str | Path) -> tuple[int, str]:
-    status = main([str(word) for word in words])
-    return status, capsys.readouterr().out
-
-
-def rows(file: Path) -> list[dict[str, str]]:
-    with file.open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
 
 
 @pytest.fixture(autouse=True)
@@ -167,13 +150,16 @@ def test_an_image_that_goes_between_judging_and_drawing_is_set_aside(
     ],
 )
 def test_what_cannot_be_reviewed_is_told_in_a_sentence(  # type: ignore[no-untyped-def]
-    studies: Path, capsys: pytest.CaptureFixture[str], change, more: tuple[str, ...], sentence: str
+    studies: Path, tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture[str], change, more, sentence: str
 ) -> None:
     change(Workspace(studies / ".xssr"))
     words = [word.format(studies=studies) for word in more]
+    monkeypatch.chdir(tmp_path)  # where review.csv would be
+    before = {path.name for path in tmp_path.iterdir()}
     status, printed = run(capsys, "review", "--studies", studies, *words)
     assert status == 2
     assert sentence in printed
+    assert {path.name for path in tmp_path.iterdir()} == before
 
 
 def test_the_masks_of_volumes_lie_on_the_voxels_of_their_files(
@@ -200,82 +186,40 @@ def test_the_masks_of_volumes_lie_on_the_voxels_of_their_files(
         Path(served).unlink()
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The model file of a network that has learnt discs."""
-    folder = tmp_path_factory.mktemp("discs")
-    discs(folder, 6)
-    preset = PRESETS["xray"]
-    pairs = [
-        {"image": str(path), "label": str(folder / "labels" / path.name)} for path in (folder / "images").iterdir()
-    ]
-    usable, _ = usable_pairs(sorted(pairs, key=lambda pair: pair["image"]), preset, ("disc",))
-    plan = replace(plan_from(usable, preset, ("disc",)), roi=(64, 64))
-    method = WithMaskQuality(Supervised(60))
-    network = train(method, TrainingData(preset, usable), plan, 0, CPU)
-    assert method.autoencoder is not None
-    file = folder / "discs.pt"
-    publish(network.state_dict(), plan, file, method.autoencoder.state_dict())
-    return file
-
-
-@pytest.mark.slow
-def test_a_label_that_was_drawn_on_the_wrong_image_is_found(
-    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_the_worst_label_comes_first_and_an_empty_or_parted_mask_is_noted(
+    studies: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    discs(tmp_path, 12)
-    labels = tmp_path / "labels"
-    first, second = labels / "disc04.png", labels / "disc09.png"
-    first.rename(tmp_path / "kept.png")
-    second.rename(first)
-    (tmp_path / "kept.png").rename(second)
-    (labels / "disc02.png").write_bytes(b"no label")
-    for named in (tmp_path, labels):
-        status, printed = run(capsys, "check", named, "--trained", trained, "--out", tmp_path / "check.csv")
-        assert status == 1
-        assert "11 labels checked, 1 that cannot be read." in printed
-        assert "disc02.png" in printed
-        found = rows(tmp_path / "check.csv")
-        assert {found[0]["image"], found[1]["image"]} == {"disc04", "disc09"}
-        assert float(found[1]["agreement"]) < 0.8 < float(found[2]["agreement"])
-    assert (tmp_path / "check.html").read_text(encoding="utf-8").count("<img src=") == 11
+    workspace = Workspace(studies / ".xssr")
+    publish_judged(workspace.segmentation, 1, plan=replace(PLAN, labels=("liver", "spleen")))
 
+    def found(predict: object, image: torch.Tensor) -> torch.Tensor:
+        logits = torch.zeros(3, *image.shape[1:])
+        if image.mean() > 0.3:
+            logits[1, 2:6, 2:6] = logits[1, 20:26, 20:26] = logits[2, 10:14, 2:20] = 9
+        return logits
 
-@pytest.mark.parametrize("said", [["posterior", "anterior"], ["liver", "spleen"]])
-def test_labels_whose_numbers_mean_something_else_are_not_compared(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], said: list[str]
-) -> None:
-    phantom_pairs(tmp_path / "made", 2, 2, 2)
-    for part in ("imagesTr", "labelsTr"):
-        (tmp_path / "set" / part).mkdir(parents=True)
-    for number in range(2):
-        shutil.copy(tmp_path / "made" / f"{number}.png", tmp_path / "set" / "imagesTr" / f"case{number}.png")
-        shutil.copy(tmp_path / "made" / "labels" / f"{number}.png", tmp_path / "set" / "labelsTr" / f"case{number}.png")
-    pairs = [{"image": f"imagesTr/case{n}.png", "label": f"labelsTr/case{n}.png"} for n in range(2)]
-    names = {"0": "background", "1": said[0], "2": said[1]}
-    (tmp_path / "set" / "dataset.json").write_text(json.dumps({"labels": names, "training": pairs}))
-    publish_judged(tmp_path / "model.pt", 1, plan=replace(PLAN, labels=("anterior", "posterior")))
-    status, printed = run(
-        capsys, "check", tmp_path / "set", "--trained", tmp_path / "model.pt", "--out", tmp_path / "check.csv"
+    monkeypatch.setattr("xssr_strategy.segmentation.inference.Predictor.__call__", found)
+    monkeypatch.setattr(
+        "xssr_strategy.segmentation.mask_quality.MaskAutoencoder.quality_of_mask",
+        lambda judge, mask, labels: torch.tensor([0.75, 0.25]) * bool(mask.any()),
     )
-    assert status == 2
-    assert f"are {','.join(said)}, but those of the training are anterior,posterior" in printed
-
-
-@pytest.mark.parametrize(
-    ("trained", "sentence"),
-    [("nothing.pt", "nothing.pt: does not exist"), (".", "no network is trained there"), ("bad.pt", "cannot be read")],
-)
-def test_a_check_without_a_network_is_told_in_a_sentence(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], trained: str, sentence: str
-) -> None:
-    discs(tmp_path / "some", 2)
-    (tmp_path / "bad.pt").write_bytes(b"no model")
-    status, printed = run(
-        capsys, "check", tmp_path / "some", "--trained", tmp_path / trained, "--out", tmp_path / "check.csv"
-    )
-    assert status == 2
-    assert sentence in printed
+    Image.new("L", (52, 64)).save(studies / "disc04.png")
+    run(capsys, "review", "--studies", studies, "--out", tmp_path / "queue.csv")
+    by_image = {row["image"]: row for row in rows(tmp_path / "queue.csv")}
+    empty = [row for row in by_image.values() if row["note"] == "nothing is found"]
+    assert by_image["disc04"] in empty
+    assert {(row["rank"], row["quality"]) for row in empty} == {(f"{n}", "0.0000") for n in range(1, len(empty) + 1)}
+    parted = [row for row in by_image.values() if row["note"] == "liver in 2 parts"]
+    assert parted
+    assert {row["labels"] for row in parted} == {"spleen=0.2500 liver=0.7500"}
+    page = (tmp_path / "queue.html").read_text(encoding="utf-8")
+    assert "spleen 0.25, liver 0.75" in page
+    assert "liver in 2 parts" in page
+    described = {
+        task["Name"]: task.get("Description")
+        for task in json.loads((tmp_path / "queue.mitk.json").read_text())["Tasks"]
+    }
+    assert described["disc04"] == "liver 0.00, spleen 0.00, nothing is found"
 
 
 def test_the_pool_lists_the_qualities_when_it_is_asked_to(

@@ -20,6 +20,7 @@ from xssr_strategy.segmentation.mask_quality import (
     dice,
     label_maps,
 )
+from xssr_strategy.segmentation.methods import mask_autoencoding
 from xssr_strategy.segmentation.methods.mask_autoencoding import MaskAutoencoding
 from xssr_strategy.segmentation.plan import plan_from
 from xssr_strategy.segmentation.training import train
@@ -60,6 +61,44 @@ def test_a_quality_for_each_label_and_zero_for_one_that_is_nowhere(judge: MaskQu
     assert bool(((found >= 0) & (found <= 1)).all())
     for number in (1, 2):
         assert number in mask.unique() or found[number - 1] == 0
+
+
+class Unchanging(torch.nn.Module):
+    """Gives back what it gets, as logits, but for so many of its first rows."""
+
+    def __init__(self, lost: int = 0) -> None:
+        super().__init__()
+        self._lost, self._place = lost, torch.nn.Parameter(torch.zeros(1))  # the judge asks where its weights are
+
+    def forward(self, masks: Tensor) -> Tensor:
+        rebuilt = masks - 0.5
+        rebuilt[:, :, : self._lost] = -1
+        return rebuilt
+
+
+def test_the_quality_is_the_dice_between_a_mask_and_what_is_made_of_it() -> None:
+    judge = MaskAutoencoder(2, 2)
+    mask = torch.zeros(96, 96, dtype=torch.long)
+    mask[10:50, 20:40], mask[60:70, 5:25] = 1, 2
+    judge.network = Unchanging()  # type: ignore[assignment]
+    assert judge.quality_of_mask(mask, 2).tolist() == [1, 1]
+    judge.network = Unchanging(lost=30)  # type: ignore[assignment]
+    assert judge.quality_of_mask(mask, 2).tolist() == pytest.approx([2 * 20 / (40 + 20), 1])
+
+
+@pytest.mark.parametrize("shape", [(1000, 700), (300, 200, 90)])
+def test_a_label_of_one_voxel_and_one_that_fills_the_image_are_not_lost(shape: tuple[int, ...]) -> None:
+    judge = MaskAutoencoder(len(shape), 1)
+    judge.network = Unchanging()  # type: ignore[assignment]
+    mask = torch.zeros(shape, dtype=torch.uint8)
+    mask[tuple(side // 3 for side in shape)] = 1
+    assert judge.quality_of_mask(mask, 1).item() == 1
+    assert judge.quality_of_mask(torch.ones_like(mask), 1).item() == 1
+    assert judge.quality_of_mask(torch.zeros_like(mask), 1).item() == 0
+    for label in (mask, torch.ones_like(mask)):
+        small = mask_autoencoding._Small((judge.side,) * len(shape))({"label": label[None]})["label"]
+        assert small.shape == (1, *(judge.side,) * len(shape))
+        assert bool((small == 1).any())
 
 
 def test_confidence_is_the_mean_probability_of_what_was_found() -> None:

@@ -147,3 +147,15 @@ def test_a_network_of_an_earlier_version_has_no_quality_and_is_asked_once(app: R
     assert app.project.qualities.asked()[1] == {}
     assert not app.quality_due()  # or a process would start after every click
     assert app.give()["reason"].endswith("because the model has nothing to judge its masks by: train again.)")
+
+
+def test_a_network_without_a_judge_does_not_leave_the_qualities_of_the_former_one_in_force(app: Reviewing) -> None:
+    """Though that has judged more images, as some were labelled since."""
+    app.publish(1)
+    assert app.quality({}, app.datastore)["scored"] == 16
+    for image in ("i00", "i01", "i02"):
+        app.label(image)
+    app.publish(2, judged=False)
+    assert "train again" in app.quality({}, app.datastore)["error"]
+    assert app.project.qualities.asked() == (app.project.qualities.model, {})
+    assert app.give()["reason"].endswith("because the model has nothing to judge its masks by: train again.)")

@@ -15,7 +15,7 @@ from xssr_strategy.archive.query import is_remote
 from xssr_strategy.commands.judged_model import JudgedModel
 from xssr_strategy.commands.outputs import check_outputs, writing
 from xssr_strategy.commands.progress import StageProgress, say
-from xssr_strategy.commands.review_files import JudgedMask, page_of, write_page, write_table
+from xssr_strategy.commands.review_files import JudgedMask, note_of, page_of, write_page, write_table
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preprocessing import memory_told
 from xssr_strategy.pool.workspace import FOLDER, Workspace, server_workspace
@@ -49,10 +49,14 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.shown < 1:
         raise UserError(f"--shown {arguments.shown}: must be 1 or more.")
     out: Path = arguments.out
-    check_outputs({"--out": out, "the page of --out": page_of(out)}, {})
+    file = _model_file(arguments.trained)
+    check_outputs({"--out": out, "the page of --out": page_of(out)}, {"--trained": file})
     domain = read_domain(_with_images(arguments.labels), "LABELS")
-    model = JudgedModel(_model_file(arguments.trained))
+    model = JudgedModel(file)
     names = model.plan.labels
+    if len(names) == 1 and len(domain.label_names) == 1 and names != domain.label_names:
+        called = f"{domain.label_names[0]} in LABELS and {names[0]} in --trained"
+        say(console, f"The label is called {called}: they are compared all the same.", style="yellow")
     refuse_other_names(domain, "LABELS", names, replace(domain, label_names=names))
     found: list[JudgedMask] = []
     unreadable = 0
@@ -139,7 +143,8 @@ def _checked(model: JudgedModel, domain: Domain, image: str) -> JudgedMask:
         "agreement": _mean(agreements, there),
         "quality": _mean(qualities, there),
     }
-    return JudgedMask(image, domain.images[image], scores, by_label, mask=domain.labels[image])
+    note = note_of(label.numpy(), names)
+    return JudgedMask(image, domain.images[image], scores, by_label, note, mask=domain.labels[image])
 
 
 def _mean(values: torch.Tensor, there: torch.Tensor) -> float:

@@ -69,7 +69,7 @@ class JudgedModel:
         truth, prediction = (None, mask) if other is None else (mask, other)
         return overlay(shown, truth, prediction, self.plan.labels)
 
-    def write(self, path: Path, stem: Path) -> Path:
+    def write(self, path: Path, stem: Path) -> tuple[Path, NDArray[np.uint8]]:
         """Write the mask of an image on the voxels of its file.
 
         Args:
@@ -77,11 +77,11 @@ class JudgedModel:
             stem: of the mask's file, without the ending.
 
         Returns:
-            The file.
+            The file, and what it holds.
         """
         original = read_image(path)
         logits = self._predict(network_image(conform(original, self.preset, path), self.preset, self.plan))
-        mask = original_label(logits, original.affine.numpy(), original.shape[1:])
+        mask = original_label(logits, original.affine.numpy(), original.shape[1:]).numpy()
         file = stem.with_name(stem.name + mask_extension(path, original))
-        write_mask(mask.numpy(), original, path, str(file), compress=True)
-        return file
+        write_mask(mask, original, path, str(file), compress=True)
+        return file, mask

@@ -18,6 +18,7 @@ from xssr_strategy.commands.progress import StageProgress, say
 from xssr_strategy.commands.review_files import (
     JudgedMask,
     masks_of,
+    note_of,
     page_of,
     task_list_of,
     write_page,
@@ -73,7 +74,6 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if not is_remote(arguments.studies) and folder.resolve().is_relative_to(Path(arguments.studies).resolve()):
         raise UserError(f"--out {out}: its masks would lie in --studies; name a file elsewhere.")
     check_outputs(outputs, {})
-    make_folder("the masks of --out", folder)
     studies = open_studies(arguments.studies, settings)
     leases = open_leases(arguments.studies, settings)
     skipped = {} if leases is None else leases.skipped()
@@ -84,6 +84,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             say(console, f"set aside: {why}", style="yellow")
         scores = ModelScores(QualityStore(workspace.qualities), PublishedModel(workspace.segmentation), wanted=False)
         model, published = _published(scores, workspace.segmentation)
+        make_folder("the masks of --out", folder)
         qualities = _qualities(model, published, scores, waiting, progress)
         with writing("--out", out):
             masks, gone = _judged(model, qualities, studies, arguments, progress)
@@ -162,11 +163,12 @@ def _judged(
         if len(found) < arguments.shown:
             try:
                 pixels = model.read(path)
-                mask = model.write(path, folder / image)
+                file, found_there = model.write(path, folder / image)
             except UserError as error:  # damaged or removed since it was judged
                 gone.append(str(error))
                 continue
-            one = replace(one, mask=mask, picture=model.picture(pixels, model.mask(pixels)))
+            note = note_of(found_there, model.plan.labels)
+            one = replace(one, mask=file, note=note, picture=model.picture(pixels, model.mask(pixels)))
             progress(DRAWING, len(found) + 1, min(arguments.shown, len(order)))
         found.append(one)
     return found, gone

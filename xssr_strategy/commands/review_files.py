@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
 from jinja2 import Environment, StrictUndefined
+from numpy.typing import NDArray
+from scipy import ndimage
 
 from xssr_strategy.commands.mitk_tasks import SegmentationTask, write_task_list
 from xssr_strategy.simulation.thumbnails import data_uri
@@ -50,6 +53,21 @@ class JudgedMask:
         return ", ".join(named) if len(named) > 1 else ""
 
 
+def note_of(mask: NDArray[np.uint8], labels: Sequence[str]) -> str:
+    """What people are told of a mask (*spatial) of label numbers: that it is empty, or a label in several parts.
+
+    >>> note_of(np.array([[1, 0, 1], [2, 2, 0]], np.uint8), ("liver", "spleen"))
+    'liver in 2 parts'
+    >>> note_of(np.zeros((2, 2), np.uint8), ("liver",))
+    'nothing is found'
+    """
+    if not mask.any():
+        return "nothing is found"
+    around = np.ones((3,) * mask.ndim)  # corners touch, too
+    counts = {name: ndimage.label(mask == number, around)[1] for number, name in enumerate(labels, start=1)}
+    return ", ".join(f"{name} in {count} parts" for name, count in counts.items() if count > 1)
+
+
 def page_of(table: Path) -> Path:
     """Where the page is written."""
     return table.with_suffix(".html")
@@ -88,5 +106,9 @@ def write_page(file: Path, title: str, advice: str, masks: Sequence[JudgedMask])
 
 def write_tasks(file: Path, name: str, masks: Sequence[JudgedMask]) -> None:
     """A task list of those masks that have a file, to begin with."""
-    tasks = [SegmentationTask(one.path, one.image, one.note or one.words, one.mask) for one in masks if one.mask]
+    tasks = [
+        SegmentationTask(one.path, one.image, ", ".join(filter(None, (one.words, one.note))), one.mask)
+        for one in masks
+        if one.mask
+    ]
     write_task_list(file, name, tasks)

@@ -115,8 +115,8 @@ class MaskAutoencoder(nn.Module, MaskQuality):
     def quality_of_mask(self, mask: Tensor, labels: int) -> Tensor:
         """(labels,) quality of a mask (*grid) of label numbers, on any device."""
         mask = mask.to(next(self.parameters()).device)
-        seen = torch.cat([resized((mask == number)[None].float(), self.side) for number in range(1, labels + 1)])
-        return dice(seen > 0.5, self(seen[None])[0] > 0).cpu()
+        seen = torch.cat([shrunk((mask == number)[None].float(), self.side) for number in range(1, labels + 1)])
+        return dice(seen, self(seen[None].float())[0] > 0).cpu()
 
 
 def image_qualities(
@@ -149,9 +149,26 @@ def label_maps(mask: Tensor, labels: int) -> Tensor:
     return maps.float()
 
 
-def resized(maps: Tensor, side: int) -> Tensor:
-    """(labels, *spatial) in a square or cube of this side, whatever the aspect ratio."""
-    return F.adaptive_avg_pool3d(maps, side) if maps.ndim == 4 else F.adaptive_avg_pool2d(maps, side)
+def shrunk(maps: Tensor, side: int) -> Tensor:
+    """Maps of 0 and 1 in a square or cube, whatever their aspect ratio; no label is lost by it.
+
+    Args:
+        maps: float32 (labels, *spatial).
+        side: of the square or cube.
+
+    Returns:
+        bool (labels, side, ...): where a label fills more than half of a cell, or if it does so nowhere, any of it.
+
+    >>> import torch
+    >>> maps = torch.zeros(1, 8, 8)
+    >>> maps[0, 5, 2] = 1  # a single pixel
+    >>> shrunk(maps, 2)[0].tolist()
+    [[False, False], [True, False]]
+    """
+    shares = F.adaptive_avg_pool3d(maps, side) if maps.ndim == 4 else F.adaptive_avg_pool2d(maps, side)
+    half = shares > 0.5
+    lost = ~half.flatten(1).any(1)
+    return torch.where(lost.reshape(-1, *(1 for _ in shares.shape[1:])), shares > 0, half)
 
 
 def label_dice(one: Tensor, other: Tensor, labels: int) -> Tensor:

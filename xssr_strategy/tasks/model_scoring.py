@@ -94,6 +94,7 @@ class ModelScoring(ScoringMethod, Generic[Value]):
         except _NothingToSayError as error:
             logger.error("Scoring stopped: %s", error)
             self._scores.store.put(model, [ImageScore(image, present[image], None) for image in todo])
+            self._scores.store.forget_others(model)  # or what they said would be taken for the present for ever
             return {"error": str(error)}
         except UserError as error:
             logger.error("Scoring stopped: %s", error)

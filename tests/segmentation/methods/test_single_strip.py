@@ -1,16 +1,21 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from tests.support.scans import CPU, STEPS, Scans, scans
 from tests.support.trainings import MRI, XRAY, same
 from xssr_strategy.labels.reading import usable_pairs
 from xssr_strategy.segmentation.data import TrainingData
+from xssr_strategy.segmentation.mask_quality import MaskAutoencoder
+from xssr_strategy.segmentation.methods.own_masks import ReadPairOrOwnMask
 from xssr_strategy.segmentation.methods.single_strip import SingleStrip
 from xssr_strategy.segmentation.pair_cache import MemoryCache
 from xssr_strategy.segmentation.plan import plan_from
@@ -54,7 +59,8 @@ def test_without_an_unlabelled_image_no_mask_is_made_and_the_log_says_so(
     reports: list[EpochReport] = []
     with caplog.at_level(logging.WARNING):
         trained(alone, report=reports.append)
-    assert told_stages(reports) == ["synthesised", "fine-tuning"]
+    assert told_stages(reports) == ["synthesised"]
+    assert reports[-1].steps == STEPS
     assert "There is no unlabelled image to learn from: the labels alone are." in caplog.text
 
 
@@ -109,4 +115,61 @@ def test_a_training_that_is_stopped_anywhere_goes_on_from_the_last_finished_stag
         trained(found, stages=kept, stopped=stopped)
     reports: list[EpochReport] = []
     assert same(not_stopped, trained(found, stages=kept, report=reports.append))
-    assert ("synthesised" in told_stages(reports)) == (stop_after < 4)  # its 4 steps are not done again
+    done = {"synthesised": 4, "mask quality": 4 + STEPS}  # what is finished is not done again
+    finished = {name for name, last in done.items() if stop_after >= last}
+    assert finished.isdisjoint(told_stages(reports))
+
+
+def test_the_best_of_its_masks_are_trained_on_with_the_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A judge that finds the first image's mask the best: of four, ceil(0.3 * 4) = 2 are kept."""
+    found = scans(tmp_path, XRAY, ("blob",))
+    asked = iter([0.9, 0.2, 0.0, 0.6])
+
+    def one_blob(predict: object, image: Tensor) -> Tensor:
+        logits = torch.zeros(2, *image.shape[1:])
+        logits[1, 4:9, 4:9] = 1
+        return logits
+
+    monkeypatch.setattr("xssr_strategy.segmentation.methods.own_masks.Predictor.__call__", one_blob)
+    monkeypatch.setattr(MaskAutoencoder, "quality", lambda *_: torch.tensor([next(asked)]))
+    read: list[str] = []
+    reading = ReadPairOrOwnMask.__call__
+
+    def noting(self: ReadPairOrOwnMask, data: Mapping[str, str]) -> dict[str, Tensor]:
+        pair = reading(self, data)
+        if "mask" in data:
+            read.append(data["image"])
+            assert int(pair["label"].sum()) == 25
+        return pair
+
+    monkeypatch.setattr(ReadPairOrOwnMask, "__call__", noting)
+    monkeypatch.setattr(SingleStrip, "keep", 0.5)
+    trained(found)
+    assert set(read) == {str(found.unlabelled["u0"]), str(found.unlabelled["u3"])}
+
+
+def test_masks_that_do_not_look_like_labels_are_not_learnt_from_and_the_log_tells_them_from_empty_ones(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MaskAutoencoder, "quality", lambda *_: torch.zeros(1))
+    monkeypatch.setattr(
+        "xssr_strategy.segmentation.methods.own_masks.Predictor.__call__",
+        lambda _, image: torch.tensor([0.0, 1.0])[:, None, None].expand(2, *image.shape[1:]),
+    )
+    with caplog.at_level(logging.WARNING):
+        trained(scans(tmp_path, XRAY, ("blob",)))
+    assert caplog.messages == ["No mask of 4 images looks at all like the labels: these alone are learnt from."]
+
+
+@pytest.mark.parametrize("values", ["one voxel", "everywhere", "one grey value"])
+def test_a_strange_label_or_image_still_gives_a_network(tmp_path: Path, values: str) -> None:
+    found = scans(tmp_path, XRAY, ("blob",))
+    part = "image" if values == "one grey value" else "label"
+    pixels = np.asarray(Image.open(found.pairs[0][part])).copy()
+    if values == "one voxel":
+        pixels[:] = 0
+        pixels[30, 20] = 1
+    else:
+        pixels[:] = 1
+    Image.fromarray(pixels).save(found.pairs[0][part])
+    assert all(bool(torch.isfinite(value).all()) for value in trained(found).values())

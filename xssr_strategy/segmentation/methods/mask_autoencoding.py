@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from xssr_strategy.segmentation.data import TrainingData
 from xssr_strategy.segmentation.geometry import network_label
-from xssr_strategy.segmentation.mask_quality import SIDE, MaskAutoencoder, label_maps
+from xssr_strategy.segmentation.mask_quality import SIDE, MaskAutoencoder, label_maps, shrunk
 from xssr_strategy.segmentation.methods.base import Batch, Stage, StepResult, TrainingMethod, Work
 from xssr_strategy.segmentation.methods.loaders import epoch_loader
 from xssr_strategy.segmentation.methods.recipe import STEPS_PER_EPOCH, Recipe
@@ -109,11 +109,14 @@ def _mask_transforms(plan: SegmentationPlan, seed: int, read: Transform) -> Comp
 
 
 class _Small(Transform):
-    """The label alone, on a grid of these sides; what nobody has looked at is background."""
+    """The label alone, on a grid of these sides; what nobody has looked at is background, and no label is lost."""
 
     def __init__(self, sides: tuple[int, ...]) -> None:
         self._sides = sides
 
     def __call__(self, data: Mapping[str, Tensor]) -> dict[str, Tensor]:
         known, _ = without_ignored(data["label"])
-        return {"label": network_label(known, self._sides)}
+        small = network_label(known, self._sides)
+        for number in set(known.unique().tolist()) - set(small.unique().tolist()):
+            small[shrunk((known == number).float(), self._sides[0])] = number
+        return {"label": small}

@@ -33,11 +33,13 @@ class OwnMask:
         image: path of the image.
         mask: path of the mask, on the grid of the network.
         quality: mean over the labels, in [0, 1].
+        holds_label: whether anything was found on the image.
     """
 
     image: str
     mask: str
     quality: float
+    holds_label: bool
 
     @property
     def item(self) -> dict[str, str]:
@@ -87,13 +89,14 @@ class OwnMasks:
                     qualities = judge.quality(image.to(device), logits, predict)
                     label = logits.argmax(0, keepdim=True).to(torch.uint8).cpu()
                     save_tensors({"label": label, "quality": qualities}, file)
-                qualities = torch.load(file, weights_only=True)["quality"]
-                self.found.append(OwnMask(str(path), str(file), float(qualities.mean())))
+                kept = torch.load(file, weights_only=True)
+                holds_label = bool(kept["label"].any())
+                self.found.append(OwnMask(str(path), str(file), float(kept["quality"].mean()), holds_label))
             except UserError as error:
                 logger.warning("not learnt from: %s", error)
             yield
 
     def best(self, share: float) -> Sequence[OwnMask]:
-        """The best share of the masks that hold a label, at least one if there is any; best first."""
+        """The best share of the masks of any quality, at least one if there is any; best first."""
         ranked = sorted((mask for mask in self.found if mask.quality > 0), key=lambda mask: (-mask.quality, mask.image))
         return ranked[: math.ceil(share * len(ranked))]

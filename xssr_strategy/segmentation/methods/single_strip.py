@@ -54,21 +54,24 @@ class SingleStrip(TrainingMethod):
         update = supervised_step(network, device)
         first = round(SYNTHESISED_SHARE * self.steps)
         loaders = _Loaders(data, plan, self.steps_per_epoch, self.recipe.batch_size, seed)
-        yield self.stage("synthesised", network, loaders.with_masks(()), first, update)
-
         with data.kept_stages() as folder:
             most = math.ceil((self.steps - first) * loaders.masks_a_step / self.keep)  # or some would never be seen
             masks = OwnMasks(data, plan, most, seed, folder)
-            if len(masks):
-                judging, judge = self._judge.judging(data, plan, seed, device)
-                self.autoencoder = judge
-                yield judging
-                yield Work("masks", masks.make(network, judge, device))
-            else:
+            if not len(masks):
                 logger.warning("There is no unlabelled image to learn from: the labels alone are.")
+                yield self.stage("synthesised", network, loaders.with_masks(()), self.steps, update)
+                return
+            yield self.stage("synthesised", network, loaders.with_masks(()), first, update)
+            judging, self.autoencoder = self._judge.judging(data, plan, seed, device)
+            yield judging
+            yield Work("masks", masks.make(network, self.autoencoder, device))
             kept = masks.best(self.keep)
             if masks.found and not kept:
-                logger.warning("Nothing is found on any of %d images: the labels alone are learnt from.", len(masks))
+                if any(mask.holds_label for mask in masks.found):
+                    what = "No mask of %d images looks at all like the labels: these alone are learnt from."
+                else:
+                    what = "Nothing is found on any of %d images: the labels alone are learnt from."
+                logger.warning(what, len(masks.found))
             yield self.stage("fine-tuning", network, loaders.with_masks(kept), self.steps - first, update)
 
 

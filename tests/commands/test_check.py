@@ -1,0 +1,130 @@
+"""``xssr check``: labels in the order in which people are to look at them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.support.commands import rows, run
+from tests.support.judged import PLAN, discs, publish_judged
+from tests.support.phantoms import phantom_pairs
+from xssr_strategy.images.preset import PRESETS
+from xssr_strategy.labels.reading import usable_pairs
+from xssr_strategy.segmentation.data import TrainingData
+from xssr_strategy.segmentation.methods.mask_autoencoding import WithMaskQuality
+from xssr_strategy.segmentation.methods.supervised import Supervised
+from xssr_strategy.segmentation.plan import plan_from
+from xssr_strategy.segmentation.publication import publish
+from xssr_strategy.segmentation.training import train
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model file of a network that has learnt discs."""
+    folder = tmp_path_factory.mktemp("discs")
+    discs(folder, 6)
+    preset = PRESETS["xray"]
+    pairs = [
+        {"image": str(path), "label": str(folder / "labels" / path.name)} for path in (folder / "images").iterdir()
+    ]
+    usable, _ = usable_pairs(sorted(pairs, key=lambda pair: pair["image"]), preset, ("disc",))
+    plan = replace(plan_from(usable, preset, ("disc",)), roi=(64, 64))
+    method = WithMaskQuality(Supervised(60))
+    network = train(method, TrainingData(preset, usable), plan, 0, CPU)
+    assert method.autoencoder is not None
+    file = folder / "discs.pt"
+    publish(network.state_dict(), plan, file, method.autoencoder.state_dict())
+    return file
+
+
+@pytest.mark.slow
+def test_a_label_that_was_drawn_on_the_wrong_image_is_found(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    discs(tmp_path, 12)
+    labels = tmp_path / "labels"
+    first, second = labels / "disc04.png", labels / "disc09.png"
+    first.rename(tmp_path / "kept.png")
+    second.rename(first)
+    (tmp_path / "kept.png").rename(second)
+    (labels / "disc02.png").write_bytes(b"no label")
+    for named in (tmp_path, labels):
+        status, printed = run(capsys, "check", named, "--trained", trained, "--out", tmp_path / "check.csv")
+        assert status == 1
+        assert "11 labels checked, 1 that cannot be read." in printed
+        assert "disc02.png" in printed
+        found = rows(tmp_path / "check.csv")
+        assert {found[0]["image"], found[1]["image"]} == {"disc04", "disc09"}
+        assert float(found[1]["agreement"]) < 0.8 < float(found[2]["agreement"])
+    assert (tmp_path / "check.html").read_text(encoding="utf-8").count("<img src=") == 11
+
+
+def decathlon(folder: Path, names: list[str]) -> None:
+    """Two labelled phantoms in ``set``, whose dataset.json gives the labels these names."""
+    phantom_pairs(folder / "made", 2, 2, len(names))
+    for part in ("imagesTr", "labelsTr"):
+        (folder / "set" / part).mkdir(parents=True)
+    for number in range(2):
+        shutil.copy(folder / "made" / f"{number}.png", folder / "set" / "imagesTr" / f"case{number}.png")
+        shutil.copy(folder / "made" / "labels" / f"{number}.png", folder / "set" / "labelsTr" / f"case{number}.png")
+    pairs = [{"image": f"imagesTr/case{n}.png", "label": f"labelsTr/case{n}.png"} for n in range(2)]
+    numbers = {str(number): name for number, name in enumerate(["background", *names])}
+    (folder / "set" / "dataset.json").write_text(json.dumps({"labels": numbers, "training": pairs}))
+
+
+@pytest.mark.parametrize("said", [["posterior", "anterior"], ["liver", "spleen"]])
+def test_labels_whose_numbers_mean_something_else_are_not_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], said: list[str]
+) -> None:
+    decathlon(tmp_path, said)
+    publish_judged(tmp_path / "model.pt", 1, plan=replace(PLAN, labels=("anterior", "posterior")))
+    status, printed = run(
+        capsys, "check", tmp_path / "set", "--trained", tmp_path / "model.pt", "--out", tmp_path / "check.csv"
+    )
+    assert status == 2
+    assert f"are {','.join(said)}, but those of the training are anterior,posterior" in printed
+
+
+@pytest.mark.parametrize(
+    ("trained", "sentence"),
+    [
+        ("nothing.pt", "nothing.pt: does not exist"),
+        (".", "no network is trained there"),
+        ("bad.pt", "cannot be read"),
+        ("old.pt", "the network has nothing to judge masks by; train again"),
+        ("check.csv", "check.csv: is the file of --trained, too; name another."),
+    ],
+)
+def test_a_check_without_a_network_is_told_in_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], trained: str, sentence: str
+) -> None:
+    discs(tmp_path / "some", 2)
+    for name in ("bad.pt", "check.csv"):
+        (tmp_path / name).write_bytes(b"no model")
+    publish_judged(tmp_path / "old.pt", 1, judged=False)
+    status, printed = run(
+        capsys, "check", tmp_path / "some", "--trained", tmp_path / trained, "--out", tmp_path / "check.csv"
+    )
+    assert status == 2
+    assert sentence in printed
+
+
+def test_a_single_label_of_another_name_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    decathlon(tmp_path, ["tumour"])
+    publish_judged(tmp_path / "model.pt", 1)
+    _, printed = run(
+        capsys, "check", tmp_path / "set", "--trained", tmp_path / "model.pt", "--out", tmp_path / "check.csv"
+    )
+    assert "The label is called tumour in LABELS and foreground in --trained: they are compared" in printed

@@ -16,7 +16,7 @@ from xssr_strategy.cli import main
 from xssr_strategy.embedding.store import TARGET
 from xssr_strategy.images.thumbnail_store import ThumbnailStore
 from xssr_strategy.pool.leases import Leases
-from xssr_strategy.segmentation.score_stores import ImageScore, UncertaintyStore
+from xssr_strategy.segmentation.score_stores import ImageScore, QualityStore, UncertaintyStore
 
 
 @pytest.fixture(autouse=True)
@@ -83,12 +83,15 @@ def test_what_a_server_knows_is_shown(studies: Path) -> None:
     leases.skip("i07", "ann", "motion")
     leases.take("i08", "ann")
     UncertaintyStore(workspace / "uncertainty.sqlite").put("model", [ImageScore("i09", "1", 0.25)])
+    QualityStore(workspace / "quality.sqlite").put("model", [ImageScore("i05", "1", {"a": 0.5, "b": 1.0})])
     assert draw(studies) == 0
     content = part(studies, "content")
     place = content["fixed"]["ids"].index("i07")
     assert content["changing"]["notes"][str(place)] == "motion"
     (entropy,) = [one for one in content["fixed"]["colours"] if one["key"] == "entropy"]
     assert entropy["values"][content["fixed"]["ids"].index("i09")] == 0.25
+    (quality,) = [one for one in content["fixed"]["colours"] if one["key"] == "quality"]
+    assert quality["values"][content["fixed"]["ids"].index("i05")] == 0.75
     assert "1 leased, 2 labelled, 1 failed, 1 skipped" in content["changing"]["summary"]
     assert (workspace / "thumbnails.sqlite").exists()
 

@@ -118,23 +118,42 @@ def test_a_download_of_another_study_is_not_taken_for_an_image_of_the_same_name(
 
 
 def test_a_label_as_slicer_writes_it_is_what_the_trainer_reads(room: Room) -> None:
-    for _ in range(2):
-        sample = room.ann.next_sample()
-        before = room.labelled()
-        assert room.ann.submit_label(room.domain.drawn(sample["id"])) == {"image": sample["id"], "label": sample["id"]}
-        assert room.ann.info["datastore"]["completed"] == before + 1
-        info = room.entry(sample["id"])["labels"]["final"]["info"]
-        assert [entry["name"] for entry in info["label_info"]] == list(room.domain.labels)
-        image = conform(read_image(room.domain.image(sample["id"])), PRESETS[room.domain.preset])
-        sent = read_label(room.stored(sample["id"]), room.domain.labels, image)
-        real = read_label(room.domain.label(sample["id"]), room.domain.labels, image)
-        assert (sent == real).all()
+    a_label_is_submitted(room)
+
+
+def a_label_is_submitted(room: Room) -> None:
+    sample = room.ann.next_sample()
+    before = room.labelled()
+    assert room.ann.submit_label(room.domain.drawn(sample["id"])) == {"image": sample["id"], "label": sample["id"]}
+    assert room.ann.info["datastore"]["completed"] == before + 1
+    info = room.entry(sample["id"])["labels"]["final"]["info"]
+    assert [entry["name"] for entry in info["label_info"]] == list(room.domain.labels)
+    image = conform(read_image(room.domain.image(sample["id"])), PRESETS[room.domain.preset])
+    sent = read_label(room.stored(sample["id"]), room.domain.labels, image)
+    real = read_label(room.domain.label(sample["id"]), room.domain.labels, image)
+    assert (sent == real).all()
 
 
 # Train, and what the model says.
 
 
+def test_the_first_label_trains_a_network_by_single_strip_whose_masks_have_a_quality(room: Room) -> None:
+    room.ann.start_training(method="single_strip", **TRAINING)
+    status = wait_for_training(room.ann)
+    assert status["status"] == "DONE", status
+    stats = room.ann.connect()["train_stats"]["segmentation"]
+    assert (stats["method"], stats["labels"]["trained_on"]) == ("single_strip", 1)
+    assert f"training by single_strip, with {room.domain.pool - 1} unlabelled images" in room.log()
+    room.ann.next_sample("review")
+    mask = room.ann.run_model()
+    assert room.ann.scene is not None
+    assert same_place(mask, room.ann.scene.volume)
+    assert list(room.ann.told["label_quality"]) == list(room.domain.labels)
+    assert 0 <= room.ann.told["quality"] <= 1
+
+
 def test_the_pool_answers_while_the_model_is_trained(room: Room) -> None:
+    a_label_is_submitted(room)
     started = room.ann.start_training(**TRAINING)
     assert started["request"]["model"] == "segmentation"
     while room.ann.training_status()["status"] == "SUBMITTED":

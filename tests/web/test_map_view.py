@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from tests.support.app import App
+from tests.support.judged import publish_judged
 from tests.support.pools import write
 from xssr_strategy.embedding.store import TARGET
 from xssr_strategy.images.thumbnail_store import ThumbnailStore
+from xssr_strategy.segmentation.score_stores import ImageScore
 from xssr_strategy.tasks.map_scoring import MapScoring
 from xssr_strategy.web.map_view import MapView
 
@@ -23,6 +25,9 @@ class Mapped(App):
         super().reopen(*conf)
         self.map = MapScoring(self.project)
         self.view = MapView(self.project, str(self.studies))
+
+    def publish(self, seed: int) -> None:
+        publish_judged(self.project.workspace.segmentation, seed)
 
     def due_map(self) -> bool:
         return self.map.is_due(self.datastore)
@@ -78,6 +83,23 @@ def test_a_page_is_told_what_changed_and_nothing_else(app: Mapped) -> None:
     assert app.since(labelled["version"]) == {}
     app.project.report_progress("embedding", 1, 2)  # somebody writes to the store, but nothing on the map changes
     assert app.since(labelled["version"]) == {}
+
+
+def test_qualities_and_entropies_of_the_model_colour_the_map_once_they_are_there(app: Mapped) -> None:
+    app.score()
+    app.make_map()
+    app.publish(1)
+    content = app.whole()["content"]
+    assert {"entropy", "quality"}.isdisjoint(one["key"] for one in content["fixed"]["colours"])
+    model = app.project.qualities.model
+    assert model is not None
+    app.project.qualities.store.put(model, [ImageScore("i05", "1", {"a": 0.5, "b": 1.0})])
+    app.project.uncertainty.store.put(model, [ImageScore("i06", "1", 0.125)])
+    content = app.since(content["changing"]["version"])["content"]  # an open page is told
+    found = {one["key"]: one["values"] for one in content["fixed"]["colours"]}
+    ids = content["fixed"]["ids"]
+    assert found["quality"][ids.index("i05")] == 0.75
+    assert found["entropy"][ids.index("i06")] == 0.125
 
 
 def test_labels_are_shown_in_the_order_in_which_they_were_made(app: Mapped) -> None:

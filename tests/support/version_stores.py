@@ -14,7 +14,7 @@ from typing import Any
 from xssr_strategy.embedding.store import EmbeddingStore
 from xssr_strategy.images.thumbnail_store import ThumbnailStore
 from xssr_strategy.pool.leases import Leases
-from xssr_strategy.segmentation.score_stores import UncertaintyStore
+from xssr_strategy.segmentation.score_stores import QualityStore, UncertaintyStore
 
 HERE = Path(__file__).parents[1] / "versions"
 ENCODER = "conv_mae-0123456789ab"
@@ -40,6 +40,7 @@ STORES = {
     "uncertainty": Store(
         UncertaintyStore, "a store of entropies", "the images are scored again", "uncertainty-9cfcb69.sql"
     ),
+    "quality": Store(QualityStore, "a store of mask qualities", "the images are scored again", "quality-4603cf3.sql"),
 }
 
 

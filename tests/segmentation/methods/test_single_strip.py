@@ -15,6 +15,7 @@ from tests.support.trainings import MRI, XRAY, same
 from xssr_strategy.labels.reading import usable_pairs
 from xssr_strategy.segmentation.data import TrainingData
 from xssr_strategy.segmentation.mask_quality import MaskAutoencoder
+from xssr_strategy.segmentation.methods.catalogue import METHODS
 from xssr_strategy.segmentation.methods.own_masks import ReadPairOrOwnMask
 from xssr_strategy.segmentation.methods.single_strip import SingleStrip
 from xssr_strategy.segmentation.pair_cache import MemoryCache
@@ -146,6 +147,20 @@ def test_the_best_of_its_masks_are_trained_on_with_the_labels(tmp_path: Path, mo
     monkeypatch.setattr(SingleStrip, "keep", 0.5)
     trained(found)
     assert set(read) == {str(found.unlabelled["u0"]), str(found.unlabelled["u3"])}
+
+
+def test_ablations_keep_another_share_or_make_no_mask(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    shares = {name: METHODS[name].keep for name in METHODS if name.startswith("single_strip")}  # type: ignore[attr-defined]
+    assert shares == {
+        "single_strip": 0.3,
+        "single_strip:no-masks": 0.0,
+        "single_strip:keep-0.1": 0.1,
+        "single_strip:keep-0.5": 0.5,
+    }
+    reports: list[EpochReport] = []
+    scans(tmp_path, XRAY, ("blob",)).train("single_strip:no-masks", report=reports.append)
+    assert told_stages(reports) == ["synthesised"]
+    assert caplog.messages == []
 
 
 def test_masks_that_do_not_look_like_labels_are_not_learnt_from_and_the_log_tells_them_from_empty_ones(

@@ -6,7 +6,12 @@ from collections.abc import Mapping
 
 from xssr_strategy.segmentation.methods.base import TrainingMethod
 from xssr_strategy.segmentation.methods.fixmatch import FixMatch
-from xssr_strategy.segmentation.methods.single_strip import SingleStrip
+from xssr_strategy.segmentation.methods.single_strip import (
+    SingleStrip,
+    SingleStripKeepingFew,
+    SingleStripKeepingHalf,
+    SingleStripWithoutMasks,
+)
 from xssr_strategy.segmentation.methods.supervised import Supervised
 from xssr_strategy.segmentation.methods.ust_run import (
     UstRun,
@@ -29,8 +34,11 @@ ABLATIONS: Mapping[str, type[TrainingMethod]] = {
     "ust_run:no-amplitudes": UstRunWithoutAmplitudes,
     "ust_run:no-guidance": UstRunWithoutGuidance,
     "ust_run:no-queue": UstRunWithoutQueue,
+    "single_strip:no-masks": SingleStripWithoutMasks,
+    "single_strip:keep-0.1": SingleStripKeepingFew,
+    "single_strip:keep-0.5": SingleStripKeepingHalf,
 }
-"""UST-RUN without one of its parts, for comparisons."""
+"""Methods without one of their parts, or with another share of it, for comparisons."""
 
 METHODS: Mapping[str, type[TrainingMethod]] = {
     SUPERVISED: Supervised,

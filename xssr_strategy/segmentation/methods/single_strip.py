@@ -55,10 +55,11 @@ class SingleStrip(TrainingMethod):
         first = round(SYNTHESISED_SHARE * self.steps)
         loaders = _Loaders(data, plan, self.steps_per_epoch, self.recipe.batch_size, seed)
         with data.kept_stages() as folder:
-            most = math.ceil((self.steps - first) * loaders.masks_a_step / self.keep)  # or some would never be seen
-            masks = OwnMasks(data, plan, most, seed, folder)
+            seen = (self.steps - first) * loaders.masks_a_step
+            masks = OwnMasks(data, plan, math.ceil(seen / self.keep) if self.keep else 0, seed, folder)
             if not len(masks):
-                logger.warning("There is no unlabelled image to learn from: the labels alone are.")
+                if self.keep:
+                    logger.warning("There is no unlabelled image to learn from: the labels alone are.")
                 yield self.stage("synthesised", network, loaders.with_masks(()), self.steps, update)
                 return
             yield self.stage("synthesised", network, loaders.with_masks(()), first, update)
@@ -73,6 +74,24 @@ class SingleStrip(TrainingMethod):
                     what = "Nothing is found on any of %d images: the labels alone are learnt from."
                 logger.warning(what, len(masks.found))
             yield self.stage("fine-tuning", network, loaders.with_masks(kept), self.steps - first, update)
+
+
+class SingleStripWithoutMasks(SingleStrip):
+    """Learns from synthesised and real images of the labels in all steps."""
+
+    keep = 0.0
+
+
+class SingleStripKeepingFew(SingleStrip):
+    """Learns from the best tenth of its masks."""
+
+    keep = 0.1
+
+
+class SingleStripKeepingHalf(SingleStrip):
+    """Learns from the better half of its masks."""
+
+    keep = 0.5
 
 
 class _Loaders:

@@ -1,16 +1,22 @@
-"""``xssr select`` and ``xssr pool`` on a real Orthanc."""
+"""``xssr select``, ``xssr pool`` and ``xssr review`` on a real Orthanc."""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from tests.support.dicom_series import WrittenSeries, write_phantom
+from tests.support.judged import publish_judged
 from tests.support.orthanc import Orthanc
 from xssr_strategy.archive.dicom_seg import write_segmentation
 from xssr_strategy.cli import main
+from xssr_strategy.pool.workspace import server_workspace
+from xssr_strategy.segmentation.plan import SegmentationPlan
+from xssr_strategy.settings import Settings
 
 pytestmark = pytest.mark.e2e
 
@@ -90,6 +96,29 @@ def test_the_pool_of_an_archive_is_listed_and_series_are_skipped(filled, tmp_pat
     assert "6 of 8 images are waiting." in printed
     assert main(select) == 0
     assert "7 images in the pool" in capsys.readouterr().out
+
+
+def test_the_masks_of_an_archive_are_reviewed_with_links_that_open_in_ohif(filled, tmp_path, capsys) -> None:
+    archive, series = filled
+    plan = SegmentationPlan("mri", 3, 1, ("organ",), (1.0, 1.0, 1.0), (16, 16, 16))
+    publish_judged(server_workspace(archive.url, Settings()).segmentation, 1, plan=plan)
+    out = tmp_path / "queue.csv"
+    arguments = ["review", "--studies", archive.url, "--out", str(out), "--viewer", "http://server:8000"]
+    assert main([*arguments, "--shown", "2"]) == 0
+    assert "7 masks, 0 images that cannot be read." in capsys.readouterr().out  # the eighth has a segmentation
+    with out.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 7
+    assert {row["image"] for row in rows} < series.keys()
+    page = out.with_suffix(".html").read_text(encoding="utf-8")
+    for row in rows[:2]:
+        one = series[row["image"]]
+        assert f"http://server:8000/ohif/monai-label?StudyInstanceUIDs={one.study}" in page
+        mask = sitk.ReadImage(row["mask"])
+        assert mask.GetSize() == one.label.GetSize()
+        np.testing.assert_allclose(mask.GetOrigin(), one.label.GetOrigin(), atol=1e-3)
+        np.testing.assert_allclose(mask.GetDirection(), one.label.GetDirection(), atol=1e-5)
+    assert not any(row["mask"] for row in rows[2:])
 
 
 @pytest.mark.parametrize(

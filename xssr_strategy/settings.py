@@ -19,7 +19,7 @@ from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import PRESETS
 from xssr_strategy.labels.names import are_labels
 from xssr_strategy.segmentation.data import UNLABELLED
-from xssr_strategy.segmentation.methods.catalogue import SUPERVISED, method_choices
+from xssr_strategy.segmentation.methods.catalogue import AUTO, method_choices
 from xssr_strategy.selection.budget import Budget, parse_budget
 from xssr_strategy.selection.catalogue import AUTO_LABELS, DEFAULT, MODEL_BASED, SERVED
 
@@ -162,10 +162,11 @@ class Settings:
         "Kind of image; `auto` looks at a few.",
     )
     training: str = _key(
-        SUPERVISED,
+        AUTO,
         _one_of(*method_choices()),
         ", ".join(f"`{n}`" for n in method_choices()),
-        "How labels become a network; a train request may name another as `method`.",
+        "How labels become a network; with `auto` 2-D images without a label train, too, while labels are few. A train "
+        "request may name another as `method`.",
     )
     unlabelled: int = _key(
         UNLABELLED, _whole(1, 10**6), "1 or more", "Unlabelled images that a training learns from, at most."

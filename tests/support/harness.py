@@ -62,11 +62,14 @@ def archive_environment(folder: Path, more: Mapping[str, str]) -> dict[str, str]
 def server_command(
     studies: Path | str, conf: Mapping[str, object], app: Path | None = None
 ) -> tuple[list[str], int, dict[str, str]]:
-    """What starts a server, the port it will answer on, and its environment."""
+    """What starts a server, the port it will answer on, and its environment.
+
+    Unless ``conf`` says otherwise trainings are supervised, which is the shortest: most tests are about the server.
+    """
     port = free_port()
     command = ["monailabel", "start_server", "--app", str(app or APP), "--studies", str(studies)]
     command += ["--host", "127.0.0.1", "--port", str(port)]
-    for key, value in conf.items():
+    for key, value in {"training": "supervised", **conf}.items():
         command += ["--conf", key, str(value)]
     return command, port, environment()
 

@@ -20,6 +20,11 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> App:
     return App(tmp_path)
 
 
+def test_a_server_that_is_told_nothing_learns_from_unlabelled_images_where_that_helps(app: App) -> None:
+    app.reopen({**CONF, "labels": "lung"})
+    assert served_trainers(app.project)["segmentation"].config()["method"][0] == "auto"
+
+
 def test_the_settings_reach_the_trainer_that_viewers_get_first(app: App, tmp_path: Path) -> None:
     images = write(tmp_path / "source" / "images", 3, 7)
     mask = np.zeros((32, 32), np.uint8)

@@ -152,7 +152,8 @@ class Planner:
         else:
             pairs = self._annotator.annotate(choice.picks)
         unlabelled = self._unlabelled(job, choice) if may_use_unlabelled(job.method) else {}
-        method = chosen_method(job.method, 0 if job.strategy == SOURCE_ONLY else len(pairs), len(unlabelled))
+        of_target = 0 if job.strategy == SOURCE_ONLY else len(pairs)
+        method = chosen_method(job.method, of_target, len(unlabelled), protocol.preset.spatial_dims)
         following = experiment.round_after(job)
         asked = following is not None and self._selector.needs_network(following, choice)
         return training_of(

@@ -156,7 +156,7 @@ class SegmentationTrainer(TrainTask):
     ) -> None:
         asked, epochs, seed = settings["method"], settings["max_epochs"], settings["seed"]
         unlabelled = self._without_label(asked, labels, datastore)
-        name = chosen_method(asked, len(labels.pairs), len(unlabelled))
+        name = chosen_method(asked, len(labels.pairs), len(unlabelled), self._preset.spatial_dims)
         logger.info("training by %s, with %d unlabelled images", name, len(unlabelled))
         if asked not in (name, AUTO):
             logger.warning("%s has no unlabelled image to learn from: the training is supervised", asked)

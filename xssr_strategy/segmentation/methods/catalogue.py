@@ -21,10 +21,10 @@ from xssr_strategy.segmentation.methods.ust_run import (
 )
 
 SUPERVISED = "supervised"
-"""The method of whoever names none."""
+"""The method of a simulation that names none."""
 
 AUTO = "auto"
-"""Not a method: the one that :func:`chosen_method` chooses."""
+"""Not a method: the one that :func:`chosen_method` chooses; the server's, if its settings name none."""
 
 # Labels of the target up to which unlabelled images train, too. Decided on development domains (docs/RESULTS.md): with
 # 32 of prostate slices UST-RUN gained 15 points, with 44 of X-rays it lost 0.3.
@@ -91,22 +91,26 @@ def may_use_unlabelled(name: str) -> bool:
     return name == AUTO or METHODS[name].uses_unlabelled
 
 
-def chosen_method(name: str, labels: int, unlabelled: int) -> str:
+def chosen_method(name: str, labels: int, unlabelled: int, spatial_dims: int = 2) -> str:
     """The method that trains by a name: with ``auto``, UST-RUN where unlabelled images are expected to help.
 
-    That is while the target has few labels, or none beside those of the source, and more images without a label than
-    with one (docs/METHOD.md). Without any unlabelled image the training is supervised if the method needs some.
+    That is in 2-D, while the target has few labels, or none beside those of the source, and more images without a label
+    than with one (docs/METHOD.md). Without any unlabelled image the training is supervised if the method needs some.
 
     Args:
         name: of a method, or ``auto``.
         labels: of the target that the training has.
         unlabelled: images that it may learn from without a label, as far as the settings allow.
+        spatial_dims: 2 or 3; for volumes no gain is shown yet.
 
     >>> chosen_method("auto", labels=32, unlabelled=300), chosen_method("auto", labels=33, unlabelled=300)
     ('ust_run', 'supervised')
+    >>> chosen_method("auto", labels=4, unlabelled=300, spatial_dims=3)
+    'supervised'
     >>> chosen_method("fixmatch", labels=100, unlabelled=300), chosen_method("fixmatch", labels=100, unlabelled=0)
     ('fixmatch', 'supervised')
     """
     if name == AUTO:
-        return "ust_run" if labels <= AUTO_FEW_LABELS and unlabelled > labels else SUPERVISED
+        helps = spatial_dims == 2 and labels <= AUTO_FEW_LABELS and unlabelled > labels
+        return "ust_run" if helps else SUPERVISED
     return name if unlabelled or not METHODS[name].needs_unlabelled else SUPERVISED

@@ -22,6 +22,7 @@ from tests.support.slicer_room import (
     PICTURES,
     VOLUMES,
     Room,
+    a_label_is_submitted,
     half,
     label_file,
     labelled_image,
@@ -31,10 +32,6 @@ from tests.support.slicer_room import (
     unlabelled_image,
     wait_for_training,
 )
-from xssr_strategy.images.preprocessing import conform
-from xssr_strategy.images.preset import PRESETS
-from xssr_strategy.images.reading import read_image
-from xssr_strategy.labels.reading import read_label
 
 pytestmark = pytest.mark.e2e
 
@@ -119,19 +116,6 @@ def test_a_download_of_another_study_is_not_taken_for_an_image_of_the_same_name(
 
 def test_a_label_as_slicer_writes_it_is_what_the_trainer_reads(room: Room) -> None:
     a_label_is_submitted(room)
-
-
-def a_label_is_submitted(room: Room) -> None:
-    sample = room.ann.next_sample()
-    before = room.labelled()
-    assert room.ann.submit_label(room.domain.drawn(sample["id"])) == {"image": sample["id"], "label": sample["id"]}
-    assert room.ann.info["datastore"]["completed"] == before + 1
-    info = room.entry(sample["id"])["labels"]["final"]["info"]
-    assert [entry["name"] for entry in info["label_info"]] == list(room.domain.labels)
-    image = conform(read_image(room.domain.image(sample["id"])), PRESETS[room.domain.preset])
-    sent = read_label(room.stored(sample["id"]), room.domain.labels, image)
-    real = read_label(room.domain.label(sample["id"]), room.domain.labels, image)
-    assert (sent == real).all()
 
 
 # Train, and what the model says.

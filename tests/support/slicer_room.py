@@ -19,6 +19,10 @@ from tests.support.slicer import Refused, Slicer
 from tests.support.slicer_images import read_volume
 from tests.support.warm import start_server
 from xssr_strategy.demo.server import Server
+from xssr_strategy.images.preprocessing import conform
+from xssr_strategy.images.preset import PRESETS
+from xssr_strategy.images.reading import read_image
+from xssr_strategy.labels.reading import read_label
 
 
 @dataclass(frozen=True)
@@ -145,3 +149,17 @@ def wait_for_training(slicer: Slicer) -> dict[str, Any]:
         assert time.monotonic() < deadline
         time.sleep(0.2)
     return slicer.training_status()
+
+
+def a_label_is_submitted(room: Room) -> None:
+    """Ann draws the label of her next sample; the trainer reads what she drew."""
+    sample = room.ann.next_sample()
+    before = room.labelled()
+    assert room.ann.submit_label(room.domain.drawn(sample["id"])) == {"image": sample["id"], "label": sample["id"]}
+    assert room.ann.info["datastore"]["completed"] == before + 1
+    info = room.entry(sample["id"])["labels"]["final"]["info"]
+    assert [entry["name"] for entry in info["label_info"]] == list(room.domain.labels)
+    image = conform(read_image(room.domain.image(sample["id"])), PRESETS[room.domain.preset])
+    sent = read_label(room.stored(sample["id"]), room.domain.labels, image)
+    real = read_label(room.domain.label(sample["id"]), room.domain.labels, image)
+    assert (sent == real).all()

@@ -117,7 +117,7 @@ def test_the_masks_of_an_archive_are_reviewed_with_links_that_open_in_ohif(fille
         mask = sitk.ReadImage(row["mask"])
         assert mask.GetSize() == one.label.GetSize()
         np.testing.assert_allclose(mask.GetOrigin(), one.label.GetOrigin(), atol=1e-3)
-        np.testing.assert_allclose(mask.GetDirection(), one.label.GetDirection(), atol=1e-5)
+        np.testing.assert_allclose(mask.GetDirection(), one.label.GetDirection(), atol=1e-3)  # of tags with few digits
     assert not any(row["mask"] for row in rows[2:])
 
 

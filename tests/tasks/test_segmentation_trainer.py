@@ -94,7 +94,7 @@ def test_what_a_killed_training_left_is_removed_but_not_the_cache_of_one_that_ru
     assert list(folder.iterdir()) == []  # nor a lock
 
 
-@pytest.mark.parametrize("method", ["supervised", "ust_run"])
+@pytest.mark.parametrize("method", ["supervised", pytest.param("ust_run", marks=pytest.mark.slow)])
 def test_a_training_that_was_killed_goes_on_at_its_last_finished_stage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:

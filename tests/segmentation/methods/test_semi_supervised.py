@@ -234,6 +234,7 @@ def test_where_every_unlabelled_image_is_gone_in_mid_training_a_sentence_ends_it
             train(METHODS[name](200, steps_per_epoch=2), data, plan, 0, CPU, report=report)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ust_run"])
 @pytest.mark.parametrize("stop_after", [2, 9])
 def test_a_training_that_is_stopped_anywhere_goes_on_from_the_last_finished_stage(

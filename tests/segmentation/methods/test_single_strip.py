@@ -176,6 +176,7 @@ def test_masks_that_do_not_look_like_labels_are_not_learnt_from_and_the_log_tell
     assert caplog.messages == ["No mask of 4 images looks at all like the labels: these alone are learnt from."]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("values", ["one voxel", "everywhere", "one grey value"])
 def test_a_strange_label_or_image_still_gives_a_network(tmp_path: Path, values: str) -> None:
     found = scans(tmp_path, XRAY, ("blob",))

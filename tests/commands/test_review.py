@@ -206,7 +206,7 @@ def test_the_worst_label_comes_first_and_an_empty_or_parted_mask_is_noted(
     Image.new("L", (52, 64)).save(studies / "disc04.png")
     run(capsys, "review", "--studies", studies, "--out", tmp_path / "queue.csv")
     by_image = {row["image"]: row for row in rows(tmp_path / "queue.csv")}
-    empty = [row for row in by_image.values() if row["note"] == "nothing is found"]
+    empty = [row for row in by_image.values() if row["note"] == "the mask is empty"]
     assert by_image["disc04"] in empty
     assert {(row["rank"], row["quality"]) for row in empty} == {(f"{n}", "0.0000") for n in range(1, len(empty) + 1)}
     parted = [row for row in by_image.values() if row["note"] == "liver in 2 parts"]
@@ -219,7 +219,7 @@ def test_the_worst_label_comes_first_and_an_empty_or_parted_mask_is_noted(
         task["Name"]: task.get("Description")
         for task in json.loads((tmp_path / "queue.mitk.json").read_text())["Tasks"]
     }
-    assert described["disc04"] == "liver 0.00, spleen 0.00, nothing is found"
+    assert described["disc04"] == "liver 0.00, spleen 0.00, the mask is empty"
 
 
 def test_the_pool_lists_the_qualities_when_it_is_asked_to(

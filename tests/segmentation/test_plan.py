@@ -30,7 +30,7 @@ def test_3d_window_is_capped_by_the_preset() -> None:
 
 
 def test_a_least_spacing_holds_for_each_axis_that_is_finer() -> None:
-    plan = plan_from([pair((120, 121, 30), (2, 2, 5))], MRI, ("a",), spacing_least=4)
+    plan = plan_from([pair((120, 121, 30), (2, 2, 5))], MRI, ("a",), min_spacing=4)
     assert plan.spacing == (4, 4, 5)
     assert plan.roi == (64, 64, 32)  # of 60, 60 and 30 voxels
     assert plan.grid_of((120, 121, 30), (2, 2, 5)) == (60, 60, 30)

@@ -30,7 +30,7 @@ def training(
     labels: tuple[str, ...],
     steps: int,
     seed: int,
-    spacing_least: float = 0.0,
+    min_spacing: float = 0.0,
 ) -> Training:
     """A training without test cases."""
     return training_of(
@@ -45,7 +45,7 @@ def training(
         threads=1,
         out=Path("unused"),
         unlabelled={},
-        spacing_least=spacing_least,
+        min_spacing=min_spacing,
         entropy_of={},
     )
 
@@ -75,8 +75,8 @@ def test_a_network_that_sees_coarse_voxels_is_scored_on_those_of_the_image(tmp_p
     preset = PRESETS["mri"]
     pairs = phantom_pairs(tmp_path, 2, 3, 1)
     fine = training(pairs[:1], preset, ("blob",), steps=1, seed=0)
-    assert training(pairs[:1], preset, ("blob",), 1, 0, spacing_least=0.0).digest == fine.digest
-    coarse = training(pairs[:1], preset, ("blob",), 1, 0, spacing_least=4.0)
+    assert training(pairs[:1], preset, ("blob",), 1, 0, min_spacing=0.0).digest == fine.digest
+    coarse = training(pairs[:1], preset, ("blob",), 1, 0, min_spacing=4.0)
     assert coarse.digest != fine.digest
     network, plan = trained_network(coarse, MemoryCache(CPU), CPU)
     assert min(plan.spacing) == 4.0

@@ -136,7 +136,7 @@ def test_an_unlabelled_image_that_changed_is_trained_on_again(hospitals: tuple[P
         threads=1,
         out=tmp_path,
         unlabelled=dict(list(other.training.unlabelled.items())[1:]),
-        spacing_least=0.0,
+        min_spacing=0.0,
         entropy_of={},
     )
     assert len({one.training.digest, other.training.digest, fewer.digest}) == 3

@@ -42,8 +42,8 @@ class JudgedModel:
         network, self.plan, judge = load_judged_model(file)
         if judge is None:
             raise UserError(f"{file}: the network has nothing to judge masks by; train again, and it will.")
-        self.preset, self.judge = preset_by_name(self.plan.preset), judge
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.preset, self.judge = preset_by_name(self.plan.preset), judge.to(device)
         self._predict = Predictor(network.to(device), self.plan, device)
 
     def qualities(self, images: Mapping[str, Path]) -> Iterator[tuple[str, Mapping[str, float] | UnreadableImage]]:

@@ -59,10 +59,10 @@ def note_of(mask: NDArray[np.uint8], labels: Sequence[str]) -> str:
     >>> note_of(np.array([[1, 0, 1], [2, 2, 0]], np.uint8), ("liver", "spleen"))
     'liver in 2 parts'
     >>> note_of(np.zeros((2, 2), np.uint8), ("liver",))
-    'nothing is found'
+    'the mask is empty'
     """
     if not mask.any():
-        return "nothing is found"
+        return "the mask is empty"
     around = np.ones((3,) * mask.ndim)  # corners touch, too
     counts = {name: ndimage.label(mask == number, around)[1] for number, name in enumerate(labels, start=1)}
     return ", ".join(f"{name} in {count} parts" for name, count in counts.items() if count > 1)

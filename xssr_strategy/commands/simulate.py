@@ -33,7 +33,7 @@ from xssr_strategy.simulation.remarks import trainings_by_remark
 from xssr_strategy.simulation.report import write_report
 from xssr_strategy.simulation.results import read_experiment_info, read_results
 from xssr_strategy.simulation.simulate import Plan, plan, run
-from xssr_strategy.simulation.statistics import verdicts
+from xssr_strategy.simulation.statistics import count, verdicts
 from xssr_strategy.simulation.strategies import parse_strategies
 
 _ENCODER = ("encoder", "encoder_weights", "encoder_slices", "encoder_pooling")
@@ -74,8 +74,8 @@ def run_command(arguments: argparse.Namespace, console: Console) -> int:
         say(console, f"{name} could not be run: {reason}", style="bold red")
     if len(failed) > _SHOWN:
         say(console, f"{len(failed) - _SHOWN} more jobs could not be run.", style="bold red")
-    for sentence, (count, name) in list(trainings_by_remark(results).items())[:_SHOWN]:
-        say(console, f"{count} trainings, such as {name}: {sentence}", style="yellow")
+    for sentence, (number, name) in list(trainings_by_remark(results).items())[:_SHOWN]:
+        say(console, f"{count(number, 'training')}, such as {name}: {sentence}", style="yellow")
     if results:
         report = write_report(out, failed, missing)
         for comparison in verdicts(read_experiment_info(out), results)[:_SHOWN]:
@@ -127,7 +127,7 @@ def _experiment(arguments: argparse.Namespace, console: Console) -> Experiment:
             encoder_options=asked.encoder_options,
             from_labels=arguments.from_labels,
             unlabelled=arguments.unlabelled,
-            spacing_least=arguments.spacing or 0.0,
+            min_spacing=arguments.spacing or 0.0,
         ),
         strategies=strategies,
         budgets=budgets,

@@ -47,7 +47,7 @@ class SegmentationPlan:
 
 
 def plan_from(
-    pairs: Sequence[LabelledImage], preset: Preset, labels: Sequence[str], spacing_least: float = 0.0
+    pairs: Sequence[LabelledImage], preset: Preset, labels: Sequence[str], min_spacing: float = 0.0
 ) -> SegmentationPlan:
     """Plan for the labelled images: in 3-D the median spacing, and the median shape as far as the preset allows.
 
@@ -55,7 +55,7 @@ def plan_from(
         pairs: at least one, from ``usable_pairs``.
         preset: kind of image.
         labels: names of the labels, without the background.
-        spacing_least: 3-D: sides of a voxel in mm below which the network sees nothing, however fine the images are.
+        min_spacing: 3-D: least side of a voxel in mm; finer images are resampled for the network.
     """
     if preset.spatial_dims == 2:
         spacing: tuple[float, ...] = ()
@@ -63,7 +63,7 @@ def plan_from(
     else:
         # Rounded so that noise in the headers does not cost every image an interpolation.
         medians = np.median([pair.spacing for pair in pairs], axis=0)
-        spacing = tuple(max(round(float(value), 4), spacing_least) for value in medians)
+        spacing = tuple(max(round(float(value), 4), min_spacing) for value in medians)
         shapes = [_resampled_shape(pair.shape, pair.spacing, spacing) for pair in pairs]
         multiple = side_multiple(preset.spatial_dims)
         roi = tuple(

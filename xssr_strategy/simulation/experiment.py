@@ -42,7 +42,7 @@ class Protocol:
         encoder_options: what a foundation encoder is told.
         from_labels: labels of the source that ``source-only`` has, drawn with the seed; None for all.
         unlabelled: images that a training may learn from without a label, drawn with the seed.
-        spacing_least: 3-D: sides of a voxel in mm below which the U-Net sees nothing.
+        min_spacing: 3-D: least side of a voxel in mm; finer images are resampled for the U-Net.
     """
 
     preset: Preset
@@ -59,7 +59,7 @@ class Protocol:
     encoder_options: EncoderOptions = field(default_factory=EncoderOptions)
     from_labels: int | None = None
     unlabelled: int = UNLABELLED
-    spacing_least: float = 0.0
+    min_spacing: float = 0.0
 
     def seen(self, pool: int) -> int:
         """Images that a seed sees of a pool."""
@@ -73,7 +73,7 @@ class Protocol:
         told = values.pop("encoder_options")  # left out where nothing was told, as before there were any
         if told["weights"] is not None:
             told["weights"] = digest_of(told["weights"])[:12]
-        defaults = {"from_labels": None, "unlabelled": UNLABELLED, "spacing_least": 0.0}
+        defaults = {"from_labels": None, "unlabelled": UNLABELLED, "min_spacing": 0.0}
         for name, default in defaults.items():  # left out as before there were any
             if values[name] == default:
                 del values[name]

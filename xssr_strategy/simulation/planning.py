@@ -168,7 +168,7 @@ class Planner:
             threads=protocol.threads,
             out=self._out,
             unlabelled=unlabelled if may_use_unlabelled(method) else {},
-            spacing_least=protocol.spacing_least,
+            min_spacing=protocol.min_spacing,
             entropy_of=self._selector.left(job, choice) if asked else {},
         )
 

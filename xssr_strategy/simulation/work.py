@@ -50,7 +50,7 @@ class Training:
         threads: processor threads.
         overlays: folder for pictures of the worst cases.
         unlabelled: id -> path of what the method may learn from without a label; empty if it does not use any.
-        spacing_least: as ``plan_from`` has it.
+        min_spacing: as ``plan_from`` has it.
         entropy_of: id -> path of images whose entropy is wanted; no business of ``digest``.
     """
 
@@ -66,7 +66,7 @@ class Training:
     threads: int
     overlays: Path
     unlabelled: Mapping[str, Path]
-    spacing_least: float
+    min_spacing: float
     entropy_of: Mapping[str, Path]
 
 
@@ -97,7 +97,7 @@ def training_of(
     threads: int,
     out: Path,
     unlabelled: Mapping[str, Path],
-    spacing_least: float,
+    min_spacing: float,
     entropy_of: Mapping[str, Path],
 ) -> Training:
     """The training on these pairs, whatever their order; arguments as the attributes of :class:`Training`.
@@ -110,8 +110,8 @@ def training_of(
     decides = [files, list(cases), asdict(preset), labels, steps, seed, threads, asdict(recipe)]
     if method != SUPERVISED:  # whose digests are those of results that were written before there were methods
         decides += [method, [_content(str(unlabelled[image])) for image in sorted(unlabelled)]]
-    if spacing_least:  # left out as before it could be told
-        decides += [spacing_least]
+    if min_spacing:  # left out as before it could be told
+        decides += [min_spacing]
     digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
     return Training(
         digest=digest,
@@ -126,7 +126,7 @@ def training_of(
         threads=threads,
         overlays=out / "overlays" / digest,
         unlabelled=unlabelled,
-        spacing_least=spacing_least,
+        min_spacing=min_spacing,
         entropy_of=entropy_of,
     )
 
@@ -195,7 +195,7 @@ def trained_network(training: Training, kept: PairCache, device: torch.device) -
     usable, unusable = usable_pairs(training.pairs, training.preset, training.labels)
     if unusable:
         raise UserError(unusable[0][1])
-    plan = plan_from(usable, training.preset, training.labels, training.spacing_least)
+    plan = plan_from(usable, training.preset, training.labels, training.min_spacing)
     data = TrainingData(training.preset, usable, training.unlabelled, kept)
     method = METHODS[training.method](training.steps, recipe=training.recipe)
     return train(method, data, plan, training.seed, device), plan

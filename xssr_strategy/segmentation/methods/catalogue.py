@@ -91,7 +91,7 @@ def may_use_unlabelled(name: str) -> bool:
     return name == AUTO or METHODS[name].uses_unlabelled
 
 
-def chosen_method(name: str, labels: int, unlabelled: int, spatial_dims: int = 2) -> str:
+def chosen_method(name: str, labels: int, unlabelled: int, spatial_dims: int) -> str:
     """The method that trains by a name: with ``auto``, UST-RUN where unlabelled images are expected to help.
 
     That is in 2-D, while the target has few labels, or none beside those of the source, and more images without a label
@@ -103,12 +103,12 @@ def chosen_method(name: str, labels: int, unlabelled: int, spatial_dims: int = 2
         unlabelled: images that it may learn from without a label, as far as the settings allow.
         spatial_dims: 2 or 3; for volumes no gain is shown yet.
 
-    >>> chosen_method("auto", labels=32, unlabelled=300), chosen_method("auto", labels=33, unlabelled=300)
-    ('ust_run', 'supervised')
+    >>> [chosen_method("auto", labels, unlabelled=300, spatial_dims=2) for labels in (32, 33)]
+    ['ust_run', 'supervised']
     >>> chosen_method("auto", labels=4, unlabelled=300, spatial_dims=3)
     'supervised'
-    >>> chosen_method("fixmatch", labels=100, unlabelled=300), chosen_method("fixmatch", labels=100, unlabelled=0)
-    ('fixmatch', 'supervised')
+    >>> [chosen_method("fixmatch", labels=100, unlabelled=number, spatial_dims=2) for number in (300, 0)]
+    ['fixmatch', 'supervised']
     """
     if name == AUTO:
         helps = spatial_dims == 2 and labels <= AUTO_FEW_LABELS and unlabelled > labels

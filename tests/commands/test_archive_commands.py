@@ -43,7 +43,7 @@ def home(tmp_path, monkeypatch) -> None:
 
 def test_the_worklist_of_an_archive_has_links_that_open_in_ohif(filled, tmp_path, capsys) -> None:
     archive, series = filled
-    arguments = ["select", "--studies", archive.url, "--out", str(tmp_path / "picks.csv"), "--encoder-steps", "2"]
+    arguments = ["select", "--studies", archive.url, "--out", str(tmp_path / "picks.csv"), "--encoder-steps", "1"]
     arguments += ["--budget", "3", "--worklist", str(tmp_path / "next.csv"), "--viewer", "http://server:8000/"]
     assert main(arguments) == 0
     printed = capsys.readouterr().out
@@ -68,7 +68,7 @@ def test_the_worklist_of_an_archive_has_links_that_open_in_ohif(filled, tmp_path
 
 def test_the_archive_says_of_whom_its_series_are(filled, tmp_path, capsys) -> None:
     archive, series = filled
-    arguments = ["select", "--studies", archive.url, "--out", str(tmp_path / "picks.csv"), "--encoder-steps", "2"]
+    arguments = ["select", "--studies", archive.url, "--out", str(tmp_path / "picks.csv"), "--encoder-steps", "1"]
     arguments += ["--budget", "3", "--per-patient"]
     assert main(arguments) == 0
     assert "8 images in the pool, 1 labelled, 8 patients" in capsys.readouterr().out

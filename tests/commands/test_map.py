@@ -25,7 +25,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def draw(studies: Path, *more: str) -> int:
-    arguments = ["map", "--studies", str(studies), "--out", str(studies.parent / "map.html"), "--encoder-steps", "2"]
+    arguments = ["map", "--studies", str(studies), "--out", str(studies.parent / "map.html"), "--encoder-steps", "1"]
     return main([*arguments, "--budget", "3", *more])
 
 

@@ -19,7 +19,7 @@ def cache(tmp_path, monkeypatch) -> None:
 
 
 def select(studies: Path, out: Path, *more: str) -> tuple[int, list[dict[str, str]]]:
-    status = main(["select", "--studies", str(studies), "--out", str(out), "--encoder-steps", "2", *more])
+    status = main(["select", "--studies", str(studies), "--out", str(out), "--encoder-steps", "1", *more])
     if status:
         return status, []
     with out.open(encoding="utf-8") as file:

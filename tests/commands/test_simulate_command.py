@@ -21,7 +21,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def simulate(target: Path, out: Path, *more: str) -> int:
     """``xssr simulate``; what trains an encoder trains it for two steps."""
-    short = ["--encoder-steps", "2", "--steps", "2", "--seeds", "1", "--draws", "1"]
+    short = ["--encoder-steps", "1", "--steps", "2", "--seeds", "1", "--draws", "1"]
     return main(["simulate", "--target", str(target), "--out", str(out), *short, *more])
 
 

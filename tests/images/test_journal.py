@@ -160,7 +160,7 @@ def test_select_dies_once_and_then_works_without_the_image(tmp_path: Path) -> No
             write(folder / f"{number}.png", seed + number)
     write(studies / "0 segfault.png")  # read first, when the preset is guessed
     write(source / "killed.png")
-    options = ["--studies", str(studies), "--source", str(source), "--budget", "2", "--encoder-steps", "2"]
+    options = ["--studies", str(studies), "--source", str(source), "--budget", "2", "--encoder-steps", "1"]
     options += ["--out", str(tmp_path / "picks.csv"), "--workspace", str(tmp_path / "workspace")]
 
     def select() -> subprocess.CompletedProcess[str]:

@@ -77,7 +77,7 @@ def test_labels_in_order_keep_the_ranking_and_others_renew_it(bench: Bench) -> N
 
 
 def test_a_ranking_after_labels_goes_on_as_the_greedy_rule_would(bench: Bench) -> None:
-    fixed = parse_settings({"source": str(bench.source), "encoder_steps": "2", "budget": "4", "alpha": "0.3"})
+    fixed = parse_settings({"source": str(bench.source), "encoder_steps": "1", "budget": "4", "alpha": "0.3"})
     whole = order(bench.update(settings=fixed))
     checkpoint, _ = pipeline.prepare(
         find_images(bench.studies), fixed, PRESET, bench.workspace, bench.store, lambda *_: None
@@ -88,7 +88,7 @@ def test_a_ranking_after_labels_goes_on_as_the_greedy_rule_would(bench: Bench) -
 
 def test_a_worklist_made_on_the_side_leaves_the_servers_terms_alone(bench: Bench) -> None:
     ranking = bench.update()
-    other = parse_settings({"source": str(bench.source), "encoder_steps": "2", "budget": "9", "alpha": "0.7"})
+    other = parse_settings({"source": str(bench.source), "encoder_steps": "1", "budget": "9", "alpha": "0.7"})
     assert rank(ranking.encoder, find_images(bench.studies), (), other, bench.store).key != ranking.key
     terms = read_terms(bench.store)
     assert terms is not None
@@ -140,7 +140,7 @@ def test_commands_leave_the_studies_folder_alone(tmp_path, monkeypatch) -> None:
 @pytest.mark.parametrize("other", [{"encoder_steps": "3"}, {"seed": "5"}, {"encoder": "vit_mae"}, {"source": None}])
 def test_a_checkpoint_of_other_settings_is_not_used_under_the_name_of_these(bench: Bench, other: dict) -> None:
     ranking = bench.update()
-    asked = {"source": str(bench.source), "encoder_steps": "2", **other}
+    asked = {"source": str(bench.source), "encoder_steps": "1", **other}
     settings = parse_settings({key: value for key, value in asked.items() if value is not None})
     written = next(bench.workspace.models.glob("*.safetensors"))
     copied = bench.workspace.encoder(settings, PRESET)

@@ -116,6 +116,7 @@ def test_memory_is_bounded_with_2000_unlabelled_images(
     assert cache.held <= 10 * 48 * 48 * 4
 
 
+@pytest.mark.slow
 def test_caches_change_nothing(name: str, tmp_path: Path) -> None:
     found = scans(tmp_path, XRAY, ("blob",))
     assert same(found.train(name), found.train(name, cache=NoCache()))

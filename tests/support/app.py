@@ -13,7 +13,7 @@ from xssr_strategy.tasks.project import Project
 from xssr_strategy.tasks.scoring import XSSRScoring
 from xssr_strategy.tasks.strategy import XSSRStrategy
 
-CONF = {"encoder_steps": "2", "budget": "3"}
+CONF = {"encoder_steps": "1", "budget": "3"}
 
 
 class App:

@@ -34,7 +34,7 @@ class Bench:
     def __init__(self, root: Path) -> None:
         self.studies = write(root / "studies", 30, 1)
         self.source = write(root / "source", 8, 2)
-        self.settings = parse_settings({"source": str(self.source), "encoder_steps": "2", "budget": "4"})
+        self.settings = parse_settings({"source": str(self.source), "encoder_steps": "1", "budget": "4"})
         self.workspace = Workspace(root / "workspace")
         self.store = EmbeddingStore(self.workspace.store)
         self.stages: list[str] = []

@@ -19,7 +19,7 @@ from xssr_strategy.tasks.cold_start import ColdStartStrategy
 from xssr_strategy.tasks.entropy_strategy import AutoStrategy, EntropyDiversityStrategy
 from xssr_strategy.tasks.model_scoring import EntropyScoring
 
-CONF = {"encoder_steps": "2", "budget": "4", "round": "2", "auto_labels": "2"}
+CONF = {"encoder_steps": "1", "budget": "4", "round": "2", "auto_labels": "2"}
 
 
 class Asking(App):

@@ -19,7 +19,7 @@ from xssr_strategy.segmentation.transforms import read_for_network
 from xssr_strategy.tasks.model_scoring import QualityScoring
 from xssr_strategy.tasks.review_strategy import ReviewStrategy
 
-CONF = {"encoder_steps": "2", "budget": "4", "labels": "a,b"}
+CONF = {"encoder_steps": "1", "budget": "4", "labels": "a,b"}
 
 
 class Reviewing(App):

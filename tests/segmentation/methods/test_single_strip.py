@@ -40,16 +40,11 @@ def told_stages(reports: list[EpochReport]) -> list[str]:
 @pytest.mark.parametrize(
     ("preset", "labels"), [(XRAY, ("a", "b")), pytest.param(MRI, ("blob",), marks=pytest.mark.slow)]
 )
-def test_the_stages_follow_one_another_and_the_seed_decides(tmp_path: Path, preset, labels) -> None:  # type: ignore[no-untyped-def]
-    found = scans(tmp_path, preset, labels)
+def test_the_stages_follow_one_another(tmp_path: Path, preset, labels) -> None:  # type: ignore[no-untyped-def]
     reports: list[EpochReport] = []
-    first = trained(found, report=reports.append)
+    trained(scans(tmp_path, preset, labels), report=reports.append)
     assert told_stages(reports) == ["synthesised", "mask quality", "masks", "fine-tuning"]
     assert reports[-1].steps == STEPS
-    torch.seed()
-    assert same(first, trained(found))
-    assert not same(first, trained(found, seed=1))
-    assert not same(first, trained(found, count=2))
 
 
 def test_without_an_unlabelled_image_no_mask_is_made_and_the_log_says_so(

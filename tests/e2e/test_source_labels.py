@@ -7,13 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from tests.chaos.clicks import Clicks, Refused
 from tests.chaos.pool import wait_until
 from tests.support.data import MONTGOMERY, SHENZHEN, held_out, need
-from tests.support.harness import copy_pool, pixels
+from tests.support.harness import copy_pool
+from tests.support.slicer import Slicer
+from tests.support.slicer_room import PICTURES, refusal, same_place, wait_for_training
 from tests.support.warm import start_server
-from xssr_strategy.demo.annotator import RestAnnotator, mean_dice
+from xssr_strategy.demo.annotator import mean_dice
 
 pytestmark = pytest.mark.e2e
 
@@ -34,25 +37,29 @@ def test_a_first_mask_from_the_labels_of_the_source_alone(tmp_path: Path) -> Non
         "encoder_steps": 3,
     }
     with start_server(studies, conf, tmp_path / "server.log") as server:
-        annotator = RestAnnotator(server.url)
-        with pytest.raises(Exception, match="which has 20 labels of the source to learn from"):
-            annotator.segment(SHENZHEN / "images" / f"{test[0]}.png")
-        assert annotator.client.info()["trainers"]["segmentation"]["config"]["method"][0] == "ust_run"
+        slicer = Slicer(server.url, tmp_path / "slicer", "ann")
+        slicer.connect()
+        sentence = refusal(lambda: slicer.infer("segmentation", ids[0], {}))
+        assert "which has 20 labels of the source to learn from" in sentence
+        assert slicer.info["trainers"]["segmentation"]["config"]["method"][0] == "ust_run"
         wait_until(Clicks(server.url).nothing_runs, 600)
-        annotator.train(600, max_epochs=2, steps_per_epoch=30)
-        stats = annotator.client.info()["train_stats"]["segmentation"]
+        slicer.start_training(max_epochs=2, steps_per_epoch=30)
+        assert wait_for_training(slicer)["status"] == "DONE"
+        stats = slicer.connect()["train_stats"]["segmentation"]
         assert (stats["labels"]["trained_on"], stats["labels"]["of_source"]) == (0, SOURCE)
         assert (stats["method"], stats["epoch"]) == ("ust_run", 2)
         found = []
-        for image in test[:6]:
-            mask = annotator.segment(SHENZHEN / "images" / f"{image}.png")
-            truth = pixels(SHENZHEN / "labels" / f"{image}.png") > 0
-            found.append(mean_dice(pixels(mask), truth.astype(np.uint8)))
-            mask.unlink()
+        for _ in range(6):
+            slicer.mask = None
+            sample = slicer.next_sample()  # which is segmented as soon as it is open
+            assert slicer.scene is not None
+            assert slicer.mask is not None
+            assert same_place(slicer.mask, slicer.scene.volume)
+            found.append(mean_dice(sitk.GetArrayFromImage(slicer.mask), PICTURES.drawn(sample["id"])))
         assert np.mean(found) > 0.5
-        assert annotator.client.info()["datastore"]["completed"] == 0
+        assert slicer.connect()["datastore"]["completed"] == 0
         a_training_is_stopped(Clicks(server.url))
-        annotator.segment(SHENZHEN / "images" / f"{test[0]}.png").unlink()  # by the network of before
+        slicer.run_model()  # by the network of before
 
 
 def a_training_is_stopped(clicks: Clicks) -> None:

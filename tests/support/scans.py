@@ -30,13 +30,21 @@ class Scans:
     preset: Preset
     labels: tuple[str, ...]
 
-    def train(self, name: str, count: int = 2, seed: int = 0, cache: PairCache | None = None, **more: object) -> dict:
+    def train(
+        self,
+        name: str,
+        count: int = 2,
+        seed: int = 0,
+        cache: PairCache | None = None,
+        device: torch.device = CPU,
+        **more: object,
+    ) -> dict:
         """Weights after ``STEPS`` steps on the first ``count`` labels."""
         usable, _ = usable_pairs(self.pairs[:count], self.preset, self.labels)
-        data = TrainingData(self.preset, usable, self.unlabelled, cache or MemoryCache(CPU))
+        data = TrainingData(self.preset, usable, self.unlabelled, cache or MemoryCache(device))
         plan = plan_from(usable, self.preset, self.labels)
         method = METHODS[name](STEPS, steps_per_epoch=4)
-        return dict(train(method, data, plan, seed, CPU, **more).state_dict())  # type: ignore[arg-type]
+        return dict(train(method, data, plan, seed, device, **more).state_dict())  # type: ignore[arg-type]
 
 
 def scans(folder: Path, preset: Preset, labels: tuple[str, ...], count: int = 3) -> Scans:

@@ -174,3 +174,8 @@ def test_labels_of_the_source_train_alone_or_beside_those_submitted(
     assert "training on 2 labels and 3 of the source; 2 left out" in caplog.messages
     with pytest.raises(UserError, match="there is no usable label to train on: annotate and submit at least one image"):
         trainer(tmp_path, XRAY, ("a", "b"))(SHORT, none)
+    of_another_kind = phantom_pairs(tmp_path / "heads", 2, 3, 2)
+    with pytest.raises(
+        UserError, match=r"there is no usable label to train on: .*heads.*preset 'xray' is for 2-D images"
+    ):
+        trainer(tmp_path, XRAY, ("a", "b"), "ust_run", lambda datastore: unlabelled, of_another_kind)(SHORT, none)

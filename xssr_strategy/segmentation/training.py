@@ -51,6 +51,7 @@ class EpochReport:
         train_dice: mean Dice of the labelled images as augmented, in [0, 1]; None if the method tells none.
         validation_dice: mean Dice of the images held back, in [0, 1]; None without any.
         is_best: whether ``validation_dice`` is the best of this stage.
+        parts: of work that optimises nothing, such as a look at every image: parts done and how many there are.
     """
 
     stage: str
@@ -60,6 +61,7 @@ class EpochReport:
     train_dice: float | None
     validation_dice: float | None
     is_best: bool
+    parts: tuple[int, int] | None = None
 
 
 class TrainingStoppedError(Exception):
@@ -177,12 +179,18 @@ class _Run:
             stage.published.load_state_dict(best.weights)
 
     def work(self, work: Work) -> None:
-        """Do every part."""
-        if self._report is not None:
-            self._report(EpochReport(work.name, self._epochs, self._steps, {}, None, None, False))
-        for _ in work.parts:
+        """Do every part; it is told at the start and after each tenth."""
+        self._tell(work, 0)
+        for done, _ in enumerate(work.parts, start=1):
             if self._stopped():
                 raise TrainingStoppedError
+            if 10 * done // work.count > 10 * (done - 1) // work.count:
+                self._tell(work, done)
+
+    def _tell(self, work: Work, done: int) -> None:
+        if self._report is not None:
+            parts = (done, work.count)
+            self._report(EpochReport(work.name, self._epochs, self._steps, {}, None, None, False, parts))
 
     def _step(self, stage: Stage, batch: Mapping[str, Tensor]) -> StepResult:
         stage.optimiser.zero_grad()

@@ -258,5 +258,7 @@ def _held_back(
 
 
 def _text(report: EpochReport) -> str:
+    if report.parts is not None:
+        return f"{report.stage}, {report.parts[0]} of {report.parts[1]}"
     shown = {**report.losses, "train_mean_dice": report.train_dice, "val_mean_dice": report.validation_dice}
     return ", ".join(f"{name} {value:.4f}" for name, value in shown.items() if value is not None)

@@ -62,6 +62,7 @@ class TrainingStats:
             "best_metric": max(deciding.best, 0.0),  # -1 before the first epoch, which viewers would show
             **{name: metric.described() for name, metric in self._metrics.items()},
             "stage": last.stage if last else "",
+            "parts": list(last.parts) if last and last.parts else [],
             "losses": dict(last.losses) if last else {},
             **self._facts,
         }

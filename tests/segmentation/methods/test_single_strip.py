@@ -44,6 +44,8 @@ def test_the_stages_follow_one_another(tmp_path: Path, preset, labels) -> None: 
     reports: list[EpochReport] = []
     trained(scans(tmp_path, preset, labels), report=reports.append)
     assert told_stages(reports) == ["synthesised", "mask quality", "masks", "fine-tuning"]
+    assert [one.parts for one in reports if one.stage == "masks"] == [(done, 4) for done in range(5)]
+    assert all(one.parts is None for one in reports if one.stage != "masks")
     assert reports[-1].steps == STEPS
 
 

@@ -76,10 +76,12 @@ class Work:
     Attributes:
         name: what progress calls it.
         parts: each does a part when it is asked for.
+        count: how many there are.
     """
 
     name: str
     parts: Iterable[None]
+    count: int
 
 
 class TrainingMethod(ABC):

@@ -65,7 +65,7 @@ class SingleStrip(TrainingMethod):
             yield self.stage("synthesised", network, loaders.with_masks(()), first, update)
             judging, self.autoencoder = self._judge.judging(data, plan, seed, device)
             yield judging
-            yield Work("masks", masks.make(network, self.autoencoder, device))
+            yield Work("masks", masks.make(network, self.autoencoder, device), len(masks))
             kept = masks.best(self.keep)
             if masks.found and not kept:
                 if any(mask.holds_label for mask in masks.found):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import nibabel
+import numpy as np
 import pytest
 import torch
 
@@ -69,6 +72,30 @@ def test_a_label_that_was_drawn_on_the_wrong_image_is_found(
         assert {found[0]["image"], found[1]["image"]} == {"disc04", "disc09"}
         assert float(found[1]["agreement"]) < 0.8 < float(found[2]["agreement"])
     assert (tmp_path / "check.html").read_text(encoding="utf-8").count("<img src=") == 11
+
+
+@pytest.mark.slow
+def test_a_volume_whose_two_labels_were_swapped_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made, preset = phantom_pairs(tmp_path / "made", 8, 3, 2), PRESETS["mri"]
+    usable, _ = usable_pairs(made[:3], preset, ("a", "b"))
+    plan = plan_from(usable, preset, ("a", "b"))
+    method = WithMaskQuality(Supervised(80))
+    network = train(method, TrainingData(preset, usable), plan, 0, CPU)
+    assert method.autoencoder is not None
+    publish(network.state_dict(), plan, tmp_path / "model.pt", method.autoencoder.state_dict())
+    for pair, part in itertools.product(made[3:], ("image", "label")):
+        (tmp_path / "set" / f"{part}s").mkdir(parents=True, exist_ok=True)
+        Path(pair[part]).rename(tmp_path / "set" / f"{part}s" / Path(pair[part]).name)
+    swapped = tmp_path / "set" / "labels" / "5.nii.gz"
+    label = nibabel.load(swapped)
+    numbers = np.asarray(label.dataobj)
+    nibabel.save(nibabel.Nifti1Image(np.where(numbers > 0, 3 - numbers, 0).astype(np.uint8), label.affine), swapped)
+    check = ("check", tmp_path / "set", "--trained", tmp_path / "model.pt", "--out", tmp_path / "check.csv")
+    _, printed = run(capsys, *check)
+    assert "5 labels checked" in printed, printed
+    found = rows(tmp_path / "check.csv")
+    assert found[0]["image"] == "5"
+    assert float(found[0]["agreement"]) < 0.3 < 0.6 < float(found[1]["agreement"])
 
 
 def decathlon(folder: Path, names: list[str]) -> None:

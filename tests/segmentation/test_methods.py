@@ -120,11 +120,3 @@ def test_memory_is_bounded_with_2000_unlabelled_images(
 def test_caches_change_nothing(name: str, tmp_path: Path) -> None:
     found = scans(tmp_path, XRAY, ("blob",))
     assert same(found.train(name), found.train(name, cache=NoCache()))
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
-def test_a_gpu_trains_it_too(name: str, tmp_path: Path) -> None:
-    found = scans(tmp_path, XRAY, ("blob",))
-    weights = found.train(name, device=torch.device("cuda"))
-    assert all(bool(torch.isfinite(value).all()) for value in weights.values())
-    assert not same(weights, found.train(name, device=torch.device("cuda"), seed=1))

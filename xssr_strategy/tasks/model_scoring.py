@@ -90,7 +90,8 @@ class ModelScoring(ScoringMethod, Generic[Value]):
         try:
             network, plan, judge = load_judged_model(self._project.workspace.segmentation)
             check_plan(plan, self._project.preset, self._project.settings.labels)
-            found = self._values(todo, _Model(network.to(device), plan, judge and judge.to(device), device))
+            judge = None if judge is None else judge.to(device)
+            found = self._values(todo, _Model(network.to(device), plan, judge, device))
         except _NothingToSayError as error:
             logger.error("Scoring stopped: %s", error)
             self._scores.store.put(model, [ImageScore(image, present[image], None) for image in todo])

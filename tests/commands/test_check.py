@@ -5,8 +5,10 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -16,7 +18,7 @@ import torch
 from tests.support.commands import rows, run
 from tests.support.judged import PLAN, discs, publish_judged
 from tests.support.phantoms import phantom_pairs
-from xssr_strategy.images.preset import PRESETS
+from xssr_strategy.images.preset import PRESETS, Preset
 from xssr_strategy.labels.reading import usable_pairs
 from xssr_strategy.segmentation.data import TrainingData
 from xssr_strategy.segmentation.methods.mask_autoencoding import WithMaskQuality
@@ -33,23 +35,28 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
 
 
+def published(
+    file: Path, pairs: Sequence[Mapping[str, str]], preset: Preset, names: tuple[str, ...], steps: int, **plan: Any
+) -> Path:
+    """The model file of a network that has learnt some pairs, with what judges its masks."""
+    usable, _ = usable_pairs(pairs, preset, names)
+    planned = replace(plan_from(usable, preset, names), **plan)
+    method = WithMaskQuality(Supervised(steps))
+    network = train(method, TrainingData(preset, usable), planned, 0, CPU)
+    assert method.autoencoder is not None
+    publish(network.state_dict(), planned, file, method.autoencoder.state_dict())
+    return file
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The model file of a network that has learnt discs."""
     folder = tmp_path_factory.mktemp("discs")
     discs(folder, 6)
-    preset = PRESETS["xray"]
     pairs = [
         {"image": str(path), "label": str(folder / "labels" / path.name)} for path in (folder / "images").iterdir()
     ]
-    usable, _ = usable_pairs(sorted(pairs, key=lambda pair: pair["image"]), preset, ("disc",))
-    plan = replace(plan_from(usable, preset, ("disc",)), roi=(64, 64))
-    method = WithMaskQuality(Supervised(60))
-    network = train(method, TrainingData(preset, usable), plan, 0, CPU)
-    assert method.autoencoder is not None
-    file = folder / "discs.pt"
-    publish(network.state_dict(), plan, file, method.autoencoder.state_dict())
-    return file
+    return published(folder / "discs.pt", pairs, PRESETS["xray"], ("disc",), 60, roi=(64, 64))
 
 
 @pytest.mark.slow
@@ -76,13 +83,8 @@ def test_a_label_that_was_drawn_on_the_wrong_image_is_found(
 
 @pytest.mark.slow
 def test_a_volume_whose_two_labels_were_swapped_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    made, preset = phantom_pairs(tmp_path / "made", 8, 3, 2), PRESETS["mri"]
-    usable, _ = usable_pairs(made[:3], preset, ("a", "b"))
-    plan = plan_from(usable, preset, ("a", "b"))
-    method = WithMaskQuality(Supervised(80))
-    network = train(method, TrainingData(preset, usable), plan, 0, CPU)
-    assert method.autoencoder is not None
-    publish(network.state_dict(), plan, tmp_path / "model.pt", method.autoencoder.state_dict())
+    made = phantom_pairs(tmp_path / "made", 8, 3, 2)
+    model = published(tmp_path / "model.pt", made[:3], PRESETS["mri"], ("a", "b"), 80)
     for pair, part in itertools.product(made[3:], ("image", "label")):
         (tmp_path / "set" / f"{part}s").mkdir(parents=True, exist_ok=True)
         Path(pair[part]).rename(tmp_path / "set" / f"{part}s" / Path(pair[part]).name)
@@ -90,7 +92,7 @@ def test_a_volume_whose_two_labels_were_swapped_is_found(tmp_path: Path, capsys:
     label = nibabel.load(swapped)
     numbers = np.asarray(label.dataobj)
     nibabel.save(nibabel.Nifti1Image(np.where(numbers > 0, 3 - numbers, 0).astype(np.uint8), label.affine), swapped)
-    check = ("check", tmp_path / "set", "--trained", tmp_path / "model.pt", "--out", tmp_path / "check.csv")
+    check = ("check", tmp_path / "set", "--trained", model, "--out", tmp_path / "check.csv")
     _, printed = run(capsys, *check)
     assert "5 labels checked" in printed, printed
     found = rows(tmp_path / "check.csv")

@@ -26,6 +26,7 @@ from xssr_strategy.segmentation.methods.supervised import Supervised
 from xssr_strategy.segmentation.plan import plan_from
 from xssr_strategy.segmentation.publication import publish
 from xssr_strategy.segmentation.training import train
+from xssr_strategy.simulation.thumbnails import label_colours
 
 CPU = torch.device("cpu")
 
@@ -98,6 +99,8 @@ def test_a_volume_whose_two_labels_were_swapped_is_found(tmp_path: Path, capsys:
     found = rows(tmp_path / "check.csv")
     assert found[0]["image"] == "5"
     assert float(found[0]["agreement"]) < 0.3 < 0.6 < float(found[1]["agreement"])
+    page = (tmp_path / "check.html").read_text(encoding="utf-8")
+    assert all(f'background: {colour}"></span> {name}' in page for name, colour in label_colours(["a", "b"]).items())
 
 
 def decathlon(folder: Path, names: list[str]) -> None:

@@ -104,6 +104,10 @@ def yellow(picture: np.ndarray) -> np.ndarray:
     return (picture[..., 0] > 180) & (picture[..., 1] > 180) & (picture[..., 2] < 120)
 
 
+def blue(picture: np.ndarray) -> np.ndarray:
+    return (picture[..., 0] < 130) & (picture[..., 1] > 120) & (picture[..., 2] > 170)
+
+
 def red(picture: np.ndarray) -> np.ndarray:
     return (picture[..., 0] > 150) & (picture[..., 1] < 130) & (picture[..., 2] < 60)
 
@@ -136,10 +140,21 @@ def test_every_label_is_outlined_and_an_empty_prediction_is_none() -> None:
     truth = np.zeros((40, 40), np.uint8)
     truth[4:10, 4:10], truth[30:36, 30:36] = 1, 2
     picture = drawn(overlay(torch.zeros(1, 40, 40), truth, np.zeros_like(truth), ["liver", "spleen"]))
-    found = yellow(picture)
-    assert found[:100, :100].any()
-    assert found[156:, 156:].any()
+    assert quarter(yellow(picture)) == ("top", "left")
+    assert quarter(blue(picture)) == ("bottom", "right")
     assert not red(picture).any()
+
+
+def test_labels_that_changed_places_are_seen() -> None:
+    """One above the other: the truth's colours, and dashed on the same lines those of the prediction."""
+    truth = np.zeros((40, 40), np.uint8)
+    truth[4:36, 4:18], truth[4:36, 22:36] = 1, 2
+    right, swapped = (
+        drawn(overlay(torch.zeros(1, 40, 40), truth, made, ["liver", "spleen"])) for made in (truth, (3 - truth) % 3)
+    )
+    assert not blue(right)[:120].any()
+    assert blue(swapped)[:120].sum() > 50
+    assert yellow(swapped)[136:].sum() > 50
 
 
 def test_a_colour_image_with_spacing_keeps_both() -> None:

@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             progress(DRAWING, place + 1, min(arguments.shown, len(found)))
     with writing("--out", out):
         write_table(out, found)
-        write_page(page_of(out), f"Labels of {domain.name} to check", _ADVICE, found)
+        write_page(page_of(out), f"Labels of {domain.name} to check", _ADVICE, found, names)
     say(console, f"{len(found)} labels checked, {unreadable} that cannot be read.")
     for one in found[:5]:
         scores = ", ".join(f"{name} {value:.2f}" for name, value in one.scores.items())

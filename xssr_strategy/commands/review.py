@@ -92,7 +92,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         say(console, f"set aside: {why}", style="yellow")
     with writing("--out", out):
         write_table(out, masks)
-        write_page(page_of(out), "Automatic masks to review", _ADVICE, masks)
+        write_page(page_of(out), "Automatic masks to review", _ADVICE, masks, model.plan.labels)
         write_tasks(task_list_of(out), out.stem, masks)
     say(console, f"{len(masks)} masks, {len(waiting) - len(masks)} images that cannot be read.")
     for one in masks[:5]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from xssr_strategy.commands.mitk_tasks import SegmentationTask, write_task_list
-from xssr_strategy.simulation.thumbnails import data_uri
+from xssr_strategy.simulation.thumbnails import data_uri, label_colours
 
 
 @dataclass(frozen=True)
@@ -95,12 +95,14 @@ def write_table(file: Path, masks: Sequence[JudgedMask]) -> None:
             writer.writerow((rank, one.image, one.path, *scores, labels, one.mask or "", one.note))
 
 
-def write_page(file: Path, title: str, advice: str, masks: Sequence[JudgedMask]) -> None:
-    """A page of those masks that have a picture; it needs no other file and no network."""
+def write_page(file: Path, title: str, advice: str, masks: Sequence[JudgedMask], labels: Sequence[str]) -> None:
+    """A page of those masks that have a picture, with the colours of ``labels``; it needs no other file, no network."""
     template = files("xssr_strategy.commands").joinpath("review.html.jinja").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     shown = [(rank, one, data_uri(one.picture)) for rank, one in enumerate(masks, start=1) if one.picture]
-    page = environment.from_string(template).render(title=title, advice=advice, shown=shown, count=len(masks))
+    page = environment.from_string(template).render(
+        title=title, advice=advice, shown=shown, count=len(masks), colours=label_colours(labels)
+    )
     file.write_text(page, encoding="utf-8")
 
 

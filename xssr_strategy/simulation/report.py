@@ -32,7 +32,7 @@ from xssr_strategy.simulation.results import ExperimentInfo, JobResult, read_exp
 from xssr_strategy.simulation.scores import METRICS, Metric, budgets, by_method
 from xssr_strategy.simulation.statistics import ENOUGH, Comparison, verdicts
 from xssr_strategy.simulation.tables import write_tables
-from xssr_strategy.simulation.thumbnails import PREDICTION, TRUTH, thumbnail
+from xssr_strategy.simulation.thumbnails import PREDICTION, TRUTH, label_colours, thumbnail
 
 ROWS = 24
 """Comparisons in one figure at most, if there are several budgets; our choice."""
@@ -145,12 +145,14 @@ def _pictures(out: Path, numbers: Numbers, results: Sequence[JobResult]) -> dict
     picture = cache(lambda image: thumbnail(numbers.facts.images[image], preset))
     lead = numbers.lead
     budget = budgets(numbers.dice, lead)[-1] if lead is not None else 0
+    colours = label_colours(numbers.facts.labels)
     return {
         "picks": picks_of(numbers, results, picture),
         "worst": [] if lead is None else worst_cases(out, numbers, results, (lead, budget)),
         "worst_budget": budget,
-        "truth_colour": TRUTH,
-        "prediction_colour": PREDICTION,
+        "truth_colour": "currentColor" if colours else TRUTH,
+        "prediction_colour": "currentColor" if colours else PREDICTION,
+        "label_colours": colours,
     }
 
 

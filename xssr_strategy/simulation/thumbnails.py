@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,10 @@ THUMBNAIL, OVERLAY = 96, 256
 
 # Bright and solid, dark and dashed: told apart in greyscale too, and by the common kinds of colour blindness.
 TRUTH, PREDICTION = "#F0E442", "#D55E00"
+_LABELS = (TRUTH, "#56B4E9", PREDICTION, "#CC79A7", "#009E73", "#E69F00")  # of Okabe and Ito's colours, the light ones
 
 _LINE, _SHADE = 0.55, 0.9  # widths in points
 _DASH = (1.43, 0.88)  # on and off in points; matplotlib counts in line widths
-_OUTLINES: tuple[tuple[str, tuple[float, ...]], ...] = ((TRUTH, ()), (PREDICTION, _DASH))
 _PLACEHOLDER = 190  # grey value
 
 
@@ -45,6 +46,17 @@ def thumbnail(path: str | Path, preset: Preset) -> str:
     return data_uri(_png(grey_values(upright(shown, image.ndim - 1))))
 
 
+def label_colours(labels: Sequence[str]) -> dict[str, str]:
+    """Of several labels the colour of each one's outlines; with more than six they come again.
+
+    >>> label_colours(["anterior", "posterior"])
+    {'anterior': '#F0E442', 'posterior': '#56B4E9'}
+    >>> label_colours(["lung"])  # outlines have the colour of the truth, or that of the prediction
+    {}
+    """
+    return dict(zip(labels, itertools.cycle(_LABELS), strict=False)) if len(labels) > 1 else {}
+
+
 def overlay(
     image: Tensor,
     truth: Tensor | NDArray[np.uint8] | None,
@@ -53,7 +65,8 @@ def overlay(
 ) -> bytes:
     """An image with the outlines of truth (bright, solid) and prediction (dark, dashed) as a square PNG.
 
-    Without a truth the prediction alone is drawn, as the truth would be.
+    Several labels have colours of their own, so that two that changed places are seen. Without a truth the prediction
+    alone is drawn, as the truth would be.
 
     Args:
         image: (C, *spatial) in [0, 1], a volume in RAS axes; a MetaTensor keeps its physical proportions.
@@ -75,11 +88,12 @@ def overlay(
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     axes.imshow(flat(shown), cmap="gray", vmin=0.0, vmax=1.0, interpolation="nearest")
     axes.set_axis_off()
-    for mask, (colour, dash) in zip(masks, _OUTLINES, strict=False):
-        for value in range(1, len(labels) + 1):
+    colours = label_colours(labels)
+    for mask, alone, dash in zip(masks, (TRUTH, PREDICTION), ((), _DASH), strict=False):
+        for value, label in enumerate(labels, start=1):
             share = flat(upright(fit((mask == value)[None], OVERLAY, spacing), spatial_dims))
             if share.min() < 0.5 < share.max():
-                for tint, width, opacity in (("black", _SHADE, 0.6), (colour, _LINE, 1.0)):
+                for tint, width, opacity in (("black", _SHADE, 0.6), (colours.get(label, alone), _LINE, 1.0)):
                     style: Any = (0.0, tuple(length / width for length in dash)) if dash else "solid"
                     axes.contour(share, [0.5], colors=tint, linestyles=[style], linewidths=width, alpha=opacity)
     file = io.BytesIO()

@@ -8,11 +8,13 @@ it, hence oblique, flipped and sheared volumes come back exactly onto their own 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 import torch
 from monai.data import MetaTensor
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -56,12 +58,9 @@ def original_label(logits: Tensor, file_affine: np.ndarray, shape: Sequence[int]
         uint8 (*shape); more than 255 labels give int16.
     """
     probabilities = torch.softmax(logits.float(), dim=0)
-    from_ras = None
     conformed_shape = tuple(shape)
     if len(conformed_shape) == 3:
-        file_axes, ras_axes = nib.io_orientation(file_affine), nib.orientations.axcodes2ornt("RAS")
-        from_ras = nib.orientations.ornt_transform(ras_axes, file_axes)
-        order = np.argsort(file_axes[:, 0])
+        order = np.argsort(nib.io_orientation(file_affine)[:, 0])
         conformed_shape = tuple(shape[int(axis)] for axis in order)
     best = torch.full(conformed_shape, -1.0)
     label = torch.zeros(conformed_shape, dtype=torch.uint8 if len(probabilities) <= 256 else torch.int16)
@@ -70,9 +69,22 @@ def original_label(logits: Tensor, file_affine: np.ndarray, shape: Sequence[int]
         wins = candidate > best
         label[wins] = index
         best[wins] = candidate[wins]
-    if from_ras is None:
-        return label
-    return torch.from_numpy(np.ascontiguousarray(nib.apply_orientation(label.numpy(), from_ras)))
+    return label if label.ndim == 2 else torch.from_numpy(to_file_axes(label.numpy(), file_affine))
+
+
+def to_file_axes(label: NDArray[Any], file_affine: np.ndarray) -> NDArray[Any]:
+    """A label (R, A, S) in the order and directions of the axes of the image's file.
+
+    Args:
+        label: on the grid of the image after ``conform``.
+        file_affine: of the image before ``conform``; 4 x 4.
+
+    >>> to_file_axes(np.array([[[1, 2]], [[3, 4]]]), np.diag([-1.0, 1.0, 1.0, 1.0])).tolist()  # stored right to left
+    [[[3, 4]], [[1, 2]]]
+    """
+    ras_axes = nib.orientations.axcodes2ornt("RAS")
+    from_ras = nib.orientations.ornt_transform(ras_axes, nib.io_orientation(file_affine))
+    return np.ascontiguousarray(nib.apply_orientation(label, from_ras))
 
 
 def _interpolate(image: Tensor, size: Sequence[int]) -> Tensor:

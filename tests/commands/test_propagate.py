@@ -1,0 +1,189 @@
+"""``xssr propagate``: from a drawn slice to the mask of a volume, on the voxels of its file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from tests.support.commands import run
+from tests.support.dicom_series import write_volume
+from tests.support.phantoms import AFFINES, oblique, write_itk, write_nifti, write_png
+
+SHAPE, MIDDLE = (36, 32, 15), 7
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+
+
+def bent_tube() -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """A bright tube across the slices that moves to one side, and its mask; it ends two slices before either end."""
+    grid = np.stack(np.meshgrid(*(np.arange(side) for side in SHAPE), indexing="ij")).astype(float)
+    distance = np.hypot(grid[0] - 12 - 0.8 * grid[2], grid[1] - 16)
+    inside = (distance < 7) & (grid[2] >= 2) & (grid[2] < SHAPE[2] - 2)
+    noise = np.random.default_rng(0).normal(0, 4, SHAPE)
+    return (60 + 100 * inside + noise).astype(np.float32), inside.astype(np.uint8)
+
+
+def one_slice(mask: NDArray[np.uint8], place: int = MIDDLE) -> NDArray[np.uint8]:
+    drawn = np.zeros_like(mask)
+    drawn[..., place] = mask[..., place]
+    return drawn
+
+
+def dice(one: NDArray, other: NDArray) -> float:
+    return float(2 * ((one > 0) & (other > 0)).sum() / ((one > 0).sum() + (other > 0).sum()))
+
+
+@pytest.mark.parametrize("affine", [*AFFINES.values(), oblique((1.0, 1.0, 2.5))], ids=[*AFFINES, "oblique"])
+def test_the_mask_lies_on_the_voxels_of_the_image(
+    affine: NDArray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image, truth = bent_tube()
+    volume = write_nifti(tmp_path / "volume.nii.gz", image, affine)
+    label = write_nifti(tmp_path / "slice.nii.gz", one_slice(truth), affine)
+    status, printed = run(capsys, "propagate", "--image", volume, "--label", label, "--out", tmp_path / "mask.nii.gz")
+    assert status == 0, printed
+    assert "slice drawn, the label found on 10 more, by registration in" in printed
+    found = nib.load(tmp_path / "mask.nii.gz")
+    np.testing.assert_allclose(found.affine, affine)
+    mask = np.asarray(found.dataobj)
+    assert (mask[..., MIDDLE] == truth[..., MIDDLE]).all()
+    assert dice(mask, truth) > 0.9 > 0.8 > dice(np.repeat(truth[..., [MIDDLE]], SHAPE[2], axis=2), truth)
+
+
+@pytest.mark.parametrize("ending", [".nrrd", ".mha", ".nii"])
+def test_other_formats_hold_the_same(ending: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image, truth = bent_tube()
+    affine = AFFINES["anisotropic"]
+    volume = write_itk(tmp_path / "volume.nrrd", image, affine)
+    label = write_itk(tmp_path / "slice.mha", one_slice(truth), affine)
+    out = tmp_path / f"mask{ending}"
+    assert run(capsys, "propagate", "--image", volume, "--label", label, "--out", out)[0] == 0
+    found, original = sitk.ReadImage(str(out)), sitk.ReadImage(str(volume))
+    for what in ("GetSize", "GetSpacing", "GetOrigin", "GetDirection"):
+        assert getattr(found, what)() == pytest.approx(getattr(original, what)(), abs=1e-4), what
+    assert dice(sitk.GetArrayFromImage(found).T, truth) > 0.9
+
+
+def test_a_dicom_series_and_its_slice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image, truth = bent_tube()
+    affine = AFFINES["anisotropic"]
+    files = [write_nifti(tmp_path / f"{name}.nii.gz", part, affine) for name, part in (("i", image), ("t", truth))]
+    written = write_volume(tmp_path / "series", "patient", *files)
+    label = write_itk(tmp_path / "slice.nrrd", one_slice(truth), affine)
+    out = tmp_path / "mask.nii.gz"
+    status, printed = run(capsys, "propagate", "--image", tmp_path / "series", "--label", label, "--out", out)
+    assert status == 0, printed
+    found = sitk.Resample(sitk.ReadImage(str(out)), written.label, sitk.Transform(), sitk.sitkNearestNeighbor)
+    assert dice(sitk.GetArrayFromImage(found), sitk.GetArrayFromImage(written.label)) > 0.9
+
+
+def test_several_labels_keep_their_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image, truth = bent_tube()
+    left = np.arange(SHAPE[1])[None, :, None] < 16
+    halves = (truth * np.where(left, 2, 3)).astype(np.uint8)
+    volume = write_nifti(tmp_path / "volume.nii.gz", image, np.eye(4))
+    label = write_nifti(tmp_path / "slice.nii.gz", one_slice(halves), np.eye(4))
+    command = ("propagate", "--image", volume, "--label", label, "--out", tmp_path / "mask.nii.gz")
+    status, printed = run(capsys, *command)
+    assert status == 2
+    assert "it holds 2 numbers (2, 3) and all of them count as label; name them with --labels" in printed
+    assert run(capsys, *command, "--labels", "liver,left,right")[0] == 0
+    mask = np.asarray(nib.load(tmp_path / "mask.nii.gz").dataobj)
+    assert np.unique(mask).tolist() == [0, 2, 3]
+    for number in (2, 3):
+        assert dice(mask == number, halves == number) > 0.85
+
+
+def test_two_drawings_that_do_not_meet_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image, truth = bent_tube()
+    drawn = one_slice(truth, 3)
+    drawn[:6, :6, 10] = 1
+    volume = write_nifti(tmp_path / "volume.nii.gz", image, np.eye(4))
+    label = write_nifti(tmp_path / "slices.nii.gz", drawn, np.eye(4))
+    status, printed = run(capsys, "propagate", "--image", volume, "--label", label, "--out", tmp_path / "mask.nii.gz")
+    assert status == 0
+    assert "the drawings of label on slices 3 and 10 do not meet: look between them" in printed
+
+
+def elsewhere(folder: Path) -> None:
+    write_nifti(folder / "slice.nii.gz", one_slice(bent_tube()[1]), AFFINES["shifted"])
+
+
+def of_another_shape(folder: Path) -> None:
+    write_nifti(folder / "slice.nii.gz", one_slice(bent_tube()[1])[:-1], np.eye(4))
+
+
+def empty(folder: Path) -> None:
+    write_nifti(folder / "slice.nii.gz", np.zeros(SHAPE, np.uint8), np.eye(4))
+
+
+def whole(folder: Path) -> None:
+    write_nifti(folder / "slice.nii.gz", np.ones(SHAPE, np.uint8), np.eye(4))
+
+
+def damaged(folder: Path) -> None:
+    (folder / "slice.nii.gz").write_bytes(b"no label")
+
+
+def missing(folder: Path) -> None:
+    (folder / "slice.nii.gz").unlink()
+
+
+def picture(folder: Path) -> None:
+    (folder / "volume.nii.gz").unlink()
+    write_nifti(folder / "volume.nii.gz", bent_tube()[0][..., :1], np.eye(4))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "more", "sentence"),
+    [
+        (elsewhere, (), "lies elsewhere in space than its image"),
+        (of_another_shape, (), "the label is 35 x 32 x 15 but its image is 36 x 32 x 15"),
+        (empty, (), "nothing is drawn: draw the label on one slice at least."),
+        (whole, (), "every slice is drawn already: there is nothing to propagate to."),
+        (damaged, (), "slice.nii.gz"),
+        (missing, (), "slice.nii.gz: does not exist."),
+        (picture, (), "volume.nii.gz: is a single slice; propagation needs a volume."),
+        (None, ("--labels", "liver,liver"), "--labels liver,liver: must be different names"),
+        (None, ("--out", "mask.png"), "mask.png: masks of volumes are written as .nii.gz"),
+        (None, ("--out", "slice.nii.gz"), "is the file of --label, too"),
+    ],
+)
+def test_what_cannot_be_propagated_has_a_sentence_and_writes_nothing(
+    spoil: Callable[[Path], None] | None,
+    more: tuple[str, ...],
+    sentence: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    image, truth = bent_tube()
+    write_nifti(tmp_path / "volume.nii.gz", image, np.eye(4))
+    write_nifti(tmp_path / "slice.nii.gz", one_slice(truth), np.eye(4))
+    if spoil is not None:
+        spoil(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    status, printed = run(
+        capsys, "propagate", "--image", "volume.nii.gz", "--label", "slice.nii.gz", "--out", "mask.nii.gz", *more
+    )
+    assert status == 2
+    assert sentence in printed
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_picture_is_no_volume(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image = write_png(tmp_path / "x.png", np.full((20, 20), 90))
+    label = write_png(tmp_path / "y.png", np.eye(20))
+    status, printed = run(capsys, "propagate", "--image", image, "--label", label, "--out", tmp_path / "mask.nii.gz")
+    assert status == 2
+    assert "x.png: is a single slice; propagation needs a volume." in printed

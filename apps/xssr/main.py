@@ -21,13 +21,13 @@ from xssr_strategy import web
 from xssr_strategy.datastores.opening import open_datastore
 from xssr_strategy.tasks.guarded_run import leave_processor_to_server, report_disk_errors
 from xssr_strategy.tasks.inference_request import batch_request, inference_request
+from xssr_strategy.tasks.infers import served_models
 from xssr_strategy.tasks.map_scoring import MapScoring
 from xssr_strategy.tasks.model_scoring import EntropyScoring, QualityScoring
 from xssr_strategy.tasks.next_sample import next_sample
 from xssr_strategy.tasks.project import Project
 from xssr_strategy.tasks.scoring import XSSRScoring
 from xssr_strategy.tasks.scoring_schedule import due_methods
-from xssr_strategy.tasks.segmentation_infer import SegmentationInfer
 from xssr_strategy.tasks.startup import (
     in_background_process,
     report_startup_errors_in_one_line,
@@ -68,15 +68,7 @@ class XSSRApp(MONAILabelApp):
         return SafeSessions(settings.MONAI_LABEL_SESSION_PATH, settings.MONAI_LABEL_SESSION_EXPIRY) if load else None
 
     def init_infers(self) -> dict[str, InferTask]:
-        project = self.project
-        return {
-            "segmentation": SegmentationInfer(
-                project.workspace.segmentation,
-                project.preset,
-                project.settings.labels,
-                len(project.source_labels.pairs),
-            ),
-        }
+        return served_models(self.project)
 
     def init_trainers(self) -> dict[str, TrainTask]:
         return served_trainers(self.project)

@@ -83,8 +83,10 @@ class Slicer:
         return self.info
 
     def menu(self, section: str) -> list[str]:
-        """The entries of a menu: ``strategies``, ``models`` or ``trainers``; the first one is selected."""
-        return list(self.info[section])
+        """The entries of a menu: ``strategies``, ``models``, ``scribbles`` or ``trainers``; the first is selected."""
+        kinds = {"models": "segmentation", "scribbles": "scribbles"}
+        listed = self.info["models" if section in kinds else section]
+        return [name for name, one in listed.items() if section not in kinds or one["type"] == kinds[section]]
 
     def next_sample(self, strategy: str | None = None) -> dict[str, Any]:
         """The button "Next Sample": what the server answers, opened unless it is empty."""
@@ -115,6 +117,21 @@ class Slicer:
         model = model or self.menu("models")[0]
         settings = {**self._settings("models", model), "result_extension": ".nrrd", "result_dtype": "uint8"}
         self.mask = self.infer(model, self.scene.sample["id"], settings, self._session())
+        return self.mask
+
+    def update_scribbles(self, drawn: np.ndarray) -> sitk.Image:
+        """The button "Update" of the scribbles, which sends the visible segments; the mask, as Slicer reads it.
+
+        Args:
+            drawn: label numbers (Z, Y, X) on the voxels of the open volume.
+        """
+        assert self.scene is not None
+        method = self.menu("scribbles")[0]
+        labelmap = sitk.GetImageFromArray(drawn.astype(np.int16))
+        labelmap.CopyInformation(self.scene.volume)
+        selector = f"/infer/{quote_plus(method)}?image={quote_plus(self.scene.sample['id'])}"
+        settings = {**self._settings("models", method), "result_extension": ".nrrd", "result_dtype": "uint8"}
+        self.mask = self._mask(self._multipart("POST", selector, settings, {"label": self._saved(labelmap)}))
         return self.mask
 
     def submit_label(self, drawn: np.ndarray) -> dict[str, Any]:

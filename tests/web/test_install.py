@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fastapi import FastAPI, HTTPException
+from fastapi import BackgroundTasks, FastAPI, HTTPException
 from fastapi.testclient import TestClient
+from monailabel.utils.others.generic import remove_file
 
 from tests.support.phantoms import write_png
 from xssr_strategy.datastores.opening import open_datastore
@@ -154,3 +155,27 @@ def test_an_inference_says_whether_its_image_was_sent(
         run(None, "segmentation")
     with pytest.raises(HTTPException, match="not JSON"):
         run(None, "segmentation", params="{", **given)
+
+
+def test_a_label_goes_to_the_propagation_alone_and_an_error_leaves_nothing_of_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    sent, kept = SimpleNamespace(filename="drawn.nii.gz"), tmp_path / "kept.nii.gz"
+
+    def endpoint(tasks: BackgroundTasks, model: str, *arguments: Any) -> Any:
+        kept.touch()
+        tasks.add_task(remove_file, str(kept))
+        if model == "propagate":
+            assert arguments[4] is sent
+            raise UserError("nothing is drawn")
+        return arguments[4]  # image, session, settings, file, label
+
+    monkeypatch.setattr(inference, "app_instance", lambda: SimpleNamespace(sessions=lambda: None))
+    run = inference._checked(endpoint)
+    assert run(BackgroundTasks(), "segmentation", "a0", label=sent) is None
+    assert kept.exists()  # until the answer is sent
+    with pytest.raises(UserError, match="nothing is drawn"):
+        run(BackgroundTasks(), "propagate", "a0", label=sent)
+    assert not kept.exists()
+    with pytest.raises(HTTPException, match=r"label: send it as one of \.nii\.gz, \.nii, \.nrrd, \.mha"):
+        run(BackgroundTasks(), "propagate", "a0", label=SimpleNamespace(filename="drawn.bin"))

@@ -16,6 +16,9 @@ from xssr_strategy.images.nifti import NIFTI, nifti_like
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")  # no place in space, and some are lossy: labels go to PNG
 _ITK = (".nrrd", ".mha")
+VOLUMES = (*NIFTI, *_ITK)
+"""Endings of the files that hold masks of volumes."""
+
 _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -32,13 +35,13 @@ def mask_extension(source: Path, original: MetaTensor, requested: str | None = N
     own = "" if source.is_dir() else image_extension(source)
     if requested:
         suffix = requested.lower().removeprefix(".seg")
-        if suffix in (*NIFTI, *_ITK) or (suffix == ".png" and own in _PICTURES):
+        if suffix in VOLUMES or (suffix == ".png" and own in _PICTURES):
             return suffix
     if own in _PICTURES and original.ndim == 3:
         return ".png"
     if own == ".mhd":
         return ".mha"  # a label is one file
-    return own if own in (*NIFTI, *_ITK) else ".nii.gz"
+    return own if own in VOLUMES else ".nii.gz"
 
 
 def write_mask(mask: NDArray[np.generic], original: MetaTensor, source: Path, file: str, compress: bool) -> None:

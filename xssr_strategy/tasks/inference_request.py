@@ -12,6 +12,8 @@ import torch
 from fastapi import HTTPException
 from monailabel.interfaces.datastore import Datastore
 
+from xssr_strategy.tasks.propagation_infer import PROPAGATE, with_kept_label
+
 logger = logging.getLogger(__name__)
 
 IMAGE_WAS_SENT: ContextVar[bool] = ContextVar("the image was sent", default=False)
@@ -32,6 +34,8 @@ def inference_request(request: Mapping[str, Any], datastore: Datastore) -> dict[
     if not file:
         raise HTTPException(404, f"image '{image}' does not exist; name the id of an image of the studies.")
     logger.info("Inference on %s", image)
+    if request.get("model") == PROPAGATE:
+        request = with_kept_label(request, datastore)
     if os.path.exists(str(image)):  # something else of that name, in the folder where the server was started
         return {**request, "image": file}
     return dict(request)

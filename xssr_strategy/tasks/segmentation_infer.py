@@ -5,24 +5,27 @@ from __future__ import annotations
 import copy
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from monai.data import MetaTensor
 from monai.inferers import Inferer
 from monai.transforms import Transform
 from monailabel.interfaces.tasks.infer_v2 import InferType
 from monailabel.tasks.infer.basic_infer import BasicInferTask
 from monailabel.utils.others.generic import strtobool
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from xssr_strategy.errors import UserError
+from xssr_strategy.images.preprocessing import conform
 from xssr_strategy.images.preset import Preset
-from xssr_strategy.segmentation.geometry import original_label
-from xssr_strategy.segmentation.inference import build_inferer
+from xssr_strategy.segmentation.geometry import network_image, original_label
+from xssr_strategy.segmentation.inference import Predictor, build_inferer
 from xssr_strategy.segmentation.mask_files import mask_extension, write_mask
 from xssr_strategy.segmentation.mask_quality import MaskAutoencoder
 from xssr_strategy.segmentation.network import build_unet
@@ -99,11 +102,14 @@ class SegmentationInfer(BasicInferTask):
         Raises:
             UserError: no model, or one that was trained under other settings.
         """
+        return [ReadForNetwork(self._preset, self._checked_model())]
+
+    def _checked_model(self) -> LoadedModel:
         if not self.is_valid():
             raise UserError(self.untrained)
         published = self._model()
         check_plan(published.plan, self._preset, tuple(self.labels))
-        return [ReadForNetwork(self._preset, published)]
+        return published
 
     def _model(self) -> LoadedModel:
         """What is published now; read once."""
@@ -145,14 +151,37 @@ class SegmentationInfer(BasicInferTask):
             The file, and what is told of the mask: ``quality`` in [0, 1] and ``label_quality``, name -> quality, unless
             the network has nothing to judge its masks by.
         """
-        original: MetaTensor = data["original"]
-        source = Path(data["image_path"])
-        suffix = mask_extension(source, original, extension or data.get("result_extension"))
-        array = data["pred"].numpy().astype(np.dtype(dtype or data.get("result_dtype") or "uint8"))
-        handle, name = tempfile.mkstemp(suffix=suffix)
-        os.close(handle)
-        write_mask(array, original, source, name, compress=bool(strtobool(data.get("result_compress"))))
-        return name, data.get("told", {})
+        given = {"result_extension": extension, "result_dtype": dtype}
+        asked = {**data, **{key: value for key, value in given.items() if value}}
+        file = write_result(data["pred"].numpy(), data["original"], Path(data["image_path"]), asked)
+        return file, data.get("told", {})
+
+    def mask_of(self, volume: MetaTensor, path: Path) -> NDArray[np.uint8]:
+        """uint8 (*spatial) mask of an image as ``read_image`` gives it, on its own voxels, by the processor.
+
+        Raises:
+            UserError: no model, or one that was trained under other settings.
+        """
+        network, plan, _ = self._checked_model()
+        seen = network_image(conform(volume, self._preset, path), self._preset, plan)
+        logits = Predictor(network, plan, torch.device("cpu"))(seen)
+        return original_label(logits, volume.affine.numpy(), volume.shape[1:]).numpy()
+
+
+def write_result(mask: NDArray[Any], original: MetaTensor, source: Path, asked: Mapping[str, Any]) -> str:
+    """Write a mask (*spatial) of an image into a temporary file, whose name is returned.
+
+    Args:
+        mask: on the voxels of the image.
+        original: the image as it is stored.
+        source: its file.
+        asked: ``result_extension``, ``result_dtype`` and ``result_compress`` of the request.
+    """
+    handle, name = tempfile.mkstemp(suffix=mask_extension(source, original, asked.get("result_extension")))
+    os.close(handle)
+    array = mask.astype(np.dtype(asked.get("result_dtype") or "uint8"))
+    write_mask(array, original, source, name, compress=bool(strtobool(asked.get("result_compress"))))
+    return name
 
 
 class LoadedModel(NamedTuple):

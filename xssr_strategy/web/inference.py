@@ -18,7 +18,9 @@ from monailabel.utils.others.generic import remove_file
 
 from xssr_strategy.archive.dicom_seg import write_segmentation
 from xssr_strategy.datastores.metadata import as_list
+from xssr_strategy.segmentation.mask_files import VOLUMES
 from xssr_strategy.tasks.inference_request import IMAGE_WAS_SENT
+from xssr_strategy.tasks.propagation_infer import PROPAGATE
 from xssr_strategy.web.bodies import inference_settings
 from xssr_strategy.web.request_checks import json_object, patch_endpoint
 
@@ -43,7 +45,7 @@ def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
         session_id: str = "",
         params: str = "{}",
         file: Any = None,
-        label: Any = None,  # scribbles, of which the segmentation makes no use
+        label: Any = None,  # drawn slices, or scribbles, of which the segmentation makes no use
         output: Any = None,
     ) -> Any:
         app = app_instance()
@@ -55,6 +57,7 @@ def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
                 raise HTTPException(422, "output: dicom_seg needs a series of the archive, ?image=ID; ask for image.")
             settings["result_extension"] = ".nrrd"  # between the two formats; dcmqi reads no sheared NIfTI
             settings["label_info"] = as_list(settings.get("label_info"))
+        label = _drawn(label) if model == PROPAGATE else None
         sessions = app.sessions() if session_id else None
         session = sessions.get_session(session_id) if sessions else None
         if not (file or image or session):
@@ -62,14 +65,30 @@ def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
         token = IMAGE_WAS_SENT.set(bool(file or session))
         try:
             text = json.dumps(settings)
-            reply = function(background_tasks, model, image, session_id if session else "", text, file, None, output)
+            reply = function(background_tasks, model, image, session_id if session else "", text, file, label, output)
             if output == "dicom_seg":
                 background_tasks.add_task(remove_file, reply.path)
             return reply
+        except BaseException:
+            for task in background_tasks.tasks:  # which follow an answer, but no error
+                if task.func is remove_file:
+                    remove_file(*task.args)
+            raise
         finally:
             IMAGE_WAS_SENT.reset(token)
 
     return run_inference
+
+
+def _drawn(label: Any) -> Any:
+    """The label that was sent, if it is a file of labels; MONAI Label writes it under the ending of its name.
+
+    Raises:
+        HTTPException: it is no such file (422).
+    """
+    if label and not str(label.filename or ".nii.gz").lower().endswith(VOLUMES):
+        raise HTTPException(422, f"label: send it as one of {', '.join(VOLUMES)}.")
+    return label or None
 
 
 def _segmentation_file(series: str, label: str, label_info: Any, *_args: Any, **_kwargs: Any) -> str:

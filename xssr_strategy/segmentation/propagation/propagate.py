@@ -32,6 +32,12 @@ class Propagation:
     drawn: tuple[int, ...]
     notes: tuple[str, ...]
 
+    @property
+    def filled(self) -> int:
+        """On how many slices a label was found beside the drawn ones."""
+        others = tuple({0, 1, 2} - {self.axis})
+        return int(self.mask.any(axis=others).sum()) - len(self.drawn)
+
 
 def propagate(
     image: NDArray[np.float32],

@@ -99,7 +99,8 @@ def test_an_image_deleted_since_it_was_listed_does_no_harm(folder, checkpoint, s
 def test_training_inputs_go_on_after_a_kill_and_leave_out_what_is_broken(folder, tmp_path, monkeypatch) -> None:
     (folder / "broken.png").write_bytes(b"no picture")
     images, file = find_images(folder), tmp_path / ".xssr" / "inputs.npy"
-    whole = np.array(training_inputs(images, PRESET, file, lambda *_: None))
+    encoder = build_encoder("conv_mae", PRESET)
+    whole = np.array(training_inputs(images, encoder, PRESET, file, lambda *_: None))
     assert whole.shape == (20, 1, 32, 32)
     assert not np.isnan(whole).any()
 
@@ -111,8 +112,8 @@ def test_training_inputs_go_on_after_a_kill_and_leave_out_what_is_broken(folder,
         read.append(path.stem)
         return encoder_input(path, preset)
 
-    monkeypatch.setattr("xssr_strategy.embedding.inputs.encoder_input", remember)
-    again = training_inputs(images, PRESET, file, lambda *_: None)
+    monkeypatch.setattr(encoder, "read", remember)
+    again = training_inputs(images, encoder, PRESET, file, lambda *_: None)
     assert sorted(read) == ["broken", sorted(images)[5]]
     np.testing.assert_array_equal(again, whole)
 

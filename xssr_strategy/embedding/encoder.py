@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from xssr_strategy.embedding.augmentation import augment
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.pictures import plane_of
 from xssr_strategy.images.preprocessing import encoder_input
@@ -58,8 +59,53 @@ class Encoder(nn.Module, ABC):
         """(B, C, size, ...) -> (B, dim), without augmentation or masking."""
 
 
-class MaskedAutoencoder(Encoder):
+@dataclass(frozen=True)
+class TrainingSettings:
+    """Our choice, sized for two CPU cores, except where a source is named.
+
+    Attributes:
+        steps: optimisation steps.
+        batch_size: images per step.
+        learning_rate: peak of the cosine schedule of AdamW.
+        weight_decay: of AdamW.
+        mask_ratio: share of hidden patches of a masked autoencoder (He et al. 2021).
+        seed: of the weights, of all that is drawn, and of the order of the images.
+    """
+
+    steps: int = 800
+    batch_size: int = 16
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.05
+    mask_ratio: float = 0.75
+    seed: int = 0
+
+
+class TrainedEncoder(Encoder):
+    """An encoder that is trained here, on images without labels."""
+
+    def input_shape(self, preset: Preset) -> tuple[int, ...]:
+        """Of what ``read`` gives of an image."""
+        return (preset.channels, *[preset.encoder_size] * preset.spatial_dims)
+
+    @abstractmethod
+    def training_loss(self, images: Tensor, scans: Tensor, settings: TrainingSettings) -> Tensor:
+        """What a step makes smaller, a scalar; it augments the images itself.
+
+        All that is random is drawn from torch's global generator.
+
+        Args:
+            images: (B, *input_shape) in [0, 1].
+            scans: int64 (B,), the same number for the same image.
+            settings: of the training.
+        """
+
+
+class MaskedAutoencoder(TrainedEncoder):
     """An encoder that is trained by reconstructing hidden patches (He et al. 2021, arXiv 2111.06377)."""
+
+    def training_loss(self, images: Tensor, scans: Tensor, settings: TrainingSettings) -> Tensor:
+        """That of slightly rotated, scaled, shifted and mirrored images."""
+        return self.masked_loss(augment(images), settings.mask_ratio)
 
     @abstractmethod
     def masked_loss(self, images: Tensor, mask_ratio: float) -> Tensor:

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from xssr_strategy.embedding.encoder import TrainedEncoder
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.ahead import read_ahead
 from xssr_strategy.images.journal import ReadingJournal
-from xssr_strategy.images.preprocessing import encoder_input
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.images.reading import UnreadableImage
 from xssr_strategy.storage.atomic_files import replacing
@@ -24,17 +24,19 @@ logger = logging.getLogger(__name__)
 
 def training_inputs(
     images: Mapping[str, Path],
+    encoder: TrainedEncoder,
     preset: Preset,
     file: Path,
     on_image: Callable[[int, int], None],
     workspace: Path | None = None,
 ) -> NDArray[np.float16]:
-    """(N, C, size, ...) encoder inputs of all readable images, in a file that is mapped into memory.
+    """(N, *input_shape) encoder inputs of all readable images, in a file that is mapped into memory.
 
     An epoch reads them many times: the file keeps a volume from being decoded each time, and a
     run that was killed goes on where it was (a row is NaN until it is written).
 
     Args:
+        encoder: that is to be trained, which reads the images.
         file: the .npy file; the caller removes it after the training.
         on_image: called with (done, total).
         workspace: where the journal of images that are being read is; beside the file if None.
@@ -42,14 +44,14 @@ def training_inputs(
     Raises:
         UserError: not one image can be read.
     """
-    shape = (len(images), preset.channels, *[preset.encoder_size] * preset.spatial_dims)
+    shape = (len(images), *encoder.input_shape(preset))
     rows = _open(file, shape)
     missing = {image: path for row, (image, path) in zip(rows, images.items(), strict=True) if np.isnan(row).any()}
     place = {image: index for index, image in enumerate(images)}
     done = len(images) - len(missing)
     reason = ""
     with ReadingJournal(workspace or file.parent) as journal:
-        for image, values in read_ahead(missing, journal.guarded(partial(encoder_input, preset=preset))):
+        for image, values in read_ahead(missing, journal.guarded(partial(encoder.read, preset=preset))):
             if isinstance(values, UnreadableImage):
                 logger.warning("Left out of the encoder's training: %s", values)
                 reason = reason or str(values)

@@ -1,4 +1,4 @@
-"""Training of a masked autoencoder: seeded, resumable after a kill, no label needed."""
+"""Training of an encoder: seeded, resumable after a kill, no label needed."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ import math
 import pickle
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
 
-from xssr_strategy.embedding.encoder import Encoder, MaskedAutoencoder
+from xssr_strategy.embedding.encoder import Encoder, TrainedEncoder, TrainingSettings
 from xssr_strategy.storage.tensor_files import save_tensors
 
 logger = logging.getLogger(__name__)
@@ -27,29 +25,8 @@ COLLAPSED = 0.99
 _SAVE_EVERY = 15.0  # seconds of work that a kill may cost
 
 
-@dataclass(frozen=True)
-class TrainingSettings:
-    """Our choice, sized for two CPU cores, except where a source is named.
-
-    Attributes:
-        steps: optimisation steps.
-        batch_size: images per step.
-        learning_rate: peak of the cosine schedule of AdamW.
-        weight_decay: of AdamW.
-        mask_ratio: share of hidden patches (He et al. 2021).
-        seed: of the weights, the masks, the augmentation and the order of the images.
-    """
-
-    steps: int = 800
-    batch_size: int = 16
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.05
-    mask_ratio: float = 0.75
-    seed: int = 0
-
-
 def train_encoder(
-    encoder: MaskedAutoencoder,
+    encoder: TrainedEncoder,
     inputs: NDArray[np.float16],
     settings: TrainingSettings,
     state_file: Path,
@@ -63,11 +40,14 @@ def train_encoder(
     on from ``state_file`` after a kill takes the steps that an uninterrupted run takes.
 
     Args:
-        inputs: (N, C, size, ...) images in [0, 1]; may be a memory map.
+        inputs: (N, *input_shape) images in [0, 1]; may be a memory map.
         state_file: the state of the running training; the caller removes it when the result is safe.
         digest: of the images; a state of other images is not continued.
         on_step: called with (step, steps) after each step.
         device: a GPU if there is one, by default.
+
+    Raises:
+        UserError: the encoder cannot learn from so few images.
 
     >>> from pathlib import Path
     >>> from tempfile import TemporaryDirectory
@@ -93,11 +73,12 @@ def train_encoder(
     with torch.random.fork_rng():
         for step in range(first, settings.steps):
             torch.manual_seed(settings.seed * 1_000_003 + step)
-            images = torch.from_numpy(inputs[_batch(step, len(inputs), settings)].astype(np.float32)).to(device)
+            rows = _batch(step, len(inputs), settings)
+            images = torch.from_numpy(inputs[rows].astype(np.float32)).to(device)
             for group in optimiser.param_groups:
                 group["lr"] = settings.learning_rate * _cosine(step, settings.steps)
             with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
-                loss = encoder.masked_loss(augment(images), settings.mask_ratio)
+                loss = encoder.training_loss(images, torch.from_numpy(rows).to(device), settings)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -108,27 +89,6 @@ def train_encoder(
             on_step(step + 1, settings.steps)
     encoder.eval()
     return float(np.mean(losses[-max(1, settings.steps // 10) :]))
-
-
-def augment(images: Tensor) -> Tensor:
-    """Random mirror along the first spatial axis and a small affine change, per image, on (B, C, *size).
-
-    Rotation +-10 degrees, scale +-10 %, shift +-5 % of the side: our choice.
-    """
-    batch, dims = len(images), images.ndim - 2
-    angle = (torch.rand(batch) * 2 - 1) * math.radians(10)
-    scale = 1 + (torch.rand(batch) * 2 - 1) * 0.1
-    theta = torch.zeros(batch, dims, dims + 1)
-    theta[:, range(dims), range(dims)] = scale[:, None].expand(batch, dims).clone()
-    # grid_sample counts coordinates from the last axis: these two are the first two spatial axes,
-    # the plane of an X-ray and the transverse plane of a volume in RAS.
-    x, y = dims - 1, dims - 2
-    theta[:, x, x], theta[:, x, y] = scale * angle.cos(), -scale * angle.sin()
-    theta[:, y, x], theta[:, y, y] = scale * angle.sin(), scale * angle.cos()
-    theta[:, :, dims] = (torch.rand(batch, dims) * 2 - 1) * 0.1  # in half sides
-    theta[:, x] *= torch.where(torch.rand(batch) < 0.5, -1.0, 1.0)[:, None]
-    grid = F.affine_grid(theta.to(images.device), list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, align_corners=False)
 
 
 def mean_cosine(vectors: NDArray[np.float32]) -> float:
@@ -147,7 +107,7 @@ def mean_cosine(vectors: NDArray[np.float32]) -> float:
 
 
 def encode_all(encoder: Encoder, inputs: NDArray[np.float16], batch_size: int = 32) -> NDArray[np.float32]:
-    """(N, C, size, ...) -> (N, dim), on the device where the encoder is."""
+    """(N, *input_shape) -> (N, dim), on the device where the encoder is."""
     device = next(encoder.parameters()).device
     blocks = []
     with torch.inference_mode():

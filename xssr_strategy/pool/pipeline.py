@@ -22,11 +22,11 @@ from xssr_strategy.archive.pool import ArchivePool, SeriesQuery
 from xssr_strategy.archive.query import Query
 from xssr_strategy.embedding.catalogue import build_encoder
 from xssr_strategy.embedding.checkpoint import EncoderCheckpoint, load_encoder, save_encoder
-from xssr_strategy.embedding.encoder import MaskedAutoencoder, is_foundation
+from xssr_strategy.embedding.encoder import TrainedEncoder, TrainingSettings, is_foundation
 from xssr_strategy.embedding.inputs import training_inputs
 from xssr_strategy.embedding.pool import EmbeddingReport, confirm_vectors, embed_pool
 from xssr_strategy.embedding.store import SOURCE, TARGET, EmbeddingStore
-from xssr_strategy.embedding.training import COLLAPSED, TrainingSettings, encode_all, mean_cosine, train_encoder
+from xssr_strategy.embedding.training import COLLAPSED, encode_all, mean_cosine, train_encoder
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.detect import detect_preset, preset_by_name
 from xssr_strategy.images.journal import ReadingJournal
@@ -198,12 +198,12 @@ def train(
     chosen = {name: images[name] for name in names}
     encoder = build_encoder(settings.encoder, preset, settings.seed, settings.encoder_options)
     facts: dict[str, Any] = {"pool": len(images), "images": images_digest(images)}
-    if isinstance(encoder, MaskedAutoencoder):
+    if isinstance(encoder, TrainedEncoder):
         learns_from = kept_as(facts["images"])
         cache = path.with_suffix(f".{facts['images'][:8]}-{READING}.npy")
         state = path.with_suffix(".training")
         progress(TRAINING, 0, settings.encoder_steps)
-        inputs = training_inputs(chosen, preset, cache, lambda done, total: None, workspace.root)
+        inputs = training_inputs(chosen, encoder, preset, cache, lambda done, total: None, workspace.root)
         training = TrainingSettings(steps=settings.encoder_steps, seed=settings.seed)
         loss = train_encoder(
             encoder, inputs, training, state, learns_from, lambda step, steps: progress(TRAINING, step, steps)

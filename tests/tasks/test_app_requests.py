@@ -57,16 +57,16 @@ def test_nothing_left_and_a_strategy_that_does_not_exist() -> None:
 
 def test_a_mask_is_made_of_an_image_of_the_studies_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert inference_request({"image": "a", "device": "cpu"}, DATASTORE) == {"image": "a", "device": "cpu"}
+    assert inference_request({"image": "a", "device": "cpu"}, DATASTORE, ("lung",)) == {"image": "a", "device": "cpu"}
     (tmp_path / "a").touch()  # something else of that name, where the server was started
-    assert inference_request({"image": "a"}, DATASTORE) == {"image": "/studies/a.png"}
+    assert inference_request({"image": "a"}, DATASTORE, ("lung",)) == {"image": "/studies/a.png"}
     for image in ("b", "/etc/passwd", None, 7):
         with pytest.raises(HTTPException, match="does not exist") as caught:
-            inference_request({"image": image}, DATASTORE)
+            inference_request({"image": image}, DATASTORE, ("lung",))
         assert caught.value.status_code == 404
     token = IMAGE_WAS_SENT.set(True)
     try:
-        assert inference_request({"image": "/tmp/sent.png"}, DATASTORE) == {"image": "/tmp/sent.png"}  # noqa: S108
+        assert inference_request({"image": "/tmp/sent.png"}, DATASTORE, ("lung",)) == {"image": "/tmp/sent.png"}  # noqa: S108
     finally:
         IMAGE_WAS_SENT.reset(token)
 

@@ -12,7 +12,7 @@ from tests.support.phantoms import write_nifti
 from xssr_strategy.datastores.studies import StudiesDatastore
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import PRESETS
-from xssr_strategy.tasks.propagation_infer import LABEL_NAMES, PropagationInfer, with_kept_label
+from xssr_strategy.tasks.propagation_infer import LABEL_NAMES, PropagationInfer, drawn_names, with_kept_label
 from xssr_strategy.tasks.segmentation_infer import SegmentationInfer
 
 SHAPE, MIDDLE = (30, 28, 13), 6
@@ -95,21 +95,54 @@ def test_without_a_label_the_kept_one_is_taken_and_an_original_one_before_the_su
 ) -> None:
     store = StudiesDatastore(str(studies), labels=("tumour", "liver"))
     request = {"image": "scan", "model": "propagate"}
-    assert with_kept_label(request, store) == request
+    assert with_kept_label(request, store, NAMES) == request
     with pytest.raises(UserError, match="nothing to propagate: send the drawn slices as label, or submit them first"):
         task(tmp_path)({"image": str(studies / "scan.nii.gz")})
 
     label = write_nifti(tmp_path / "label.nii.gz", one_slice(), AFFINE)
     store.save_label("scan", str(label), "final", {})
-    kept = with_kept_label(request, store)
+    kept = with_kept_label(request, store, NAMES)
     assert Path(kept["label"]) == studies / "labels" / "final" / "scan.nii.gz"
     assert kept[LABEL_NAMES] == ("tumour", "liver")
     file, _ = task(tmp_path)({**kept, "image": str(studies / "scan.nii.gz")})
     assert np.unique(np.asarray(nib.load(file).dataobj)).tolist() == [0, 2]  # what was 1 when it was drawn
 
+    store.save_label("scan", str(label), "original", {"model": "segmentation"})  # what a batch of inferences leaves
+    assert Path(with_kept_label(request, store, NAMES)["label"]).parent.name == "final"
     store.save_label("scan", str(label), "original", {})
-    assert Path(with_kept_label(request, store)["label"]).parent.name == "original"
-    assert with_kept_label({**request, "label": "sent"}, store)["label"] == "sent"
+    assert Path(with_kept_label(request, store, NAMES)["label"]).parent.name == "original"
+    assert with_kept_label({**request, "label": "sent"}, store, NAMES)["label"] == "sent"
+
+
+def test_a_kept_label_whose_numbers_nobody_knows_is_not_guessed(studies: Path) -> None:
+    folder = studies / "labels" / "final"
+    write_nifti(folder / "scan.nii.gz", one_slice(), AFFINE)
+    store = StudiesDatastore(str(studies), labels=NAMES)
+    store.update_label_info("scan", "final", {"label_info": [{"name": "tumour"}, {"name": "liver"}]})
+    with pytest.raises(UserError, match="was submitted to an earlier version as tumour,liver"):
+        with_kept_label({"image": "scan"}, store, NAMES)
+
+
+def test_only_the_selected_segment_is_propagated(studies: Path, tmp_path: Path) -> None:
+    """A finished liver beside a tumour on one slice, the tumour having the number 1 in the file."""
+    sent = one_slice(1)
+    sent[20:24] = 2
+    label = write_nifti(tmp_path / "label.nii.gz", sent, AFFINE)
+    segments = [{"name": "tumour"}, {"name": "liver"}]
+    propagation = task(tmp_path)
+    file, told = propagation(asked(studies, label, label_info=segments, selected_label_name="Tumour"))
+    found = np.asarray(nib.load(file).dataobj)
+    assert np.unique(found).tolist() == [0, 2]
+    assert (found[..., MIDDLE] == one_slice(2)[..., MIDDLE]).all()
+    assert told["drawn"] == [MIDDLE]
+    file, _ = propagation(asked(studies, label, label_info=segments))
+    assert np.unique(np.asarray(nib.load(file).dataobj)).tolist() == [0, 1, 2]
+
+
+def test_with_one_label_every_segment_but_the_brushs_background_is_it() -> None:
+    segments = [{"name": "Segment_1"}, {"name": "background_scribbles"}, {"name": "ignore"}]
+    assert drawn_names({"label_info": segments}, ("lung",)) == ("lung", "ignore", "ignore")
+    assert drawn_names({}, ("lung",)) == ()
 
 
 def test_what_is_wrong_with_a_label_is_said_without_the_name_of_its_file(studies: Path, tmp_path: Path) -> None:

@@ -14,16 +14,17 @@ from xssr_strategy.commands.progress import StageProgress, say
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.detect import detect_preset
 from xssr_strategy.images.preprocessing import conform, memory_told
-from xssr_strategy.labels.names import are_labels
+from xssr_strategy.labels.names import IGNORE, are_labels
 from xssr_strategy.labels.reading import examine_label
-from xssr_strategy.labels.segments import file_segments
+from xssr_strategy.labels.segments import SCRIBBLES, file_segments
 from xssr_strategy.labels.values import EMPTY
 from xssr_strategy.segmentation.mask_files import VOLUMES, write_mask
-from xssr_strategy.segmentation.propagation.files import propagate_label, read_volume
+from xssr_strategy.segmentation.propagation.files import AXES, orientations, propagate_label, read_volume
 from xssr_strategy.segmentation.propagation.registration import Registration
 from xssr_strategy.simulation.statistics import count
 
 FOLLOWING = "following slices"
+_UNNAMED = ("label",)
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -33,6 +34,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--label", type=Path, required=True, help="label of it, of which some slices are drawn")
     parser.add_argument("--out", type=Path, required=True, help="mask to write, such as mask.nii.gz")
     parser.add_argument("--labels", help="names of the label's numbers 1, 2, ..., if there are several: liver,tumour")
+    parser.add_argument("--axis", choices=AXES, help="how the drawn slices lie (default: as they seem to)")
     parser.set_defaults(run=run)
 
 
@@ -45,19 +47,27 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if not out.name.lower().endswith(VOLUMES):
         raise UserError(f"--out {out}: masks of volumes are written as {', '.join(VOLUMES)}; name such a file.")
     check_outputs({"--out": out}, {"--image": image, "--label": label})
-    volume = read_volume(image)
-    names = _names(arguments.labels, label, volume, image)
     began = time.perf_counter()
     with memory_told(image), StageProgress(console) as progress:
+        volume = read_volume(image)
+        names = _names(arguments.labels, label, volume, image)
         found = propagate_label(
-            volume, image, label, names, Registration(), progress=lambda *now: progress(FOLLOWING, *now)
+            volume,
+            image,
+            label,
+            names,
+            Registration(),
+            axis=arguments.axis,
+            progress=lambda *now: progress(FOLLOWING, *now),
         )
     with writing("--out", out):
         write_mask(found.mask, volume, image, str(out), compress=True)
     for note in found.notes:
         say(console, note, style="yellow")
     seconds = time.perf_counter() - began
-    drawn = count(len(found.drawn), "slice")
+    drawn = count(len(found.drawn), f"{orientations(volume.affine.numpy())[found.axis]} slice")
+    if names != _UNNAMED:
+        say(console, ", ".join(f"{number} is {name}" for number, name in enumerate(names, start=1)) + ".")
     say(console, f"{drawn} drawn, the label found on {found.filled} more, by {Registration.name} in {seconds:.1f} s.")
     say(console, f"Mask written to {out}")
     return 0
@@ -70,13 +80,15 @@ def _names(listed: str | None, label: Path, volume: MetaTensor, image: Path) -> 
         UserError: they cannot be names of labels, or are missing.
     """
     if listed is None:
-        if segments := file_segments(label):
-            return tuple(segment.name for segment in segments)
-        one = ("label",)
-        odd = examine_label(label, one, conform(volume, detect_preset([image], read=lambda _: volume), image))
+        named = [one.name for one in file_segments(label) if one.name not in (*SCRIBBLES, IGNORE)]
+        if named and not are_labels(named):
+            raise UserError(f"{label}: its segments {','.join(named)} must have different names; rename them.")
+        if named:
+            return tuple(named)
+        odd = examine_label(label, _UNNAMED, conform(volume, detect_preset([image], read=lambda _: volume), image))
         if odd not in ("", EMPTY):
             raise UserError(f"{label}: {odd.partition(';')[0]}; name them with --labels.")
-        return one
+        return _UNNAMED
     names = tuple(name.strip() for name in listed.split(","))
     if not are_labels(names):
         raise UserError(f"--labels {listed}: must be different names, such as liver,tumour.")

@@ -43,7 +43,9 @@ def crops(pictures: Tensor) -> Tensor:
     theta = torch.zeros(batch, 2, 3)
     theta[:, 0, 0], theta[:, 0, 1] = mirror * scale * angle.cos(), -mirror * scale * angle.sin()
     theta[:, 1, 0], theta[:, 1, 1] = scale * angle.sin(), scale * angle.cos()
-    theta[:, :, 2] = (torch.rand(batch, 2) * 2 - 1) * (1 - scale)[:, None]  # the part stays inside
+    theta[:, :, 2] = (torch.rand(batch, 2) * 2 - 1) * (1 - scale)[
+        :, None
+    ]  # the part stays inside, but for the corners of a rotated one
     grid = F.affine_grid(theta.to(pictures.device), list(pictures.shape), align_corners=False)
     parts = F.grid_sample(pictures, grid, align_corners=False)
     exponent, brightness = 0.7 + 0.7 * torch.rand(batch), 0.8 + 0.4 * torch.rand(batch)

@@ -24,10 +24,8 @@ from xssr_strategy.labels.names import label_numbers, says_nothing
 from xssr_strategy.labels.values import checked_numbers
 
 _NAME = re.compile(r"Segment(?P<place>\d+)_Name")
-_SCRIBBLES = (
-    "foreground_scribbles",
-    "background_scribbles",
-)  # MONAI Label's module leaves them out
+SCRIBBLES = ("foreground_scribbles", "background_scribbles")
+"""Segments that MONAI Label's module for 3D Slicer leaves out of labels."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +93,7 @@ def merged(layers: NDArray[Any], segments: Sequence[FileSegment], names: Sequenc
     for layer, values in enumerate(np.rint(layers).astype(np.int64)):
         for value in (int(number) for number in np.unique(values) if number):
             name = known.get((layer, value), f"number {value}")
-            if name not in _SCRIBBLES:
+            if name not in SCRIBBLES:
                 called[len(called) + 1] = name
                 numbers[layer][values == value] = len(called)
     wanted = label_numbers(called, names)

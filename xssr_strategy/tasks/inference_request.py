@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -20,8 +20,13 @@ IMAGE_WAS_SENT: ContextVar[bool] = ContextVar("the image was sent", default=Fals
 """Whether the image of the inference at hand is a file that the asker has sent; otherwise it is an id."""
 
 
-def inference_request(request: Mapping[str, Any], datastore: Datastore) -> dict[str, Any]:
+def inference_request(request: Mapping[str, Any], datastore: Datastore, labels: Sequence[str]) -> dict[str, Any]:
     """The request for one mask; its image is an id of the studies, or a file that was sent.
+
+    Args:
+        request: as MONAI Label's app gets it.
+        datastore: of the studies.
+        labels: names of the labels.
 
     Raises:
         HTTPException: there is no such image (404).
@@ -35,7 +40,7 @@ def inference_request(request: Mapping[str, Any], datastore: Datastore) -> dict[
         raise HTTPException(404, f"image '{image}' does not exist; name the id of an image of the studies.")
     logger.info("Inference on %s", image)
     if request.get("model") == PROPAGATE:
-        request = with_kept_label(request, datastore)
+        request = with_kept_label(request, datastore, labels)
     if os.path.exists(str(image)):  # something else of that name, in the folder where the server was started
         return {**request, "image": file}
     return dict(request)

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 from monai.data import MetaTensor
 from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 from numpy.typing import NDArray
 
+from xssr_strategy.datastores.label_names import earlier_names
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preprocessing import memory_told
+from xssr_strategy.labels.names import IGNORE, segment_names
 from xssr_strategy.labels.records import recorded_names
-from xssr_strategy.segmentation.propagation.files import propagate_label, read_volume
+from xssr_strategy.labels.segments import SCRIBBLES
+from xssr_strategy.segmentation.propagation.files import orientations, propagate_label, read_volume
 from xssr_strategy.segmentation.propagation.registration import Registration
 from xssr_strategy.tasks.segmentation_infer import SegmentationInfer, write_result
+
+logger = logging.getLogger(__name__)
 
 PROPAGATE = "propagate"
 """The name by which viewers ask for it."""
@@ -27,7 +32,7 @@ PROPAGATE = "propagate"
 LABEL_NAMES = "names_of_label"
 """In a request: names of the numbers in its label, where they were noted."""
 
-_KEPT = (DefaultLabelTag.ORIGINAL, DefaultLabelTag.FINAL)  # the first of them that an image has
+_KEPT = (DefaultLabelTag.ORIGINAL, DefaultLabelTag.FINAL)  # the first of them that somebody drew
 
 
 class PropagationInfer(InferTask):
@@ -57,7 +62,9 @@ class PropagationInfer(InferTask):
         """Propagate.
 
         Args:
-            request: ``image``, path of the volume; ``label``, path of its label; ``result_extension`` and the like.
+            request: ``image``, path of the volume; ``label``, path of its label; ``label_info``, names of the label's
+                segments in the order of their numbers; ``selected_label_name``, the one of them that is to be
+                propagated, by default all; ``result_extension`` and the like.
 
         Returns:
             The mask's file, and what is told of it: ``engine``, ``seconds``, ``orientation`` and ``drawn`` (places of
@@ -70,17 +77,27 @@ class PropagationInfer(InferTask):
             raise UserError("there is nothing to propagate: send the drawn slices as label, or submit them first")
         path, label = Path(request["image"]), Path(request["label"])
         began = time.perf_counter()
-        volume, engine, labels = read_volume(path), Registration(), tuple(self._segmentation.labels)
-        names, expected = tuple(request.get(LABEL_NAMES, ())), self._expected(path, volume)
+        engine, labels = Registration(), tuple(self._segmentation.labels)
+        names = request.get(LABEL_NAMES) or drawn_names(request, labels)
         try:
             with memory_told(path):
-                found = propagate_label(volume, path, label, labels, engine, names, expected)
+                volume = read_volume(path)
+                found = propagate_label(
+                    volume,
+                    path,
+                    label,
+                    labels,
+                    engine,
+                    names,
+                    self._segmentation.preset,
+                    lambda: self._expected(volume, path),
+                )
         except UserError as error:  # a label that was sent has a name that says nothing
             raise UserError(str(error).removeprefix(f"{label}: ")) from None
         told = {
             "engine": engine.name,
             "seconds": round(time.perf_counter() - began, 2),
-            "orientation": _ORIENTATIONS[nib.aff2axcodes(volume.affine.numpy())[found.axis]],
+            "orientation": orientations(volume.affine.numpy())[found.axis],
             "drawn": list(found.drawn),
             "filled": found.filled,
             "notes": list(found.notes),
@@ -88,23 +105,60 @@ class PropagationInfer(InferTask):
         }
         return write_result(found.mask, volume, path, request), told
 
-    def _expected(self, path: Path, volume: MetaTensor) -> NDArray[np.uint8] | None:
+    def _expected(self, volume: MetaTensor, path: Path) -> NDArray[np.uint8] | None:
         """What the published network makes of the volume; None without one that was trained under these settings."""
         try:
-            return self._segmentation.mask_of(volume, path)
-        except UserError:
+            with memory_told(path):
+                return self._segmentation.mask_of(volume, path)
+        except UserError as error:
+            logger.info("No network says where the label ends: %s", error)
             return None
 
 
-_ORIENTATIONS = dict(zip("LRPAIS", ("sagittal",) * 2 + ("coronal",) * 2 + ("transverse",) * 2, strict=True))
+def drawn_names(request: Mapping[str, Any], labels: Sequence[str]) -> tuple[str, ...]:
+    """Names of the numbers in a label that a viewer sends, ``ignore`` for what is not to be propagated.
+
+    3D Slicer sends all segments and says which one is selected. What is painted with its scribbles' brush counts as the
+    selected segment if it is foreground.
+
+    Returns:
+        Empty if the viewer does not name the segments: the numbers are then those of the labels.
+
+    >>> drawn_names({"label_info": [{"name": "liver"}, {"name": "Tumour"}]}, ["liver", "tumour"])
+    ('liver', 'Tumour')
+    >>> segments = [{"name": "liver"}, {"name": "tumour"}, {"name": "foreground_scribbles"}]
+    >>> drawn_names({"label_info": segments, "selected_label_name": "tumour"}, ["liver", "tumour"])
+    ('ignore', 'tumour', 'tumour')
+    """
+    called = segment_names(request.get("label_info"))
+    selected = str(request.get("selected_label_name") or "").strip()
+    names = []
+    for number in range(1, max(called, default=0) + 1):
+        name = called.get(number, IGNORE).strip()
+        if name in SCRIBBLES:
+            name = selected if name.startswith("foreground") and selected else IGNORE
+        names.append(name if not selected or name.lower() == selected.lower() else IGNORE)
+    if len(labels) == 1:  # whatever it is called
+        names = [IGNORE if name.lower() == IGNORE else labels[0] for name in names]
+    return tuple(names)
 
 
-def with_kept_label(request: Mapping[str, Any], datastore: Datastore) -> dict[str, Any]:
-    """The request with the label that is kept of its image, if it brings none; with tag ``original`` before others."""
+def with_kept_label(request: Mapping[str, Any], datastore: Datastore, labels: Sequence[str]) -> dict[str, Any]:
+    """The request with the label that is kept of its image, if it brings none; with tag ``original`` before others.
+
+    Raises:
+        UserError: nobody knows what the numbers of that label mean.
+    """
     image = str(request["image"])
     for tag in _KEPT if not request.get("label") else ():
-        if known := datastore.get_label_by_image_id(image, tag):
-            file = datastore.get_label_uri(known, tag)
-            names = recorded_names(datastore.get_label_info(known, tag), Path(file))
-            return {**request, "label": file, LABEL_NAMES: names}
+        file = datastore.get_label_uri(image, tag)
+        info = datastore.get_label_info(image, tag) if file else {}
+        if not file or "model" in info:  # noted by MONAI Label of a mask that a model made
+            continue
+        if earlier := earlier_names(info, labels):
+            raise UserError(
+                f"{file}: was submitted to an earlier version as {','.join(earlier)}, which did not note what its "
+                f"numbers mean, and the labels are {','.join(labels)} now; submit it again"
+            )
+        return {**request, "label": file, LABEL_NAMES: recorded_names(info, Path(file))}
     return dict(request)

@@ -61,7 +61,7 @@ class SegmentationInfer(BasicInferTask):
             description=f"{preset.spatial_dims}-D U-Net trained on the submitted labels",
         )
         self._published = Path(path)
-        self._preset = preset
+        self.preset = preset
         self._of_source = of_source
         self._read: tuple[int, LoadedModel] | None = None
 
@@ -102,13 +102,13 @@ class SegmentationInfer(BasicInferTask):
         Raises:
             UserError: no model, or one that was trained under other settings.
         """
-        return [ReadForNetwork(self._preset, self._checked_model())]
+        return [ReadForNetwork(self.preset, self._checked_model())]
 
     def _checked_model(self) -> LoadedModel:
         if not self.is_valid():
             raise UserError(self.untrained)
         published = self._model()
-        check_plan(published.plan, self._preset, tuple(self.labels))
+        check_plan(published.plan, self.preset, tuple(self.labels))
         return published
 
     def _model(self) -> LoadedModel:
@@ -157,14 +157,15 @@ class SegmentationInfer(BasicInferTask):
         return file, data.get("told", {})
 
     def mask_of(self, volume: MetaTensor, path: Path) -> NDArray[np.uint8]:
-        """uint8 (*spatial) mask of an image as ``read_image`` gives it, on its own voxels, by the processor.
+        """uint8 (*spatial) mask of an image as ``read_image`` gives it, on its own voxels.
 
         Raises:
             UserError: no model, or one that was trained under other settings.
         """
         network, plan, _ = self._checked_model()
-        seen = network_image(conform(volume, self._preset, path), self._preset, plan)
-        logits = Predictor(network, plan, torch.device("cpu"))(seen)
+        seen = network_image(conform(volume, self.preset, path), self.preset, plan)
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        logits = Predictor(copy.deepcopy(network).to(device), plan, device)(seen)
         return original_label(logits, volume.affine.numpy(), volume.shape[1:]).numpy()
 
 

@@ -19,6 +19,7 @@ from monailabel.utils.async_tasks.task import AsyncTask
 
 from xssr_strategy.datastores.bodies import parse_body
 from xssr_strategy.datastores.metadata import plain_name
+from xssr_strategy.tasks.segmentation_infer import SegmentationInfer
 from xssr_strategy.tasks.segmentation_trainer import SegmentationTrainer
 from xssr_strategy.web.bodies import BatchBody, check_task_body
 from xssr_strategy.web.request_checks import patch_endpoint
@@ -133,6 +134,10 @@ def _check_name(app: Any, method: str, request: Mapping[str, Any]) -> None:
 
 
 def _check_batch(task: Any, datastore: Datastore, request: Mapping[str, Any]) -> None:
+    if not isinstance(task, SegmentationInfer):
+        raise HTTPException(
+            422, "model: what is drawn is propagated one image at a time; many are segmented by segmentation."
+        )
     if not task.is_valid():
         raise HTTPException(422, f"{task.untrained[0].upper()}{task.untrained[1:]}.")
     body = parse_body(BatchBody, request)

@@ -95,6 +95,7 @@ class MaskSettings(Body):
     result_compress: Annotated[Any, _one_of(*_SWITCHES)] = None
     result_extension: Text = Field(None, description="text, such as .nii.gz")
     label_info: Segments = Field([], description=SEGMENTS)
+    selected_label_name: ShortText = None
     client_id: Any = None
 
 

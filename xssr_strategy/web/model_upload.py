@@ -13,6 +13,7 @@ from fastapi import HTTPException
 from monailabel.interfaces.utils.app import app_instance
 from monailabel.utils.others.generic import file_checksum
 
+from xssr_strategy.tasks.segmentation_infer import SegmentationInfer
 from xssr_strategy.web.request_checks import patch_endpoint
 
 
@@ -28,8 +29,8 @@ def _validated(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     def update_model(background_tasks: Any, model: str, file: Any) -> dict[str, Any]:
         task = app_instance()._infers.get(model)
-        if task is None:
-            raise HTTPException(404, f"model '{model}' does not exist; name one that /info/ lists.")
+        if not isinstance(task, SegmentationInfer):
+            raise HTTPException(404, f"model '{model}' does not exist; name segmentation.")
         with tempfile.TemporaryDirectory() as folder:
             uploaded = Path(folder) / "uploaded.pt"
             with uploaded.open("wb") as stream:

@@ -80,6 +80,24 @@ def test_of_axes_that_hold_a_label_on_equally_many_slices_the_widest_spacing_cou
     assert drawn_axis(given, (1.0, 1.0, 1.0)) == 2
 
 
+def test_a_small_organ_drawn_on_more_slices_than_it_is_wide_and_two_organs_on_a_few() -> None:
+    lesion = np.zeros((20, 20, 20), np.uint8)
+    lesion[8:12, 8:12, 4:14:2] = 1  # five slices across the last axis, of an organ of four by four
+    assert drawn_axis(lesion, (1.0, 1.0, 1.0)) == 2
+    kidneys = np.zeros((20, 20, 20), np.uint8)
+    kidneys[2:7, 5:15, 9:12] = kidneys[13:18, 5:15, 9:12] = 1
+    assert drawn_axis(kidneys, (1.0, 1.0, 1.0)) == 2
+
+
+def test_where_the_drawn_axis_is_in_doubt_people_are_told_and_may_say() -> None:
+    cross = np.zeros((20, 20, 20), np.uint8)
+    cross[6:14, 6:14, 9] = cross[6:14, 9, 6:14] = 1  # a transverse and a coronal drawing
+    spacing, grey = (1.0, 1.0, 1.0), np.zeros((20, 20, 20), np.float32)
+    found = propagate(grey, cross, ("liver",), spacing, Copying())
+    assert any(note.startswith("nearly as many slices hold a label across another axis") for note in found.notes)
+    assert propagate(grey, cross, ("liver",), spacing, Copying(), axis=1).axis == 1
+
+
 def test_between_two_drawn_slices_the_nearer_one_counts_more() -> None:
     small, large = disc(4).astype(np.uint8), disc(8).astype(np.uint8)
     found = run(drawn({2: small, 8: large})).mask
@@ -181,7 +199,6 @@ def test_progress_counts_slices() -> None:
     seen: list[tuple[int, int]] = []
     given = drawn({3: disc(5).astype(np.uint8), 8: disc(5).astype(np.uint8)})
     spacing = (1.0, 1.0, 2.0)
-    propagate(
-        np.zeros(given.shape, np.float32), given, ("liver",), spacing, Copying(), None, lambda *now: seen.append(now)
-    )
+    grey = np.zeros(given.shape, np.float32)
+    propagate(grey, given, ("liver",), spacing, Copying(), progress=lambda *now: seen.append(now))
     assert seen == [(done, 11) for done in range(3, 12)]

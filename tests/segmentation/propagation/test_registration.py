@@ -62,6 +62,14 @@ def test_a_large_slice_is_registered_at_a_lower_resolution_and_moves_as_far(monk
     assert ndimage.center_of_mass(mask) == pytest.approx((35, 35), abs=0.6)
 
 
+def test_a_long_thin_slice_is_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 2048 x 4 pixels, the few are not averaged away."""
+    monkeypatch.setattr(registration, "LARGEST", 16)
+    thin = np.ascontiguousarray(np.repeat(blob(32, 40)[32:33], 4, axis=0))
+    field = displacements(thin, np.roll(thin, 3, axis=1), (1.0, 1.0))
+    assert warped(thin, field, (1.0, 1.0)).shape == (4, 80)
+
+
 def test_two_labels_move_together_and_never_overlap() -> None:
     slices = np.stack([blob(32, 40 - 2 * number) for number in range(4)])
     disc = np.hypot(rows - 32, columns - 40) < 11

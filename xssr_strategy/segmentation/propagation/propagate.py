@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from xssr_strategy.errors import UserError
 from xssr_strategy.segmentation.propagation.engine import PropagationEngine
@@ -46,6 +47,7 @@ def propagate(
     spacing: Sequence[float],
     engine: PropagationEngine,
     expected: NDArray[np.uint8] | None = None,
+    axis: int | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Propagation:
     """Fill the slices that nobody drew.
@@ -63,12 +65,15 @@ def propagate(
         engine: what follows the masks from slice to slice.
         expected: (X, Y, Z) label numbers by a network; heeded for labels that it segments on the drawn slices as
             they are drawn.
+        axis: across which the slices are drawn; by default that of :func:`drawn_axis`.
         progress: called with (slices done, slices in all).
 
     Raises:
         UserError: nothing is drawn, or nothing is left to fill.
     """
-    axis = drawn_axis(drawn, spacing)
+    likely = drawn_axis(drawn, spacing)
+    counts = [len(places) for places in _drawn_places(drawn)]
+    axis = likely if axis is None else axis
     slices, given = np.moveaxis(image, axis, 0), np.moveaxis(drawn, axis, 0)
     places = [int(place) for place in np.flatnonzero(given.any(axis=(1, 2)))]
     if len(places) == len(given):
@@ -76,6 +81,8 @@ def propagate(
     trusted = _Expected(None if expected is None else np.moveaxis(expected, axis, 0), given, places, len(labels))
     followed = _Followed(slices, given, len(labels), [step for at, step in enumerate(spacing) if at != axis], engine)
     mask, notes = given.copy(), []
+    if sorted(counts)[1] <= 2 * min(counts):
+        notes.append("nearly as many slices hold a label across another axis: see that the drawn ones were recognised")
     done = len(places)
     for first, last in zip([None, *places], [*places, None], strict=True):
         for place, maps in followed.stretch(first, last, trusted):
@@ -90,7 +97,10 @@ def propagate(
 
 
 def drawn_axis(drawn: NDArray[np.uint8], spacing: Sequence[float]) -> int:
-    """The axis across which the fewest slices hold a label; of several the one with the widest spacing, then the last.
+    """The axis across which the fewest slices hold a label.
+
+    Of axes with at most twice as many, one with undrawn slices between drawn ones comes first, as a small organ may be
+    drawn on more slices than it is wide. Of equals the axis with the widest spacing counts, then the last.
 
     Raises:
         UserError: nothing is drawn.
@@ -102,9 +112,16 @@ def drawn_axis(drawn: NDArray[np.uint8], spacing: Sequence[float]) -> int:
     """
     if not drawn.any():
         raise UserError("nothing is drawn: draw the label on one slice at least")
-    others = ((1, 2), (0, 2), (0, 1))
-    counts = [int(drawn.any(axis=axes).sum()) for axes in others]
-    return min(range(3), key=lambda axis: (counts[axis], -spacing[axis], -axis))
+    places = _drawn_places(drawn)
+    counts = [len(found) for found in places]
+    likely = [axis for axis in range(3) if counts[axis] <= 2 * min(counts)]
+    no_gaps = [counts[axis] == places[axis][-1] - places[axis][0] + 1 for axis in range(3)]
+    return min(likely, key=lambda axis: (no_gaps[axis] and counts[axis] > 1, counts[axis], -spacing[axis], -axis))
+
+
+def _drawn_places(drawn: NDArray[np.uint8]) -> list[NDArray[np.intp]]:
+    """Of each axis, the places of the slices that hold a label."""
+    return [np.flatnonzero(drawn.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
 
 
 class _Followed:
@@ -145,22 +162,22 @@ class _Followed:
             return
         ends = [self._maps(place) for place in (first, last)]
         goes_on = ends[0].any(axis=(1, 2)) & ends[1].any(axis=(1, 2))
-        ahead: dict[int, NDArray[np.uint8]] = {}  # a byte for each probability: many large slices fit into memory
+        ahead: dict[int, _Packed] = {}  # small: a far slice may be hundreds away
         for place, maps in self._from(first, range(first + 1, last + 1), expected, goes_on):
-            ahead[place] = np.round(255 * maps).astype(np.uint8)
-        arrived = ahead.pop(last, None)
-        if arrived is not None:
-            self.apart = [
-                number
-                for number in np.flatnonzero(goes_on) + 1
-                if _dice(arrived[number - 1] >= 128, ends[1][number - 1]) < _MEET
+            ahead[place] = _Packed(maps)
+        if arrived := ahead.pop(last, None):
+            came = arrived.maps() >= 0.5
+            apart = [
+                bool(goes) and _dice(one, end) < _MEET for goes, one, end in zip(goes_on, came, ends[1], strict=True)
             ]
-        nothing = np.zeros(ends[0].shape)
+            self.apart = [number for number, far in enumerate(apart, start=1) if far]
+        nothing = np.zeros(ends[0].shape, dtype=np.float32)
         back = self._from(last, range(last - 1, first, -1), expected, goes_on)
         for place in range(last - 1, first, -1):
             share = (place - first) / (last - first)
             _, behind = next(back, (place, nothing))
-            yield place, share * behind + (1 - share) / 255 * ahead.get(place, nothing)
+            before = ahead[place].maps() if place in ahead else nothing
+            yield place, share * behind + (1 - share) * before
 
     def _open(
         self, first: int | None, last: int | None, expected: _Expected
@@ -194,6 +211,22 @@ class _Followed:
         """(labels, rows, columns) as drawn."""
         numbers = np.arange(1, self._labels + 1, dtype=np.uint8)
         maps: NDArray[np.bool_] = self._given[place] == numbers[:, None, None]
+        return maps
+
+
+class _Packed:
+    """Maps (labels, rows, columns) of probabilities as bytes, and only where there are any."""
+
+    def __init__(self, maps: NDArray[np.float32]) -> None:
+        self._shape = maps.shape
+        found = ndimage.find_objects((maps > 0).any(axis=0).astype(np.uint8))
+        self._box = (slice(None), *(found[0] if found else (slice(0), slice(0))))
+        self._bytes = np.round(255 * maps[self._box]).astype(np.uint8)
+
+    def maps(self) -> NDArray[np.float32]:
+        """As they were, to 1/255."""
+        maps = np.zeros(self._shape, dtype=np.float32)
+        maps[self._box] = self._bytes / np.float32(255)
         return maps
 
 

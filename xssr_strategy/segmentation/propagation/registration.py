@@ -67,14 +67,14 @@ def displacements(fixed: NDArray[np.float32], moving: NDArray[np.float32], spaci
         fixed, moving: (rows, columns) in [0, 1].
         spacing: distance of rows and of columns, in mm.
     """
-    factor = -(-max(fixed.shape) // LARGEST)
+    factors = [-(-side // LARGEST) for side in fixed.shape]
     image, vectors = _kinds()
     demons = itk.DiffeomorphicDemonsRegistrationFilter[image, image, vectors].New()
     demons.SetStandardDeviations(SMOOTHING)
     levels = itk.MultiResolutionPDEDeformableRegistration[image, image, vectors, itk.F].New()
     levels.SetRegistrationFilter(demons)
-    levels.SetFixedImage(_image(_GREY * fixed, spacing, factor))
-    levels.SetMovingImage(_image(_GREY * moving, spacing, factor))
+    levels.SetFixedImage(_image(_GREY * fixed, spacing, factors))
+    levels.SetMovingImage(_image(_GREY * moving, spacing, factors))
     levels.SetNumberOfLevels(len(ITERATIONS))
     levels.SetNumberOfIterations(list(ITERATIONS))
     levels.Update()
@@ -100,16 +100,15 @@ def _kinds() -> tuple[Any, Any]:
     return itk.Image[itk.F, 2], itk.Image[itk.Vector[itk.F, 2], 2]
 
 
-def _image(values: NDArray[np.float32], spacing: Sequence[float], factor: int = 1) -> Any:
-    """An image of ITK; with a factor so many pixels along each axis are averaged into one, which lies amid them."""
-    if factor > 1:
-        values = values[tuple(slice(side // factor * factor) for side in values.shape)]
-        rows, columns = (side // factor for side in values.shape)
-        values = values.reshape(rows, factor, columns, factor).mean(axis=(1, 3))
-    image = itk.image_from_array(np.ascontiguousarray(values, dtype=np.float32))
-    steps = [float(step) for step in reversed(spacing)]  # ITK counts columns first
-    image.SetSpacing([factor * step for step in steps])
-    image.SetOrigin([(factor - 1) / 2 * step for step in steps])
+def _image(values: NDArray[np.float32], spacing: Sequence[float], factors: Sequence[int] = (1, 1)) -> Any:
+    """An image of ITK; so many pixels along rows and columns are averaged into one, which lies amid them."""
+    rows, columns = (side // factor for side, factor in zip(values.shape, factors, strict=True))
+    whole = values[: rows * factors[0], : columns * factors[1]]
+    means = whole.reshape(rows, factors[0], columns, factors[1]).mean(axis=(1, 3))
+    image = itk.image_from_array(np.ascontiguousarray(means, dtype=np.float32))
+    steps = [(factor, float(step)) for factor, step in zip(factors, spacing, strict=True)][::-1]  # columns come first
+    image.SetSpacing([factor * step for factor, step in steps])
+    image.SetOrigin([(factor - 1) / 2 * step for factor, step in steps])
     return image
 
 

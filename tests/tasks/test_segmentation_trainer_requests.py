@@ -83,7 +83,7 @@ def test_a_training_that_fails_leaves_no_cache_and_the_old_model(
 
 def test_the_settings_show_the_length_of_the_servers_own_method(tmp_path: Path) -> None:
     """A step of UST-RUN takes up to four times as long as a supervised one."""
-    for method, epochs in (("supervised", 30), ("auto", 30), ("ust_run", 19)):
+    for method, epochs in (("supervised", 30), ("auto", 30), ("ust_run", 17)):
         assert trainer(tmp_path, XRAY, ("blob",), method).config()["max_epochs"] == epochs
 
 

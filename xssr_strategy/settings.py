@@ -143,8 +143,8 @@ class Settings:
         "conv_mae",
         parse_encoder,
         ", ".join(f"`{n}`" for n in encoder_names()),
-        "What gives images vectors: a masked autoencoder or the contrastive `poly_cl`, trained here, or a foundation "
-        "encoder used as it is.",
+        "What gives images vectors: a masked autoencoder or a contrastive encoder (`poly_cl`; the other two need "
+        "`source_labels`), trained here, or a foundation encoder used as it is.",
     )
     encoder_steps: int = _key(800, _whole(1, 10**6), "1 or more", "Optimisation steps of the encoder's training.")
     encoder_weights: Path | None = _key(

@@ -11,7 +11,7 @@ import torch
 from xssr_strategy.embedding.augmentation import augment
 from xssr_strategy.embedding.catalogue import build_encoder
 from xssr_strategy.embedding.checkpoint import encoder_settings, load_encoder, save_encoder
-from xssr_strategy.embedding.encoder import TrainedEncoder, TrainingSettings, trained_encoders
+from xssr_strategy.embedding.encoder import TrainedEncoder, TrainingBatch, TrainingSettings, trained_encoders
 from xssr_strategy.embedding.masking import masked_mse, random_patch_mask, to_pixels
 from xssr_strategy.embedding.training import mean_cosine, train_encoder
 from xssr_strategy.embedding.vit_mae import VitMAE
@@ -35,7 +35,8 @@ def test_one_code_path_for_2d_3d_and_colour(name, preset) -> None:
     assert isinstance(encoder, TrainedEncoder)
     batch = images(encoder, preset)
     assert encoder.encode(batch).shape == (4, encoder.dim)
-    loss = encoder.training_loss(batch, torch.arange(4), TrainingSettings())
+    organ = torch.tensor([[0, 1]] * 4, dtype=torch.int8).repeat(1, 5)[:, : encoder.slices] if encoder.slices else None
+    loss = encoder.training_loss(TrainingBatch(batch, torch.arange(4), organ), TrainingSettings())
     loss.backward()
     assert loss.ndim == 0
     assert torch.isfinite(loss)

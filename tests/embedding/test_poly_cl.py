@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from tests.support.phantoms import write_nifti, write_png
-from xssr_strategy.embedding import poly_cl
 from xssr_strategy.embedding.augmentation import crops
+from xssr_strategy.embedding.catalogue import build_encoder
 from xssr_strategy.embedding.encoder import TrainingSettings
-from xssr_strategy.embedding.poly_cl import PolyCL, contrastive_loss, drawn_rivals, drawn_slices
+from xssr_strategy.embedding.poly_cl import PolyCL, contrastive_loss, drawn_examples
 from xssr_strategy.embedding.training import COLLAPSED, encode_all, mean_cosine, train_encoder
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import PRESETS
@@ -30,32 +30,66 @@ def test_the_loss_is_that_of_the_paper() -> None:
     assert float(contrastive_loss(one, same, other, 0.5)) == pytest.approx(np.mean(expected))
 
 
-def test_positives_are_other_slices_of_the_scan_and_each_comes_up() -> None:
-    """Slice s of scan v holds the number 10 v + s."""
+SCANS = torch.tensor([7, 7, 3, 5])  # an image may be twice in a batch
+
+
+def drawn(rule: str, slices: int, organ: torch.Tensor | None = None, times: int = 1500) -> torch.Tensor:
+    """(3, n) anchors, positives and negatives of many draws."""
     torch.manual_seed(0)
-    volumes = torch.arange(30).view(3, 10, 1, 1, 1).expand(3, 10, 1, 4, 4)
-    seen = set()
-    for _ in range(1500):
-        one, other = (part[:, 0, 0, 0] for part in drawn_slices(volumes))
-        assert (one // 10).tolist() == (other // 10).tolist() == [0, 1, 2]
-        assert not (one == other).any()
-        seen |= set(zip(one.tolist(), other.tolist(), strict=True))
-    assert len(seen) == 3 * 10 * 9
+    return torch.cat([drawn_examples(SCANS, slices, rule, organ) for _ in range(times)], dim=1)
+
+
+def test_by_scan_positives_are_other_slices_of_it_and_negatives_slices_of_others() -> None:
+    found = drawn("scan", 5)
+    anchors, positives, negatives = (SCANS[part // 5] for part in found)
+    assert found.shape == (3, 4 * 1500)
+    assert (anchors == positives).all()
+    assert (found[0] != found[1]).all()
+    assert (anchors != negatives).all()
+    third = found[:, found[0] // 5 == 2]
+    assert len(set(zip(*third[:2].tolist(), strict=True))) == 5 * 4  # each other slice comes up
+    assert len(set(third[2].tolist())) == 15
+
+
+def test_by_organ_the_scan_does_not_matter() -> None:
+    organ = torch.tensor([[1, 0, 0], [0, 0, 1], [1, 1, -1], [-1, -1, -1]], dtype=torch.int8)
+    found = drawn("organ", 3, organ)
+    anchors, positives, negatives = (organ.flatten()[part] for part in found)
+    assert (anchors == positives).all()
+    assert (anchors + negatives == 1).all()
+    assert (found[0] != found[1]).all()
+    assert set(found.flatten().tolist()) == set(range(8))  # not what nobody knows
+    assert bool((SCANS[found[0] // 3] != SCANS[found[1] // 3]).any())
+
+
+def test_mixed_takes_both_and_leaves_out_whom_it_finds_none_for() -> None:
+    organ = torch.tensor([[1, 1, 0], [0, 0, 1], [1, 1, 0], [0, 1, -1]], dtype=torch.int8)
+    found = drawn("mixed", 3, organ)
+    anchors, positives, negatives = found
+    holds, scan = organ.flatten(), SCANS.repeat_interleave(3)
+    assert (scan[anchors] == scan[positives]).all()
+    assert (holds[anchors] == holds[positives]).all()
+    assert (anchors != positives).all()
+    assert (scan[anchors] != scan[negatives]).all()
+    assert (holds[anchors] + holds[negatives] == 1).all()
+    assert 9 not in anchors  # the one slice of scan 5 without the organ has no other
+    assert not {8, 11} & set(anchors.tolist())
+    assert {0, 3} <= set(anchors.tolist())
 
 
 def test_of_a_picture_both_are_the_picture() -> None:
-    pictures = torch.rand(4, 1, 1, 8, 8)
-    one, other = drawn_slices(pictures)
-    assert torch.equal(one, pictures[:, 0])
-    assert torch.equal(other, pictures[:, 0])
+    anchors, positives, negatives = drawn("scan", 1)
+    assert (SCANS[anchors] == SCANS[positives]).all()
+    assert (SCANS[anchors] != SCANS[negatives]).all()
 
 
-def test_negatives_are_of_another_scan_also_where_a_scan_is_twice_in_a_batch() -> None:
-    torch.manual_seed(0)
-    scans = torch.tensor([7, 7, 3, 5])
-    drawn = torch.stack([drawn_rivals(scans) for _ in range(200)])
-    assert not (scans[drawn] == scans).any()
-    assert {tuple(sorted(set(drawn[:, place].tolist()))) for place in range(4)} == {(2, 3), (0, 1, 3), (0, 1, 2)}
+def test_a_batch_without_any_example_changes_nothing(tmp_path: Path) -> None:
+    encoder = PolyCL(1, 2, "organ")
+    inputs, organ = np.random.default_rng(0).random((4, 2, 1, 32, 32)).astype(np.float16), np.ones((4, 2), np.int8)
+    settings = TrainingSettings(steps=2, batch_size=4, weight_decay=0.0)
+    before = encode_all(encoder.eval(), inputs)
+    assert train_encoder(encoder, inputs, settings, tmp_path / "state", organ=organ) == 0.0
+    np.testing.assert_array_equal(encode_all(encoder, inputs), before)
 
 
 def test_a_single_image_has_nothing_to_be_told_apart_from(tmp_path: Path) -> None:
@@ -88,7 +122,7 @@ def test_a_crop_is_a_part_that_may_be_mirrored_left_to_right_and_never_upside_do
 
 def test_the_vector_of_a_volume_is_the_mean_over_its_slices_read_upright(tmp_path: Path) -> None:
     preset = PRESETS["mri"]
-    encoder = poly_cl.poly_cl(preset)
+    encoder = build_encoder("poly_cl", preset)
     assert isinstance(encoder, PolyCL)
     volume = np.zeros((20, 24, 30), np.float32)
     volume[12:, :6] = 100.0  # at the patient's right, posterior
@@ -104,7 +138,7 @@ def test_the_vector_of_a_volume_is_the_mean_over_its_slices_read_upright(tmp_pat
 
 def test_pictures_are_read_as_one_slice(tmp_path: Path) -> None:
     preset = PRESETS["xray"]
-    encoder = poly_cl.poly_cl(preset)
+    encoder = build_encoder("poly_cl", preset)
     seen = encoder.read(write_png(tmp_path / "x.png", np.arange(64 * 48).reshape(64, 48) % 256), preset)
     assert seen.shape == (1, 1, 128, 128)
 
@@ -136,6 +170,31 @@ def test_training_brings_slices_of_a_scan_together_and_does_not_collapse(tmp_pat
     assert np.diag(alike).mean() > alike[~np.eye(8, dtype=bool)].mean() + 0.4
 
 
+def test_by_organ_slices_of_unlike_scans_come_together(tmp_path: Path) -> None:
+    """Every second slice holds a bright disc, its own place and size each time, on the texture of its scan."""
+    scans = textured_scans(slices=6)
+    rows, columns = np.ogrid[:32, :32]
+    rng = np.random.default_rng(1)
+    for scan in scans:
+        for one in scan[::2]:
+            row, column = rng.uniform(10, 22, 2)
+            one[0][(rows - row) ** 2 + (columns - column) ** 2 < rng.uniform(4, 6) ** 2] = 1.0
+    organ = np.tile(np.array([1, 0] * 3, np.int8), (8, 1))
+    torch.manual_seed(0)
+    encoder = PolyCL(1, 6, "organ")
+    cpu = torch.device("cpu")
+    loss = train_encoder(encoder, scans, TrainingSettings(steps=120), tmp_path / "state", device=cpu, organ=organ)
+    assert loss < 0.8 * math.log(2)
+    alone = encode_all(encoder, scans.reshape(48, 1, 1, 32, 32))
+    alone -= alone.mean(axis=0)
+    alone /= np.linalg.norm(alone, axis=1, keepdims=True)
+    alike = alone @ alone.T
+    holds = organ.flatten() == 1
+    other_scan = np.repeat(np.arange(8), 6)[:, None] != np.repeat(np.arange(8), 6)
+    same, unlike = holds[:, None] == holds, holds[:, None] != holds
+    assert alike[same & other_scan].mean() > alike[unlike & other_scan].mean() + 0.2
+
+
 def test_its_input_does_not_depend_on_the_presets_cube() -> None:
     small = replace(PRESETS["mri"], encoder_size=16)
-    assert poly_cl.poly_cl(small).input_shape(small) == (9, 1, 128, 128)
+    assert build_encoder("poly_cl", small).input_shape(small) == (9, 1, 128, 128)

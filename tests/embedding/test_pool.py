@@ -100,7 +100,9 @@ def test_training_inputs_go_on_after_a_kill_and_leave_out_what_is_broken(folder,
     (folder / "broken.png").write_bytes(b"no picture")
     images, file = find_images(folder), tmp_path / ".xssr" / "inputs.npy"
     encoder = build_encoder("conv_mae", PRESET)
-    whole = np.array(training_inputs(images, encoder, PRESET, file, lambda *_: None))
+    inputs, ids = training_inputs(images, encoder, PRESET, file, lambda *_: None)
+    assert ids == [image for image in images if image != "broken"]
+    whole = np.array(inputs)
     assert whole.shape == (20, 1, 32, 32)
     assert not np.isnan(whole).any()
 
@@ -113,7 +115,7 @@ def test_training_inputs_go_on_after_a_kill_and_leave_out_what_is_broken(folder,
         return encoder_input(path, preset)
 
     monkeypatch.setattr(encoder, "read", remember)
-    again = training_inputs(images, encoder, PRESET, file, lambda *_: None)
+    again, _ = training_inputs(images, encoder, PRESET, file, lambda *_: None)
     assert sorted(read) == ["broken", sorted(images)[5]]
     np.testing.assert_array_equal(again, whole)
 

@@ -14,6 +14,7 @@ from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import find_images
 from xssr_strategy.images.preset import PRESETS
 from xssr_strategy.pool import pipeline
+from xssr_strategy.pool.encoder_training import TRAINING
 from xssr_strategy.pool.workspace import Workspace
 from xssr_strategy.settings import Settings, parse_settings
 
@@ -32,7 +33,7 @@ def test_images_become_a_ranking_without_training_and_other_weights_embed_again(
     weights = timm_weights(tmp_path / "vit.pth", "test_vit")
     settings = settings_of(bench, weights)
     first = bench.update(settings=settings)
-    assert pipeline.TRAINING not in bench.stages
+    assert TRAINING not in bench.stages
     assert sorted(order(first)) == sorted(find_images(bench.studies))
     assert first.novelty
     assert len(bench.store.fingerprints(SOURCE, first.encoder)) == 8

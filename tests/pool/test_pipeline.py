@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tests.support.pools import PRESET, Bench, order, write
 from xssr_strategy.embedding.checkpoint import load_encoder
@@ -14,6 +15,7 @@ from xssr_strategy.embedding.store import TARGET
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import find_images
 from xssr_strategy.pool import pipeline
+from xssr_strategy.pool.encoder_training import TRAINING, images_digest
 from xssr_strategy.pool.ranking import rank, read_ranking, read_terms, reason
 from xssr_strategy.pool.workspace import command_workspace
 from xssr_strategy.settings import Settings, parse_settings
@@ -26,7 +28,7 @@ def bench(tmp_path) -> Bench:
 
 def test_first_run_trains_embeds_and_ranks_and_the_second_only_looks(bench: Bench) -> None:
     ranking = bench.update()
-    assert {pipeline.TRAINING, pipeline.EMBEDDING, pipeline.RANKING} <= set(bench.stages)
+    assert {TRAINING, pipeline.EMBEDDING, pipeline.RANKING} <= set(bench.stages)
     assert sorted(order(ranking)) == sorted(find_images(bench.studies))
     assert [pick.rank for pick in ranking.picks] == list(range(1, 31))
     assert (ranking.pool, ranking.budget, ranking.novelty) == (30, 4, True)
@@ -51,7 +53,7 @@ def test_images_that_an_earlier_reading_prepared_for_the_encoder_are_read_again(
     bench.update()
     expected = load_encoder(path).encoder.state_dict()
     path.unlink()
-    digest = pipeline.images_digest(pipeline.source_images(bench.settings))
+    digest = images_digest(pipeline.source_images(bench.settings))
     inputs = np.zeros((8, 1, PRESET.encoder_size, PRESET.encoder_size), dtype=np.float16)
     np.save(path.with_suffix(f".{digest[:8]}.npy"), inputs)
     bench.update()
@@ -151,3 +153,22 @@ def test_a_checkpoint_of_other_settings_is_not_used_under_the_name_of_these(benc
     assert read_ranking(bench.store) == ranking
     copied.unlink()
     assert bench.update(settings=settings).encoder != ranking.encoder
+
+
+def test_an_encoder_that_learns_from_labels_takes_those_of_the_source_or_says_so(bench: Bench) -> None:
+    conf = {"source": str(bench.source), "encoder": "poly_cl_organ", "encoder_steps": "2", "budget": "4"}
+    with pytest.raises(UserError, match="encoder poly_cl_organ: learns from labels of the source"):
+        bench.update(settings=parse_settings(conf))
+    labels = bench.source.parent / "source-labels"
+    labels.mkdir()
+    for number, image in enumerate(sorted(bench.source.iterdir())):
+        mask = np.zeros((32, 32), np.uint8)
+        mask[:8, :8] = number % 2
+        Image.fromarray(mask).save(labels / image.name)
+    settings = parse_settings({**conf, "source_labels": str(labels)})
+    ranking = bench.update(settings=settings)
+    assert len(ranking.picks) == 30
+    assert ranking.encoder.startswith("poly_cl_organ-")
+    assert TRAINING in bench.stages
+    bench.update(settings=settings)
+    assert bench.stages == []

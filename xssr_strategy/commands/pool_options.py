@@ -15,6 +15,8 @@ from xssr_strategy.settings import Settings, parse_settings
 
 _OPTIONS: Mapping[str, str] = {
     "source": "folder of unlabelled images of the domain you know",
+    "source_labels": "labels of the source, from which poly_cl_organ and poly_cl_mixed learn",
+    "labels": "names of those labels: liver,tumour",
     "budget": "number of images, or a percentage of the pool (default 5%%)",
     "alpha": "auto, or 0 to 1",
     "combination": "product or sum",

@@ -29,6 +29,7 @@ from xssr_strategy.commands.worklist_files import VIEWER, study_link
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.reading import UnreadableImage
 from xssr_strategy.pool import pipeline
+from xssr_strategy.pool.encoder_training import Progress
 from xssr_strategy.pool.opened import open_leases
 from xssr_strategy.pool.studies import Studies, open_studies, resolve_source
 from xssr_strategy.pool.workspace import server_workspace
@@ -121,7 +122,7 @@ def _qualities(
     published: str,
     scores: ModelScores[Mapping[str, float]],
     images: Mapping[str, Path],
-    progress: pipeline.Progress,
+    progress: Progress,
 ) -> dict[str, Mapping[str, float]]:
     """image -> quality of each label; what the server has found for the same network is taken.
 
@@ -148,7 +149,7 @@ def _judged(
     qualities: Mapping[str, Mapping[str, float]],
     studies: Studies,
     arguments: argparse.Namespace,
-    progress: pipeline.Progress,
+    progress: Progress,
 ) -> tuple[list[JudgedMask], list[str]]:
     """Every mask, the worst first, the first ones with a picture and a file; why an image could not be drawn."""
     folder: Path = masks_of(arguments.out)

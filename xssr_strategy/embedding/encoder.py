@@ -80,32 +80,49 @@ class TrainingSettings:
     seed: int = 0
 
 
+@dataclass(frozen=True)
+class TrainingBatch:
+    """What a step learns from.
+
+    Attributes:
+        images: (B, *input_shape) in [0, 1].
+        scans: int64 (B,), the same number for the same image.
+        organ: int8 (B, S), 1 where a slice holds a label, 0 where it holds none, -1 where nobody knows; None for an
+            encoder that learns without labels.
+    """
+
+    images: Tensor
+    scans: Tensor
+    organ: Tensor | None = None
+
+
 class TrainedEncoder(Encoder):
-    """An encoder that is trained here, on images without labels."""
+    """An encoder that is trained here.
+
+    Attributes:
+        slices: of a volume that it looks at, of which labels are told; 0 for an encoder that learns without labels.
+    """
+
+    slices: int = 0
 
     def input_shape(self, preset: Preset) -> tuple[int, ...]:
         """Of what ``read`` gives of an image."""
         return (preset.channels, *[preset.encoder_size] * preset.spatial_dims)
 
     @abstractmethod
-    def training_loss(self, images: Tensor, scans: Tensor, settings: TrainingSettings) -> Tensor:
+    def training_loss(self, batch: TrainingBatch, settings: TrainingSettings) -> Tensor:
         """What a step makes smaller, a scalar; it augments the images itself.
 
         All that is random is drawn from torch's global generator.
-
-        Args:
-            images: (B, *input_shape) in [0, 1].
-            scans: int64 (B,), the same number for the same image.
-            settings: of the training.
         """
 
 
 class MaskedAutoencoder(TrainedEncoder):
     """An encoder that is trained by reconstructing hidden patches (He et al. 2021, arXiv 2111.06377)."""
 
-    def training_loss(self, images: Tensor, scans: Tensor, settings: TrainingSettings) -> Tensor:
+    def training_loss(self, batch: TrainingBatch, settings: TrainingSettings) -> Tensor:
         """That of slightly rotated, scaled, shifted and mirrored images."""
-        return self.masked_loss(augment(images), settings.mask_ratio)
+        return self.masked_loss(augment(batch.images), settings.mask_ratio)
 
     @abstractmethod
     def masked_loss(self, images: Tensor, mask_ratio: float) -> Tensor:
@@ -148,14 +165,24 @@ class Foundation:
 
 
 _TRAINED: dict[str, Callable[[Preset], Encoder]] = {}
+_FROM_LABELS: set[str] = set()
 _FOUNDATIONS: dict[str, Foundation] = {}
 
 
-def register(name: str) -> Callable[[Callable[[Preset], Encoder]], Callable[[Preset], Encoder]]:
-    """Decorator: make the factory ``preset -> encoder`` known as ``--conf encoder name``."""
+def register(
+    name: str, from_labels: bool = False
+) -> Callable[[Callable[[Preset], Encoder]], Callable[[Preset], Encoder]]:
+    """Decorator: make the factory ``preset -> encoder`` known as ``--conf encoder name``.
+
+    Args:
+        name: of the encoder.
+        from_labels: whether its training needs labels of the source.
+    """
 
     def keep(factory: Callable[[Preset], Encoder]) -> Callable[[Preset], Encoder]:
         _TRAINED[name] = factory
+        if from_labels:
+            _FROM_LABELS.add(name)
         return factory
 
     return keep
@@ -207,6 +234,16 @@ def is_foundation(name: str) -> bool:
     (False, True)
     """
     return name.partition(":")[0] in _FOUNDATIONS
+
+
+def learns_from_labels(name: str) -> bool:
+    """Whether the encoder of this name is trained with labels of the source.
+
+    >>> from xssr_strategy.embedding import catalogue  # makes the encoders known
+    >>> learns_from_labels("poly_cl"), learns_from_labels("poly_cl_organ")
+    (False, True)
+    """
+    return name in _FROM_LABELS
 
 
 def takes_weights(name: str) -> bool:

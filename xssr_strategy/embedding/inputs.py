@@ -29,8 +29,8 @@ def training_inputs(
     file: Path,
     on_image: Callable[[int, int], None],
     workspace: Path | None = None,
-) -> NDArray[np.float16]:
-    """(N, *input_shape) encoder inputs of all readable images, in a file that is mapped into memory.
+) -> tuple[NDArray[np.float16], list[str]]:
+    """(N, *input_shape) encoder inputs of all readable images, in a file that is mapped into memory, and their ids.
 
     An epoch reads them many times: the file keeps a volume from being decoded each time, and a
     run that was killed goes on where it was (a row is NaN until it is written).
@@ -62,7 +62,8 @@ def training_inputs(
     readable = [index for index, row in enumerate(rows) if not np.isnan(row.ravel()[0])]
     if not readable:
         raise UserError(f"none of the {len(images)} images can be read, for example {reason}")
-    return rows if len(readable) == len(rows) else rows[readable]
+    ids = list(images)
+    return rows if len(readable) == len(rows) else rows[readable], [ids[row] for row in readable]
 
 
 def _open(file: Path, shape: tuple[int, ...]) -> NDArray[np.float16]:

@@ -1,13 +1,15 @@
-"""A contrastive encoder of slices: two slices of one scan are alike, slices of two scans are not.
+"""Contrastive encoders of slices: two slices that belong together are alike, two that do not are not.
 
-PolyCL-S of Wang et al. 2026 (arXiv 2505.19208), which takes no label at all. The network is the descending half of this
-package's 2-D U-Net, so that a segmentation can begin with its weights.
+PolyCL of Wang et al. 2026 (arXiv 2505.19208). The network is the descending half of this package's 2-D U-Net, so that a
+segmentation can begin with its weights.
 """
 
 from __future__ import annotations
 
 import itertools
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import torch
 from monai.networks.blocks import ResidualUnit
@@ -15,7 +17,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xssr_strategy.embedding.augmentation import crops
-from xssr_strategy.embedding.encoder import Encoder, TrainedEncoder, TrainingSettings, normalised, register
+from xssr_strategy.embedding.encoder import (
+    Encoder,
+    TrainedEncoder,
+    TrainingBatch,
+    TrainingSettings,
+    normalised,
+    register,
+)
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.images.slices import slices_input
@@ -26,17 +35,21 @@ SIDE = 128  # of a slice, in pixels
 SLICES = 9  # of a volume
 TEMPERATURE = 0.5
 
+Rule = Literal["scan", "organ", "mixed"]
+"""Which slices belong together: those of a scan; those that hold the organ, and those that do not; both at once."""
+
 _SLICES_IN_MEMORY = 144  # of a batch of the pool
 
 
 class PolyCL(TrainedEncoder):
-    """Slices of a scan, or two parts of a picture, are drawn together, and slices of other scans pushed apart.
+    """Slices that belong together are drawn together, and others pushed apart; of a picture two parts are such slices.
 
     The vector of a volume is the mean over its slices.
 
     Args:
         in_channels: image channels.
         slices: of a volume that are looked at; 1 for pictures.
+        rule: what belongs together. By ``scan`` it learns without labels.
 
     >>> import torch
     >>> encoder = PolyCL(in_channels=1, slices=3)
@@ -44,9 +57,10 @@ class PolyCL(TrainedEncoder):
     torch.Size([2, 256])
     """
 
-    def __init__(self, in_channels: int, slices: int) -> None:
+    def __init__(self, in_channels: int, slices: int, rule: Rule = "scan") -> None:
         super().__init__()
-        self.dim, self._slices = CHANNELS[-1], slices
+        self.dim, self._slices, self._rule = CHANNELS[-1], slices, rule
+        self.slices = 0 if rule == "scan" else slices
         self.batch_size = min(Encoder.batch_size, max(1, _SLICES_IN_MEMORY // slices))
         widths = itertools.pairwise((in_channels, *CHANNELS))
         self.encoder = nn.Sequential(
@@ -74,12 +88,20 @@ class PolyCL(TrainedEncoder):
         """(B, S, C, rows, columns) -> (B, dim), the mean over the slices."""
         return self._features(images.flatten(end_dim=1)).unflatten(0, images.shape[:2]).mean(dim=1)
 
-    def training_loss(self, images: Tensor, scans: Tensor, settings: TrainingSettings) -> Tensor:
-        """As :class:`TrainedEncoder`: the loss of each image's slice beside another one of it, and one of another."""
-        one, other = drawn_slices(images)
-        rivals = drawn_rivals(scans)
-        anchors, positives = (self.projection(self._features(crops(views))) for views in (one, other))
-        return contrastive_loss(anchors, positives, positives[rivals])
+    def training_loss(self, batch: TrainingBatch, settings: TrainingSettings) -> Tensor:
+        """As :class:`TrainedEncoder`: of a slice of each image, one that belongs to it, and one that does not.
+
+        Raises:
+            UserError: by ``scan``, there is but one scan.
+        """
+        drawn = drawn_examples(batch.scans, self._slices, self._rule, batch.organ)
+        if not drawn.shape[1]:
+            if self._rule == "scan":
+                raise UserError("encoder poly_cl: needs two images at least; add images or choose another encoder.")
+            return 0.0 * torch.stack([weight.sum() for weight in self.parameters()]).sum()  # nothing to learn from
+        pictures = batch.images.flatten(end_dim=1)[drawn.flatten()]
+        vectors = self.projection(self._features(crops(pictures)))
+        return contrastive_loss(*vectors.unflatten(0, drawn.shape))
 
     def _features(self, pictures: Tensor) -> Tensor:
         """(N, C, rows, columns) -> (N, dim)."""
@@ -103,30 +125,55 @@ def contrastive_loss(anchors: Tensor, positives: Tensor, negatives: Tensor, temp
     return F.softplus(nearer / temperature).mean()
 
 
-def drawn_slices(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Two slices of each image (B, S, ...), different ones unless there is but one: (B, ...) both."""
-    batch, slices = images.shape[:2]
-    rows = torch.arange(batch)
-    first = torch.randint(slices, (batch,))
-    second = (first + 1 + torch.randint(max(1, slices - 1), (batch,))) % slices
-    return images[rows, first], images[rows, second]
+def drawn_examples(scans: Tensor, slices: int, rule: Rule, organ: Tensor | None = None) -> Tensor:
+    """Draw a slice of each image, one that belongs to it and one that does not, all of the same batch.
 
+    A slice of which nobody knows what it holds is not drawn where that counts. An image is left out if the batch holds
+    no such two for its slice. The only slice of a picture belongs to itself.
 
-def drawn_rivals(scans: Tensor) -> Tensor:
-    """int64 (B,): for each place in the batch one that holds another scan.
+    Args:
+        scans: int64 (B,), the same number for the same image.
+        slices: of each image.
+        rule: what belongs together. ``organ``: slices that hold it, and slices that do not, of whatever scan.
+            ``mixed``: of the same scan and both with the organ or both without; against those of other scans that
+            are otherwise.
+        organ: (B, slices) of ``TrainingBatch``.
 
-    Raises:
-        UserError: there is but one scan.
+    Returns:
+        int64 (3, n): anchors, positives and negatives, as places among the B x slices slices of the batch.
+
+    >>> import torch
+    >>> anchors, positives, negatives = drawn_examples(torch.tensor([7, 8]), 3, "scan")
+    >>> (anchors // 3).tolist(), (positives // 3).tolist(), (negatives // 3).tolist()
+    ([0, 1], [0, 1], [1, 0])
     """
-    others = (scans[:, None] != scans[None]).float()
-    if not others.any(dim=1).all():
-        raise UserError(
-            "encoder poly_cl: needs two images at least to tell apart; add images or choose another encoder."
-        )
-    return torch.multinomial(others, 1).squeeze(1)
+    scan = scans.repeat_interleave(slices)
+    holds = torch.full_like(scan, -1) if organ is None else organ.flatten().to(scan)
+    known = holds >= 0
+    starts = known if rule != "scan" else torch.ones_like(known)
+    chances = starts.view(-1, slices).float()
+    images = torch.nonzero(chances.any(dim=1)).squeeze(1)
+    if not len(images):
+        return torch.zeros(3, 0, dtype=torch.int64)
+    anchors = images * slices + torch.multinomial(chances[images], 1).squeeze(1)
+    same_scan, same_kind = scan[anchors, None] == scan, (holds[anchors, None] == holds) & known
+    another = torch.arange(len(scan)) != anchors[:, None]
+    if slices == 1:
+        another = torch.ones_like(another)
+    positive = {"scan": same_scan, "organ": same_kind, "mixed": same_scan & same_kind}[rule] & another
+    other_kind = ~same_kind & known
+    negative = {"scan": ~same_scan, "organ": other_kind, "mixed": ~same_scan & other_kind}[rule]
+    both = positive.any(dim=1) & negative.any(dim=1)
+    if not both.any():
+        return torch.zeros(3, 0, dtype=torch.int64)
+    drawn = [torch.multinomial(allowed[both].float(), 1).squeeze(1) for allowed in (positive, negative)]
+    return torch.stack([anchors[both], *drawn])
 
 
-@register("poly_cl")
-def poly_cl(preset: Preset) -> Encoder:
-    """The contrastive encoder; of a volume it sees slices."""
-    return PolyCL(preset.channels, SLICES if preset.spatial_dims == 3 else 1)
+def _registered(rule: Rule, preset: Preset) -> Encoder:
+    return PolyCL(preset.channels, SLICES if preset.spatial_dims == 3 else 1, rule)
+
+
+poly_cl = register("poly_cl")(partial(_registered, "scan"))
+poly_cl_organ = register("poly_cl_organ", from_labels=True)(partial(_registered, "organ"))
+poly_cl_mixed = register("poly_cl_mixed", from_labels=True)(partial(_registered, "mixed"))

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from xssr_strategy.embedding.encoder import Encoder, TrainedEncoder, TrainingSettings
+from xssr_strategy.embedding.encoder import Encoder, TrainedEncoder, TrainingBatch, TrainingSettings
 from xssr_strategy.storage.tensor_files import save_tensors
 
 logger = logging.getLogger(__name__)
@@ -33,6 +33,7 @@ def train_encoder(
     digest: str = "",
     on_step: Callable[[int, int], None] = lambda step, steps: None,
     device: torch.device | None = None,
+    organ: NDArray[np.int8] | None = None,
 ) -> float:
     """Train ``encoder`` in place and return the loss, averaged over the last tenth of the steps.
 
@@ -45,6 +46,7 @@ def train_encoder(
         digest: of the images; a state of other images is not continued.
         on_step: called with (step, steps) after each step.
         device: a GPU if there is one, by default.
+        organ: (N, slices) which slices hold a label, for an encoder that learns from that; as ``TrainingBatch`` has it.
 
     Raises:
         UserError: the encoder cannot learn from so few images.
@@ -78,7 +80,8 @@ def train_encoder(
             for group in optimiser.param_groups:
                 group["lr"] = settings.learning_rate * _cosine(step, settings.steps)
             with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
-                loss = encoder.training_loss(images, torch.from_numpy(rows).to(device), settings)
+                known = None if organ is None else torch.from_numpy(organ[rows])
+                loss = encoder.training_loss(TrainingBatch(images, torch.from_numpy(rows), known), settings)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()

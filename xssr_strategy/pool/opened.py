@@ -11,6 +11,7 @@ from xssr_strategy.embedding.store import EmbeddingStore
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.labels.source import SourceLabels, read_source_labels
 from xssr_strategy.pool import pipeline
+from xssr_strategy.pool.encoder_training import Progress, images_digest
 from xssr_strategy.pool.leases import Leases
 from xssr_strategy.pool.studies import Studies, open_studies, resolve_source
 from xssr_strategy.pool.workspace import Workspace, command_workspace, server_workspace
@@ -61,7 +62,7 @@ class OpenPool:
             SourceLabels() if folder is None else read_source_labels(folder, self.source_images(), self.settings.labels)
         )
 
-    def fetch(self, progress: pipeline.Progress) -> dict[str, str]:
+    def fetch(self, progress: Progress) -> dict[str, str]:
         """Bring the series of an archive here; id -> reason of those that it cannot give. No vector is touched.
 
         Raises:
@@ -105,7 +106,7 @@ def open_command_pool(
         UserError: not one image can be read, or a file of the workspace cannot be opened.
     """
     learned_from = pipeline.source_images(settings, told=studies.told) or images
-    workspace = command_workspace(studies.name, settings, pipeline.images_digest(learned_from))
+    workspace = command_workspace(studies.name, settings, images_digest(learned_from))
     store = EmbeddingStore(workspace.store)
     return OpenPool(settings, studies, workspace, store, leases, _preset(studies, images, settings, store))
 

@@ -6,37 +6,30 @@ second run over an unchanged pool does nothing but look.
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
-from dataclasses import asdict
+from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from filelock import FileLock
 
 from xssr_strategy.archive.pool import ArchivePool, SeriesQuery
 from xssr_strategy.archive.query import Query
-from xssr_strategy.embedding.catalogue import build_encoder
 from xssr_strategy.embedding.checkpoint import EncoderCheckpoint, load_encoder, save_encoder
-from xssr_strategy.embedding.encoder import TrainedEncoder, TrainingSettings, is_foundation
-from xssr_strategy.embedding.inputs import training_inputs
+from xssr_strategy.embedding.encoder import is_foundation
 from xssr_strategy.embedding.pool import EmbeddingReport, confirm_vectors, embed_pool
 from xssr_strategy.embedding.store import SOURCE, TARGET, EmbeddingStore
-from xssr_strategy.embedding.training import COLLAPSED, encode_all, mean_cosine, train_encoder
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.detect import detect_preset, preset_by_name
 from xssr_strategy.images.journal import ReadingJournal
 from xssr_strategy.images.left_out import Told
-from xssr_strategy.images.listing import find_images, fingerprint
+from xssr_strategy.images.listing import find_images
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.images.reading import read_image
 from xssr_strategy.images.thumbnail_store import ThumbnailStore
-from xssr_strategy.images.versions import READING, kept_as
+from xssr_strategy.pool import encoder_training
 from xssr_strategy.pool.cold_start_plan import forget_plan
+from xssr_strategy.pool.encoder_training import Progress
 from xssr_strategy.pool.patients import learn_patients
 from xssr_strategy.pool.ranking import Ranking, follows, rank, ranking_key, read_ranking, write_ranking
 from xssr_strategy.pool.workspace import Workspace
@@ -44,16 +37,11 @@ from xssr_strategy.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-Progress = Callable[[str, int, int], None]
-"""Called with (stage, done, total); the stages are the constants below."""
-
 FETCHING = "fetching"
-TRAINING = "training encoder"
 EMBEDDING = "embedding"
 RANKING = "ranking"
 
 _PRESET = "preset"
-_TRAINING_IMAGES = 2000  # at most, drawn with the seed: more would only fill the disk (our choice)
 
 
 def source_images(settings: Settings, progress: Progress | None = None, told: Told | None = None) -> dict[str, Path]:
@@ -111,7 +99,7 @@ def prepare(
     workspace.root.mkdir(parents=True, exist_ok=True)
     with FileLock(workspace.lock):
         if not path.exists():
-            train(source or target, settings, preset, workspace, progress)
+            encoder_training.train(source or target, settings, preset, workspace, progress)
         checkpoint = load_encoder(path)
         if checkpoint.outdated:
             logger.info("The weights of encoder %s have changed: the images are embedded again.", settings.encoder)
@@ -178,63 +166,6 @@ def update(
         ranking = rank(checkpoint.id, target, labelled, settings, store, keep_terms=True, patients=patients)
         write_ranking(store, ranking)
     return ranking
-
-
-def train(
-    images: Mapping[str, Path], settings: Settings, preset: Preset, workspace: Workspace, progress: Progress
-) -> None:
-    """Train the encoder of these settings on unlabelled images and write its checkpoint.
-
-    A foundation encoder is not trained: its checkpoint says what it is built from.
-
-    Raises:
-        UserError: not one image can be read, or a foundation encoder cannot be built.
-    """
-    path = workspace.encoder(settings, preset)
-    names = sorted(images)
-    if len(names) > _TRAINING_IMAGES:
-        drawn = np.random.default_rng(settings.seed).choice(len(names), _TRAINING_IMAGES, replace=False)
-        names = [names[i] for i in sorted(drawn)]
-    chosen = {name: images[name] for name in names}
-    encoder = build_encoder(settings.encoder, preset, settings.seed, settings.encoder_options)
-    facts: dict[str, Any] = {"pool": len(images), "images": images_digest(images)}
-    if isinstance(encoder, TrainedEncoder):
-        learns_from = kept_as(facts["images"])
-        cache = path.with_suffix(f".{facts['images'][:8]}-{READING}.npy")
-        state = path.with_suffix(".training")
-        progress(TRAINING, 0, settings.encoder_steps)
-        inputs = training_inputs(chosen, encoder, preset, cache, lambda done, total: None, workspace.root)
-        training = TrainingSettings(steps=settings.encoder_steps, seed=settings.seed)
-        loss = train_encoder(
-            encoder, inputs, training, state, learns_from, lambda step, steps: progress(TRAINING, step, steps)
-        )
-        cosine = mean_cosine(encode_all(encoder, inputs[:200]))
-        if cosine > COLLAPSED and len(inputs) > 1:
-            logger.warning(
-                "The embedding has collapsed or nearly so (mean pairwise cosine %.4f, above %.2f): it may tell images "
-                "apart poorly. Train longer (--conf encoder_steps), on more varied images, or with another encoder.",
-                cosine,
-                COLLAPSED,
-            )
-        facts |= {**asdict(training), "loss": loss, "mean_cosine": cosine}
-        logger.info("Encoder trained on %d images: loss %.4f, mean cosine %.3f.", len(inputs), loss, cosine)
-        save_encoder(path, settings.encoder, encoder, preset, facts)
-        state.unlink(missing_ok=True)
-        for file in path.parent.glob(f"{path.stem}.*.npy"):  # also of a training that was killed before an upgrade
-            file.unlink()
-    else:
-        logger.info("Encoder %s is used as it is: %d numbers for each image.", settings.encoder, encoder.dim)
-        facts |= {"dim": encoder.dim}
-        save_encoder(path, settings.encoder, encoder, preset, facts)
-
-
-def images_digest(images: Mapping[str, Path]) -> str:
-    """A digest of the images' ids and sizes; a copy of the folder has the same."""
-    sizes = []
-    for name, path in sorted(images.items()):
-        with suppress(UserError):  # deleted since it was listed
-            sizes.append(f"{name}:{fingerprint(path).rpartition('-')[0]}")
-    return hashlib.sha256("\n".join(sizes).encode()).hexdigest()
 
 
 def choose_preset(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from xssr_strategy.errors import UserError
-from xssr_strategy.pool.pipeline import Progress, images_digest
+from xssr_strategy.pool.encoder_training import Progress, images_digest
 from xssr_strategy.simulation.engines import Finished
 from xssr_strategy.simulation.evaluation import read_case
 from xssr_strategy.simulation.experiment import Experiment, cases_of

@@ -15,7 +15,8 @@ from xssr_strategy.embedding.checkpoint import EncoderCheckpoint, load_encoder
 from xssr_strategy.embedding.pool import embed_pool
 from xssr_strategy.embedding.standardise import standardise
 from xssr_strategy.embedding.store import SOURCE, TARGET, EmbeddingStore
-from xssr_strategy.pool.pipeline import EMBEDDING, Progress, images_digest, train
+from xssr_strategy.pool.encoder_training import Progress, images_digest, train
+from xssr_strategy.pool.pipeline import EMBEDDING
 from xssr_strategy.pool.ranking import standardised_vectors
 from xssr_strategy.pool.workspace import Workspace
 from xssr_strategy.settings import Settings
@@ -116,13 +117,24 @@ class Embedding:
             encoder_slices=told.slices,
             encoder_pooling=told.pooling,
             seed=number,
+            labels=self._experiment.protocol.labels,
         )
         path = self._workspace.encoder(settings, protocol.preset)
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(self._workspace.lock):
             if not path.exists():
-                train(self._source or self._pool, settings, protocol.preset, self._workspace, progress)
+                images = self._source or self._pool
+                train(images, settings, protocol.preset, self._workspace, progress, self._source_labels())
         return load_encoder(path)
+
+    def _source_labels(self) -> list[dict[str, str]]:
+        """The source's labelled images; those of the target are no business of an encoder."""
+        source = self._experiment.source
+        if source is None or not self._source:
+            return []
+        return [
+            source.labelled(image, self._experiment.protocol.labels) for image in self._source if image in source.labels
+        ]
 
     def _test_vectors(self, cases: Sequence[str], embedded: Embedded) -> NDArray[np.float64]:
         checkpoint = next(

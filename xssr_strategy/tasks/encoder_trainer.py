@@ -14,7 +14,7 @@ from monailabel.interfaces.tasks.train import TrainTask
 from xssr_strategy.embedding.checkpoint import encoder_settings
 from xssr_strategy.embedding.encoder import is_foundation
 from xssr_strategy.errors import UserError
-from xssr_strategy.pool import pipeline
+from xssr_strategy.pool import encoder_training, pipeline
 from xssr_strategy.tasks.progress_reporter import ProgressReporter
 from xssr_strategy.tasks.project import Project
 
@@ -56,7 +56,7 @@ class EncoderTrainer(TrainTask):
                 if self._is_current(images):
                     logger.info("The encoder is up to date: nothing to train.")
                     return {"status": "up to date"}
-                pipeline.train(images, project.settings, project.preset, project.workspace, progress)
+                encoder_training.train(images, project.settings, project.preset, project.workspace, progress)
                 project.report_end()
         except Timeout:
             logger.info("The scoring is at work with the encoder: nothing to train.")
@@ -73,7 +73,7 @@ class EncoderTrainer(TrainTask):
         facts = encoder_settings(self._path())
         if self._project.settings.source is None:
             return len(images) < _GROWTH * facts["pool"]
-        return bool(facts["images"] == pipeline.images_digest(images))
+        return bool(facts["images"] == encoder_training.images_digest(images))
 
     def _path(self) -> Path:
         return self._project.workspace.encoder(self._project.settings, self._project.preset)

@@ -18,6 +18,7 @@ from xssr_strategy.embedding.store import SOURCE, TARGET
 from xssr_strategy.errors import UserError
 from xssr_strategy.pool import pipeline
 from xssr_strategy.pool.cold_start_plan import ColdStartPlan, holds, read_plan
+from xssr_strategy.pool.encoder_training import Progress
 from xssr_strategy.pool.opened import open_server_pool
 from xssr_strategy.pool.patients import check_table, known_patients
 from xssr_strategy.pool.ranking import Ranking, follows, ranking_key, read_ranking, standardised_vectors
@@ -112,7 +113,7 @@ class Project:
         """id -> path of every image of the datastore that is not skipped, sorted; a series may not be there yet."""
         return {image: self._path(image, datastore) for image in sorted(self._images(datastore))}
 
-    def fetch(self, progress: pipeline.Progress) -> None:
+    def fetch(self, progress: Progress) -> None:
         """Bring the series of the archive here, if the pool is in one; those that it cannot give are set aside.
 
         Raises:

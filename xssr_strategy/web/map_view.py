@@ -15,6 +15,7 @@ from xssr_strategy.embedding.store import EmbeddingStore
 from xssr_strategy.images.thumbnail_store import ThumbnailStore
 from xssr_strategy.pool import pipeline
 from xssr_strategy.pool.cold_start_plan import read_plan
+from xssr_strategy.pool.encoder_training import TRAINING
 from xssr_strategy.pool.ranking import Ranking, read_terms
 from xssr_strategy.pool_map.colours import ENTROPY, QUALITY, colours
 from xssr_strategy.pool_map.content import MapContent, changing_part, fixed_part, images_of
@@ -27,7 +28,7 @@ from xssr_strategy.tasks.project import READY, WAITING, Project
 _SENTENCES = {
     WAITING: "The images are waiting to be embedded.",
     pipeline.FETCHING: "The images are being fetched from the archive: {}.",
-    pipeline.TRAINING: "The encoder is being trained: step {}.",
+    TRAINING: "The encoder is being trained: step {}.",
     pipeline.EMBEDDING: "The images are being embedded: {}.",
     READY: "The map is being laid out, which takes a few minutes for ten thousand images.",
 }

@@ -6,14 +6,33 @@ import sys
 
 from rich.console import Console
 
-from benchmarks import archive, embedding, encoder_training, semi_supervised, server, single_strip, uncertainty
+from benchmarks import (
+    archive,
+    embedding,
+    encoder_training,
+    propagation,
+    semi_supervised,
+    server,
+    single_strip,
+    uncertainty,
+)
 from benchmarks.bound import Bound, show
 
 
 def main() -> int:
     console = Console()
     bounds: list[Bound] = []
-    for benchmark in (embedding, uncertainty, server, archive, encoder_training, semi_supervised, single_strip):
+    benchmarks = (
+        embedding,
+        uncertainty,
+        server,
+        archive,
+        encoder_training,
+        semi_supervised,
+        single_strip,
+        propagation,
+    )
+    for benchmark in benchmarks:
         name = benchmark.__name__.rsplit(".", maxsplit=1)[-1]
         console.print(f"running {name} ...")
         bounds += benchmark.run()

@@ -6,7 +6,7 @@ import logging
 import math
 import pickle
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -73,25 +73,40 @@ def train_encoder(
     first, losses = _resume(state_file, encoder, optimiser, identity)
     saved = time.monotonic()
     with torch.random.fork_rng():
-        for step in range(first, settings.steps):
-            torch.manual_seed(settings.seed * 1_000_003 + step)
-            rows = _batch(step, len(inputs), settings)
-            images = torch.from_numpy(inputs[rows].astype(np.float32)).to(device)
-            for group in optimiser.param_groups:
-                group["lr"] = settings.learning_rate * _cosine(step, settings.steps)
-            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
-                known = None if organ is None else torch.from_numpy(organ[rows])
-                loss = encoder.training_loss(TrainingBatch(images, torch.from_numpy(rows), known), settings)
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            losses.append(loss.item())
+        steps = _steps(encoder, optimiser, inputs, organ, settings, first)
+        for step, loss in enumerate(steps, start=first + 1):
+            losses.append(loss)
             if time.monotonic() - saved > _SAVE_EVERY:
                 _save(state_file, encoder, optimiser, identity, losses)
                 saved = time.monotonic()
-            on_step(step + 1, settings.steps)
+            on_step(step, settings.steps)
     encoder.eval()
     return float(np.mean(losses[-max(1, settings.steps // 10) :]))
+
+
+def _steps(
+    encoder: TrainedEncoder,
+    optimiser: torch.optim.Optimizer,
+    inputs: NDArray[np.float16],
+    organ: NDArray[np.int8] | None,
+    settings: TrainingSettings,
+    first: int,
+) -> Iterator[float]:
+    """Take the steps from ``first`` on, and yield the loss of each."""
+    device = next(encoder.parameters()).device
+    for step in range(first, settings.steps):
+        torch.manual_seed(settings.seed * 1_000_003 + step)
+        rows = _batch(step, len(inputs), settings)
+        images = torch.from_numpy(inputs[rows].astype(np.float32)).to(device)
+        known = None if organ is None else torch.from_numpy(organ[rows])
+        for group in optimiser.param_groups:
+            group["lr"] = settings.learning_rate * _cosine(step, settings.steps)
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
+            loss = encoder.training_loss(TrainingBatch(images, torch.from_numpy(rows), known), settings)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        yield loss.item()
 
 
 def mean_cosine(vectors: NDArray[np.float32]) -> float:

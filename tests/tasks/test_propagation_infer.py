@@ -107,6 +107,11 @@ def test_without_a_label_the_kept_one_is_taken_and_an_original_one_before_the_su
     file, _ = task(tmp_path)({**kept, "image": str(studies / "scan.nii.gz")})
     assert np.unique(np.asarray(nib.load(file).dataobj)).tolist() == [0, 2]  # what was 1 when it was drawn
 
+    unnamed = {**kept, LABEL_NAMES: (), "image": str(studies / "scan.nii.gz")}
+    said = [{"name": "tumour"}, {"name": "liver"}]  # of the answer that the asker wants, not of the kept label
+    file, _ = task(tmp_path)({**unnamed, "label_info": said})
+    assert np.unique(np.asarray(nib.load(file).dataobj)).tolist() == [0, 1]
+
     store.save_label("scan", str(label), "original", {"model": "segmentation"})  # what a batch of inferences leaves
     assert Path(with_kept_label(request, store, NAMES)["label"]).parent.name == "final"
     store.save_label("scan", str(label), "original", {})

@@ -42,6 +42,17 @@ def earlier_names(info: Mapping[str, Any], labels: Sequence[str]) -> tuple[str, 
     return names if len(labels) > 1 and not is_recorded(info) and found != sorted(found) else ()
 
 
+def unknown_numbers(file: Path | str, info: Mapping[str, Any], labels: Sequence[str]) -> str:
+    """Why a label cannot be used by :func:`earlier_names`, in a sentence; empty if it can be."""
+    earlier = earlier_names(info, labels)
+    if not earlier:
+        return ""
+    return (
+        f"{file}: was submitted to an earlier version as {','.join(earlier)}, which did not note what its numbers "
+        f"mean, and the labels are {','.join(labels)} now; submit it again"
+    )
+
+
 def were_trained_as(info: Mapping[str, Any], trained: Sequence[str], published: float) -> bool:
     """Whether the numbers of a label of which nothing was noted are those of a network.
 

@@ -18,8 +18,8 @@ from monailabel.interfaces.datastore import DefaultLabelTag
 
 from xssr_strategy.datastores.crash_safe import CrashSafeDatastore
 from xssr_strategy.datastores.label_names import (
-    earlier_names,
     submitted_file,
+    unknown_numbers,
     were_trained_as,
 )
 from xssr_strategy.datastores.metadata import checked_info, checked_notes, plain_name
@@ -161,11 +161,7 @@ class StudiesDatastore(CrashSafeDatastore):
         listed, self._left_out = [], []
         for image, entry in self._datastore.filter_by_tag(_FINAL).items():
             file, info = Path(self.get_label_uri(image, _FINAL)).resolve(), entry.labels[_FINAL].info
-            if earlier := earlier_names(info, self._names):
-                reason = (
-                    f"{file}: was submitted to an earlier version as {','.join(earlier)}, which did not note what its "
-                    f"numbers mean, and the labels are {','.join(self._names)} now; submit it again"
-                )
+            if reason := unknown_numbers(file, info, self._names):
                 self._left_out.append((str(file), reason))
                 logger.warning("left out of the training: %s", reason)
                 continue

@@ -14,7 +14,7 @@ from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 from numpy.typing import NDArray
 
-from xssr_strategy.datastores.label_names import earlier_names
+from xssr_strategy.datastores.label_names import unknown_numbers
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preprocessing import memory_told
 from xssr_strategy.labels.names import IGNORE, segment_names
@@ -78,7 +78,7 @@ class PropagationInfer(InferTask):
         path, label = Path(request["image"]), Path(request["label"])
         began = time.perf_counter()
         engine, labels = Registration(), tuple(self._segmentation.labels)
-        names = request.get(LABEL_NAMES) or drawn_names(request, labels)
+        names = request[LABEL_NAMES] if LABEL_NAMES in request else drawn_names(request, labels)
         try:
             with memory_told(path):
                 volume = read_volume(path)
@@ -155,10 +155,7 @@ def with_kept_label(request: Mapping[str, Any], datastore: Datastore, labels: Se
         info = datastore.get_label_info(image, tag) if file else {}
         if not file or "model" in info:  # noted by MONAI Label of a mask that a model made
             continue
-        if earlier := earlier_names(info, labels):
-            raise UserError(
-                f"{file}: was submitted to an earlier version as {','.join(earlier)}, which did not note what its "
-                f"numbers mean, and the labels are {','.join(labels)} now; submit it again"
-            )
+        if reason := unknown_numbers(file, info, labels):
+            raise UserError(reason)
         return {**request, "label": file, LABEL_NAMES: recorded_names(info, Path(file))}
     return dict(request)

@@ -76,6 +76,16 @@ def test_the_autoencoder_of_masks_lies_in_the_same_file(tmp_path: Path) -> None:
     assert load_judged_model(path)[2] is None
 
 
+def test_an_autoencoder_with_layers_of_before_stays_unread(tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    publish(build_unet(2, 1, 2).state_dict(), PLAN, path, MaskAutoencoder(2, 1).state_dict())
+    content = torch.load(path, weights_only=True)
+    (key,) = content.keys() - {"model", "plan"}
+    content["mask_autoencoder"] = content.pop(key)
+    torch.save(content, path)
+    assert load_judged_model(path)[2] is None
+
+
 def test_an_autoencoder_of_another_kind_is_one_sentence(tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     publish(build_unet(2, 1, 2).state_dict(), PLAN, path, MaskAutoencoder(2, 3).state_dict())

@@ -100,7 +100,8 @@ class MaskAutoencoder(nn.Module, MaskQuality):
         super().__init__()
         channels = CHANNELS[spatial_dims]
         self.labels, self.side = labels, SIDE[spatial_dims]
-        self.network = AutoEncoder(spatial_dims, labels, labels, channels, (2,) * len(channels), norm="INSTANCE")
+        # No normalisation: it would take away how large a mask is.
+        self.network = AutoEncoder(spatial_dims, labels, labels, channels, (2,) * len(channels), norm=None)
 
     def forward(self, masks: Tensor) -> Tensor:
         """(B, labels, *sides) masks -> logits of what they should be, of the same shape."""

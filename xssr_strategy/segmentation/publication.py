@@ -22,7 +22,7 @@ from xssr_strategy.storage.tensor_files import save_tensors
 
 MODEL_KEY = "model"  # MONAI Label's default key for the weights in a checkpoint
 _PLAN_KEY = "plan"
-_AUTOENCODER_KEY = "mask_autoencoder"
+_AUTOENCODER_KEY = "mask_autoencoder.2"  # those under "mask_autoencoder" had layers that this one does not have
 
 
 def publish(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import re
 from pathlib import Path
 
@@ -10,6 +11,20 @@ import yaml
 import xssr_strategy
 
 ROOT = Path(__file__).parents[1]
+
+
+def test_a_wheel_holds_every_package_and_every_file_beside_its_modules() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    listed = set(setup["options"]["packages"].split()) - {"xssr_strategy.app"}
+    package = ROOT / "xssr_strategy"
+    assert listed == {".".join(path.parent.relative_to(ROOT).parts) for path in package.rglob("__init__.py")}
+    patterns = {name: text.replace(",", " ").split() for name, text in setup["options.package_data"].items()}
+    beside = [path for path in package.rglob("*.*") if path.suffix not in (".py", ".pyc") and path.is_file()]
+    assert len(beside) > 5
+    for path in beside:
+        within = patterns.get(".".join(path.parent.relative_to(ROOT).parts), [])
+        assert any(path.match(pattern) for pattern in within), path
 
 
 def test_the_citation_has_what_the_format_requires_and_the_version_of_the_package() -> None:

@@ -118,6 +118,24 @@ def test_a_synthesised_image_lies_on_its_label(tmp_path: Path, preset: Preset, n
     assert all(set(label.unique().tolist()) <= {0, *range(1, len(names) + 1)} for label in labels)
 
 
+def test_the_darkest_bin_of_the_background_may_be_black_and_none_of_a_label(tmp_path: Path) -> None:
+    pairs, _ = usable_pairs(phantom_pairs(tmp_path, 1, 2, 1), XRAY, ("blob",))
+    plan = plan_from(pairs, XRAY, ("blob",))
+    grey = torch.tensor([0.5, 1.0]).repeat_interleave(24).expand(1, 48, 48).clone()
+    label = torch.zeros(1, 48, 48, dtype=torch.uint8)
+    label[:, 10:30, 10:40] = 1
+    grey[label == 1] = 0.0  # darker than what may be black
+
+    def darkest_is_background(dark: float) -> list[bool]:
+        calm = SynthesisRanges(deviation=(0.0, 0.0), blur=(0.0, 0.001), noise=0.0, slice=(1.0, 1.0), dark=dark)
+        chain = synthesis_transforms(XRAY, plan, 0, lambda pair: {"image": grey, "label": label}, calm)  # type: ignore[arg-type]
+        drawn = [chain(pairs[0].item) for _ in range(12)]
+        return [float(one["image"][one["label"] == 1].min()) > 0 for one in drawn]
+
+    assert all(darkest_is_background(1.0))
+    assert not all(darkest_is_background(0.0))
+
+
 def test_the_same_seed_gives_the_same_images(tmp_path: Path) -> None:
     pairs, _ = usable_pairs(phantom_pairs(tmp_path, 1, 2, 1), XRAY, ("blob",))
     plan = plan_from(pairs, XRAY, ("blob",))

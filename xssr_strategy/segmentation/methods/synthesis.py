@@ -46,6 +46,8 @@ class SynthesisRanges:
         bins: of each region, at least and at most (our choice: SingleStrip's are not known).
         mean: of a bin (SynthSeg: 25 to 225 of 255).
         deviation: of a bin (SynthSeg: 5 to 25 of 255).
+        dark: share of syntheses in which the darkest bin of the background, air in most images, is black (ours, after
+            neurite's ``zero_background``).
         rotation: radians about each axis (SynthSeg: 15 degrees).
         scaling: of each axis, more or less than 1 (SynthSeg).
         shearing: SynthSeg.
@@ -62,6 +64,7 @@ class SynthesisRanges:
     bins: tuple[int, int] = (2, 12)
     mean: tuple[float, float] = (25 / 255, 225 / 255)
     deviation: tuple[float, float] = (5 / 255, 25 / 255)
+    dark: float = 0.5
     rotation: float = math.pi / 12
     scaling: float = 0.2
     shearing: float = 0.012
@@ -209,7 +212,7 @@ class _Drawing(Randomizable, Transform):
 
 
 class _Bins(_Drawing):
-    """From "image" and "label" to "bins", as many as are drawn, and the label number of each."""
+    """From "image" and "label" to "bins", as many as are drawn, the label number of each, and which are "dark"."""
 
     def __init__(self, ranges: SynthesisRanges) -> None:
         self._ranges = ranges
@@ -219,7 +222,11 @@ class _Bins(_Drawing):
         count = int(self.R.randint(low, high + 1))
         bins = intensity_bins(data["image"], data["label"], count, self.generator())
         label_of_bin = data["label"].new_zeros(int(bins.max()) + 1).scatter_(0, bins.flatten(), data["label"].flatten())
-        return {"bins": bins, "label_of_bin": label_of_bin}
+        grey = data["image"].mean(dim=0).flatten().double()
+        means = torch.bincount(bins.flatten(), weights=grey) / torch.bincount(bins.flatten()).clamp(min=1)
+        outside = torch.where(label_of_bin == 0, means, torch.inf)
+        dark = (outside == outside.min()) & outside.isfinite()
+        return {"bins": bins, "label_of_bin": label_of_bin, "dark": dark}
 
 
 class _Synthesis(_Drawing):
@@ -230,10 +237,10 @@ class _Synthesis(_Drawing):
 
     def __call__(self, data: Mapping[str, Tensor]) -> dict[str, Tensor]:
         bins = torch.as_tensor(data["bins"]).long()
-        return {
-            "image": synthesize(bins, self.generator(), self._channels, self._ranges),
-            "label": data["label_of_bin"][bins],
-        }
+        image = synthesize(bins, self.generator(), self._channels, self._ranges)
+        if self.R.random() < self._ranges.dark:
+            image = image * ~data["dark"][bins]
+        return {"image": image, "label": data["label_of_bin"][bins]}
 
 
 class _ThickSlices(RandomizableTransform):

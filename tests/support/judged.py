@@ -9,8 +9,8 @@ import torch
 
 from tests.support.phantoms import write_png
 from xssr_strategy.segmentation.mask_quality import MaskAutoencoder
-from xssr_strategy.segmentation.network import build_unet
 from xssr_strategy.segmentation.plan import SegmentationPlan
+from xssr_strategy.segmentation.planned_network import build_network
 from xssr_strategy.segmentation.publication import publish
 
 PLAN = SegmentationPlan("xray", 2, 1, ("foreground",), (), (32, 32))
@@ -19,7 +19,7 @@ PLAN = SegmentationPlan("xray", 2, 1, ("foreground",), (), (32, 32))
 def publish_judged(path: Path, seed: int, judged: bool = True, plan: SegmentationPlan = PLAN) -> None:
     """A network of random weights, and an autoencoder likewise."""
     torch.manual_seed(seed)
-    network = build_unet(plan.spatial_dims, plan.channels, len(plan.labels) + 1)
+    network = build_network(plan)
     autoencoder = MaskAutoencoder(plan.spatial_dims, len(plan.labels)).state_dict() if judged else None
     path.parent.mkdir(parents=True, exist_ok=True)
     publish(network.state_dict(), plan, path, autoencoder)

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from tests.support.phantoms import phantom_pairs
+from xssr_strategy.embedding.catalogue import build_encoder
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.labels.reading import usable_pairs
 from xssr_strategy.segmentation.data import TrainingData
@@ -41,8 +42,10 @@ class Scans:
     ) -> dict:
         """Weights after ``STEPS`` steps on the first ``count`` labels."""
         usable, _ = usable_pairs(self.pairs[:count], self.preset, self.labels)
-        data = TrainingData(self.preset, usable, self.unlabelled, cache or MemoryCache(device))
-        plan = plan_from(usable, self.preset, self.labels)
+        encoder = METHODS[name].encoder
+        weights = None if encoder is None else build_encoder(encoder, self.preset, seed=9).state_dict()
+        data = TrainingData(self.preset, usable, self.unlabelled, cache or MemoryCache(device), encoder=weights)
+        plan = METHODS[name].planned(plan_from(usable, self.preset, self.labels), self.preset)
         method = METHODS[name](STEPS, steps_per_epoch=4)
         return dict(train(method, data, plan, seed, device, **more).state_dict())  # type: ignore[arg-type]
 

@@ -47,6 +47,8 @@ def test_a_request_names_the_training_method(tmp_path: Path, monkeypatch: pytest
         "fixmatch",
         "ust_run",
         "single_strip",
+        "poly_cl",
+        "conv_mae",
     ]  # what the server is set to comes first
     assert task(SHORT, datastore)["method"] == "curious"
     assert seen == [elsewhere]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ from PIL import Image
 from tests.support.app import CONF, App
 from tests.support.pools import write
 from tests.support.trainings import SHORT
+from xssr_strategy.segmentation.planned_network import EncoderUNet
+from xssr_strategy.segmentation.publication import load_model
 from xssr_strategy.tasks.trainers import served_trainers
 
 
@@ -44,3 +47,38 @@ def test_the_settings_reach_the_trainer_that_viewers_get_first(app: App, tmp_pat
     assert told["method"] == "ust_run"  # 16 images of the pool and one of the source are unlabelled
     assert (told["labels"]["trained_on"], told["labels"]["of_source"]) == (0, 2)
     assert app.project.workspace.segmentation.is_file()
+
+
+def test_a_training_begins_with_the_encoder_of_the_selection_and_trains_another_that_is_missing(
+    app: App, caplog: pytest.LogCaptureFixture
+) -> None:
+    project = app.project
+    mask = np.zeros((32, 32), np.uint8)
+    mask[8:24, 8:24] = 1
+    for image in sorted(app.datastore.list_images())[:2]:
+        file = app.studies / "labels" / "final" / f"{image}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(mask).save(file)
+    app.reopen({**CONF, "labels": "lung"})
+    project, segmentation = app.project, served_trainers(app.project)["segmentation"]
+    own = project.workspace.encoder(project.settings, project.preset)
+    assert not own.exists()
+    with caplog.at_level("INFO"):
+        told = segmentation({**SHORT, "method": "conv_mae"}, app.datastore)
+    assert (told["method"], told["labels"]["trained_on"]) == ("conv_mae", 2)
+    assert "training encoder" in caplog.text
+    network, plan = load_model(project.workspace.segmentation)
+    assert isinstance(network, EncoderUNet)
+    assert plan.widths == project.preset.encoder_channels
+
+    written = own.stat().st_mtime_ns  # by which the selection goes on
+    caplog.clear()
+    with caplog.at_level("INFO"):
+        segmentation({**SHORT, "method": "conv_mae"}, app.datastore)
+    assert "training encoder" not in caplog.text
+    assert own.stat().st_mtime_ns == written
+
+    assert segmentation({**SHORT, "method": "poly_cl"}, app.datastore)["method"] == "poly_cl"
+    other = project.workspace.encoder(replace(project.settings, encoder="poly_cl"), project.preset)
+    assert other.exists()
+    assert not isinstance(load_model(project.workspace.segmentation)[0], EncoderUNet)

@@ -22,7 +22,6 @@ from xssr_strategy.embedding.encoder import (
     TrainedEncoder,
     TrainingBatch,
     TrainingSettings,
-    normalised,
     register,
 )
 from xssr_strategy.errors import UserError
@@ -63,7 +62,7 @@ class PolyCL(TrainedEncoder):
         self.slices = 0 if rule == "scan" else slices
         self.batch_size = min(Encoder.batch_size, max(1, _SLICES_IN_MEMORY // slices))
         widths = itertools.pairwise((in_channels, *CHANNELS))
-        self.encoder = nn.Sequential(
+        self.stages = nn.Sequential(
             *(
                 ResidualUnit(2, before, after, strides=stride, subunits=2, norm="INSTANCE")
                 for (before, after), stride in zip(widths, STRIDES, strict=True)
@@ -105,7 +104,7 @@ class PolyCL(TrainedEncoder):
 
     def _features(self, pictures: Tensor) -> Tensor:
         """(N, C, rows, columns) -> (N, dim)."""
-        features: Tensor = self.encoder(normalised(pictures))
+        features: Tensor = self.stages(pictures)  # in [0, 1], as the U-Net sees images
         return features.mean(dim=(2, 3))
 
 

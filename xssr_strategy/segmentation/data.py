@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 from monai.data import Dataset
+from torch import Tensor
 
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.labels.reading import LabelledImage
@@ -45,6 +46,7 @@ class TrainingData:
         source_labelled: labels of the source, which train beside those of the budget.
         stages: folder where a training keeps what its finished stages found, so that one of the same data, settings and
             seed goes on from there; by default none does.
+        encoder: ``state_dict()`` of the encoder with whose weights a method's network begins, for those that do.
     """
 
     preset: Preset
@@ -53,6 +55,7 @@ class TrainingData:
     cache: PairCache = field(default_factory=NoCache)
     source_labelled: Sequence[LabelledImage] = ()
     stages: Path | None = None
+    encoder: Mapping[str, Tensor] | None = None
 
     @contextmanager
     def kept_stages(self) -> Iterator[Path]:

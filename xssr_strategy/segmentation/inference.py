@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from monai.inferers import Inferer, SimpleInferer, SlidingWindowInferer
+from monai.inferers import Inferer, SimpleInferer, SliceInferer, SlidingWindowInferer
 from torch import Tensor, nn
 
 from xssr_strategy.images.ahead import read_ahead
@@ -23,11 +23,15 @@ _AHEAD = {2: 16, 3: 3}  # images in memory at most: volumes are large
 def build_inferer(plan: SegmentationPlan) -> Inferer:
     """One pass for 2-D images, which fit by construction; overlapping windows, weighted by a Gaussian, for 3-D.
 
+    Of a network that sees slices the windows are parts of transverse slices.
+
     An overlap of a half is nnU-Net's choice (Isensee et al. 2021, doi 10.1038/s41592-020-01008-z). Four windows at once
     take half the time of one by one on a processor, where PyTorch convolves a single small window by a slower way.
     """
     if plan.spatial_dims == 2:
         return SimpleInferer()
+    if plan.network_dims == 2:
+        return SliceInferer(roi_size=plan.roi, sw_batch_size=16, overlap=0.5, mode="gaussian", spatial_dim=2)
     return SlidingWindowInferer(roi_size=plan.roi, sw_batch_size=4, overlap=0.5, mode="gaussian")
 
 

@@ -100,8 +100,9 @@ class MaskAutoencoder(nn.Module, MaskQuality):
         super().__init__()
         channels = CHANNELS[spatial_dims]
         self.labels, self.side = labels, SIDE[spatial_dims]
-        # No normalisation: it would take away how large a mask is.
-        self.network = AutoEncoder(spatial_dims, labels, labels, channels, (2,) * len(channels), norm=None)
+        strides = (2,) * len(channels)
+        # No normalisation, which MONAI calls None: it would take away how large a mask is.
+        self.network = AutoEncoder(spatial_dims, labels, labels, channels, strides, norm=None)  # type: ignore[arg-type]
 
     def forward(self, masks: Tensor) -> Tensor:
         """(B, labels, *sides) masks -> logits of what they should be, of the same shape."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,8 @@ class SegmentationPlan:
         roi: sides in pixels of what the network sees at once. A 2-D image is resized to it, whatever its aspect
             ratio: nothing is cut off or padded and the way back is one interpolation; the images of one kind of
             scanner have similar aspect ratios and the augmentation covers the rest. A 3-D image is covered by
-            overlapping windows of this size.
+            overlapping windows of this size. Two sides for a 3-D image: the network sees transverse slices.
+        widths: feature maps of each stage of the encoder around which the network is built; empty for the U-Net.
     """
 
     preset: str
@@ -38,6 +39,12 @@ class SegmentationPlan:
     labels: tuple[str, ...]
     spacing: tuple[float, ...]
     roi: tuple[int, ...]
+    widths: tuple[int, ...] = ()
+
+    @property
+    def network_dims(self) -> int:
+        """Of the network: 2 or 3."""
+        return len(self.roi)
 
     def grid_of(self, shape: Sequence[int], spacing: Sequence[float]) -> tuple[int, ...]:
         """Shape to which an image is resampled; both arguments per spatial axis, the spacing in mm."""
@@ -66,12 +73,21 @@ def plan_from(
         spacing = tuple(max(round(float(value), 4), min_spacing) for value in medians)
         shapes = [_resampled_shape(pair.shape, pair.spacing, spacing) for pair in pairs]
         multiple = side_multiple(preset.spatial_dims)
-        roi = tuple(
-            min(math.ceil(side / multiple) * multiple, preset.segmentation_roi) for side in np.median(shapes, axis=0)
-        )
+        sides = _multiples(np.median(shapes, axis=0).tolist(), multiple)
+        roi = tuple(min(side, preset.segmentation_roi) for side in sides)
         if max(roi) == multiple:  # the lowest stage of the network would see one voxel, which nothing can normalise
             roi = (2 * multiple,) * len(roi)
     return SegmentationPlan(preset.name, preset.spatial_dims, preset.channels, tuple(labels), spacing, roi)
+
+
+def of_slices(plan: SegmentationPlan) -> SegmentationPlan:
+    """The plan of a 2-D network, which sees the transverse slices of a volume; of pictures the same plan."""
+    return replace(plan, roi=_multiples(plan.roi[:2], side_multiple(2)))
+
+
+def around_encoder(plan: SegmentationPlan, widths: Sequence[int]) -> SegmentationPlan:
+    """The plan of a network around an encoder of these feature maps, each of whose stages halves the sides."""
+    return replace(plan, roi=_multiples(plan.roi, 2 ** len(widths)), widths=tuple(widths))
 
 
 def plan_text(plan: SegmentationPlan) -> str:
@@ -97,6 +113,7 @@ def parse_plan(text: str, path: Path) -> SegmentationPlan:
             labels=tuple(str(name) for name in values["labels"]),
             spacing=tuple(float(value) for value in values["spacing"]),
             roi=tuple(int(value) for value in values["roi"]),
+            widths=tuple(int(value) for value in values.get("widths", ())),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: the plan of the segmentation model is damaged; train again") from error
@@ -117,6 +134,11 @@ def check_plan(plan: SegmentationPlan, preset: Preset, labels: Sequence[str]) ->
                 f"the segmentation model was trained with --conf {key} {trained} but the server runs with "
                 f"--conf {key} {now}; train again or start the server with the former"
             )
+
+
+def _multiples(sides: Sequence[float], multiple: int) -> tuple[int, ...]:
+    """The least multiples that are no smaller."""
+    return tuple(math.ceil(side / multiple) * multiple for side in sides)
 
 
 def _resampled_shape(shape: Sequence[int], spacing: Sequence[float], target: Sequence[float]) -> tuple[int, ...]:

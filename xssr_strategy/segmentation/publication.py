@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from monai.networks.nets import UNet
 from torch import Tensor, nn
 
 from xssr_strategy.errors import UserError
 from xssr_strategy.segmentation.mask_quality import MaskAutoencoder
-from xssr_strategy.segmentation.network import build_unet
 from xssr_strategy.segmentation.plan import SegmentationPlan, parse_plan, plan_text
+from xssr_strategy.segmentation.planned_network import build_network
 from xssr_strategy.storage.atomic_files import write_atomic
 from xssr_strategy.storage.tensor_files import save_tensors
 
@@ -80,7 +79,7 @@ def brought_labels(path: Path) -> tuple[str, ...] | None:
     return None if text is None else parse_plan(text, path).labels
 
 
-def load_model(path: Path) -> tuple[UNet, SegmentationPlan]:
+def load_model(path: Path) -> tuple[nn.Module, SegmentationPlan]:
     """The published network, in evaluation mode, and its plan: of one training, whatever is published meanwhile.
 
     Raises:
@@ -89,15 +88,15 @@ def load_model(path: Path) -> tuple[UNet, SegmentationPlan]:
     return _network(_content(path), path)
 
 
-def _network(content: Mapping[str, Any], path: Path) -> tuple[UNet, SegmentationPlan]:
+def _network(content: Mapping[str, Any], path: Path) -> tuple[nn.Module, SegmentationPlan]:
     plan = _plan(content, path)
-    network = build_unet(plan.spatial_dims, plan.channels, len(plan.labels) + 1)
+    network = build_network(plan)
     if not _fill(network, content, path):
         raise UserError(f"{path}: the segmentation model does not fit its plan; train again")
     return network.eval(), plan
 
 
-def load_judged_model(path: Path) -> tuple[UNet, SegmentationPlan, MaskAutoencoder | None]:
+def load_judged_model(path: Path) -> tuple[nn.Module, SegmentationPlan, MaskAutoencoder | None]:
     """As :func:`load_model`, with what judges the masks of the network, in evaluation mode; None if there is none.
 
     Networks that were published before there was such a judge have none, and neither has one that somebody brought.

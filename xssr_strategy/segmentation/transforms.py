@@ -24,6 +24,7 @@ from monai.transforms import (
     RandShiftIntensityd,
     RandSpatialCropd,
     SpatialPadd,
+    SqueezeDimd,
     Transform,
 )
 from torch import Tensor
@@ -108,23 +109,26 @@ def windows_around_labels(plan: SegmentationPlan) -> list[Transform]:
     """From a labelled image to what the network sees at once: in 3-D a random window, in 2-D the image.
 
     Two windows in three are centred on a label; an empty label gives windows from anywhere, but never from around a
-    voxel that nobody has looked at.
+    voxel that nobody has looked at. A network that sees slices gets a part of one.
     """
     if plan.spatial_dims == 2:
         return []
+    slices = plan.network_dims == 2
+    window = (*plan.roi, 1) if slices else plan.roi
     return [
-        SpatialPadd(KEYS, spatial_size=plan.roi),
+        SpatialPadd(KEYS, spatial_size=window),
         _PlacesOfWindows(),
         RandCropByPosNegLabeld(
             KEYS,
             label_key="label",
             fg_indices_key=_DRAWN,
             bg_indices_key=_ANYWHERE,
-            spatial_size=plan.roi,
+            spatial_size=window,
             pos=2,
             neg=1,
             num_samples=1,
         ),
+        *([SqueezeDimd(KEYS, dim=-1)] if slices else []),
     ]
 
 
@@ -179,8 +183,8 @@ def _affine(keys: Sequence[str], modes: Sequence[str], plan: SegmentationPlan) -
     return RandAffined(
         keys,
         prob=0.8,
-        rotate_range=(np.pi / 12,) * (1 if plan.spatial_dims == 2 else 3),
-        scale_range=(0.15,) * plan.spatial_dims,
+        rotate_range=(np.pi / 12,) * (1 if plan.network_dims == 2 else 3),
+        scale_range=(0.15,) * plan.network_dims,
         translate_range=tuple(0.08 * side for side in plan.roi),
         mode=modes,
         padding_mode="border",

@@ -179,6 +179,10 @@ class Experiment:
         source = None if self.source is None else _unlabelled(self.source)
         return replace(self, target=_unlabelled(self.target), source=source, test=_unlabelled(self.test))
 
+    def without_target_labels(self) -> Experiment:
+        """The same for whoever trains encoders, some of which learn from labels of the source."""
+        return replace(self, target=_unlabelled(self.target), test=_unlabelled(self.test))
+
     def check_budgets(self, pool: int) -> None:
         """Refuse a budget above what a seed sees of a pool of this many readable images.
 

@@ -12,14 +12,14 @@ from pathlib import Path
 from xssr_strategy.embedding.store import SOURCE, TARGET
 from xssr_strategy.errors import UserError
 from xssr_strategy.segmentation.data import some_images
-from xssr_strategy.segmentation.methods.catalogue import AUTO, chosen_method, may_use_unlabelled
+from xssr_strategy.segmentation.methods.catalogue import AUTO, chosen_method, encoder_of, may_use_unlabelled
 from xssr_strategy.simulation.annotator import SimulatedAnnotator
 from xssr_strategy.simulation.choosing import JobPicks, JobSelector
 from xssr_strategy.simulation.experiment import Experiment, cases_of
 from xssr_strategy.simulation.results import Job, JobResult
 from xssr_strategy.simulation.strategies import FULL, SOURCE_ONLY
 from xssr_strategy.simulation.vectors import Embedded
-from xssr_strategy.simulation.work import Outcome, Training, training_of
+from xssr_strategy.simulation.work import EncoderStart, Outcome, Training, training_of
 
 
 @dataclass(frozen=True)
@@ -87,15 +87,22 @@ class Planner:
         experiment: what is compared.
         embedded: the pool as each encoder sees it; all hold the same images.
         out: folder of the simulation.
+        starts: (name, number) -> encoder with whose weights the trainings of some methods begin.
     """
 
-    def __init__(self, experiment: Experiment, embedded: list[Embedded], out: Path) -> None:
+    def __init__(
+        self,
+        experiment: Experiment,
+        embedded: list[Embedded],
+        out: Path,
+        starts: Mapping[tuple[str, int], EncoderStart],
+    ) -> None:
         self._experiment = experiment
         self._selector = JobSelector(experiment.without_labels(), embedded)
         labels = experiment.protocol.labels
         self._annotator = SimulatedAnnotator(experiment.target, labels)
         self._expert = None if experiment.source is None else SimulatedAnnotator(experiment.source, labels)
-        self._out = out
+        self._out, self._starts = out, starts
         self.jobs = experiment.jobs(self._selector.pool)
 
     def plan(self, results: Sequence[JobResult] = ()) -> PlanningRound:
@@ -170,7 +177,12 @@ class Planner:
             unlabelled=unlabelled if may_use_unlabelled(method) else {},
             min_spacing=protocol.min_spacing,
             entropy_of=self._selector.left(job, choice) if asked else {},
+            encoder=self._start(method, job.seed),
         )
+
+    def _start(self, method: str, seed: int) -> EncoderStart | None:
+        name = encoder_of(method)
+        return None if name is None else self._starts[name, seed % self._experiment.protocol.encoders]
 
     def _unlabelled(self, job: Job, choice: JobPicks) -> dict[str, Path]:
         """id -> file of what a training may learn from without a label: of the job's pool, and of the source."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from xssr_strategy.errors import UserError
 from xssr_strategy.pool.encoder_training import Progress, images_digest
+from xssr_strategy.segmentation.methods.catalogue import encoder_of
 from xssr_strategy.simulation.engines import Finished
 from xssr_strategy.simulation.evaluation import read_case
 from xssr_strategy.simulation.experiment import Experiment, cases_of
@@ -69,7 +70,7 @@ def plan(experiment: Experiment, out: Path, workspace: Path, command: str, progr
     facts = _facts_before(experiment, command)
     if not _goes_on(out, facts, ("source", "target", "test", "labels", "settings")):
         _read_cases(experiment, progress)
-    embedding = Embedding(experiment.without_labels(), workspace)
+    embedding = Embedding(experiment.without_target_labels(), workspace)
     embedded = [embedding.make(number, progress) for number in range(experiment.protocol.encoders)]
     pool = embedded[0].images
     experiment.check_budgets(len(pool))
@@ -80,7 +81,13 @@ def plan(experiment: Experiment, out: Path, workspace: Path, command: str, progr
     )
     _goes_on(out, facts, ("images",))
     write_experiment_info(out, facts)
-    planner = Planner(experiment, embedded, out)
+    begun_with = {name for method in experiment.methods if (name := encoder_of(method))}
+    starts = {
+        (name, number): embedding.encoder_start(name, number, progress)
+        for name in sorted(begun_with)
+        for number in range(experiment.protocol.encoders)
+    }
+    planner = Planner(experiment, embedded, out, starts)
     return Plan(planner, planner.plan(read_results(out)), facts, embedding.set_aside())
 
 

@@ -22,6 +22,7 @@ from xssr_strategy.pool.workspace import Workspace
 from xssr_strategy.settings import Settings
 from xssr_strategy.simulation.experiment import Experiment
 from xssr_strategy.simulation.results import Site
+from xssr_strategy.simulation.work import EncoderStart
 
 _TEST = "test"  # domain of the store; for distances in the report alone
 
@@ -81,6 +82,15 @@ class Embedding:
         images, target, source = standardised_vectors(checkpoint.id, self._pool, self._store)
         return Embedded(tuple(images), target, source, checkpoint.id)
 
+    def encoder_start(self, name: str, number: int, progress: Progress) -> EncoderStart:
+        """The encoder of this name with seed ``number``, trained if it is missing, for trainings that begin with it.
+
+        Raises:
+            UserError: no image can be read, or the labels that it needs are missing.
+        """
+        path = self._trained(name, number, progress)
+        return EncoderStart(path, load_encoder(path).id)
+
     def set_aside(self) -> dict[str, str]:
         """id -> reason of the images of the pool that cannot be read; no strategy may pick them."""
         return {image: why for image, (_, why) in self._store.failures(TARGET).items() if image in self._pool}
@@ -108,10 +118,14 @@ class Embedding:
         return sites
 
     def _checkpoint(self, number: int, progress: Progress) -> EncoderCheckpoint:
+        return load_encoder(self._trained(self._experiment.protocol.encoder, number, progress))
+
+    def _trained(self, name: str, number: int, progress: Progress) -> Path:
+        """The file of an encoder."""
         protocol = self._experiment.protocol
         told = protocol.encoder_options
         settings = Settings(
-            encoder=protocol.encoder,
+            encoder=name,
             encoder_steps=protocol.encoder_steps,
             encoder_weights=told.weights,
             encoder_slices=told.slices,
@@ -125,7 +139,7 @@ class Embedding:
             if not path.exists():
                 images = self._source or self._pool
                 train(images, settings, protocol.preset, self._workspace, progress, self._source_labels())
-        return load_encoder(path)
+        return path
 
     def _source_labels(self) -> list[dict[str, str]]:
         """The source's labelled images; those of the target are no business of an encoder."""

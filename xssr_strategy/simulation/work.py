@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from xssr_strategy import __version__
+from xssr_strategy.embedding.checkpoint import load_encoder
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import content_digest, fingerprint
 from xssr_strategy.images.preset import Preset
@@ -37,6 +38,19 @@ OVERLAYS = 4
 
 
 @dataclass(frozen=True)
+class EncoderStart:
+    """An encoder with whose weights a training begins.
+
+    Attributes:
+        path: its checkpoint.
+        id: of the checkpoint, with a digest of the weights.
+    """
+
+    path: Path
+    id: str
+
+
+@dataclass(frozen=True)
 class Training:
     """What a worker is given; it knows nothing else.
 
@@ -52,6 +66,7 @@ class Training:
         unlabelled: id -> path of what the method may learn from without a label; empty if it does not use any.
         min_spacing: as ``plan_from`` has it.
         entropy_of: id -> path of images whose entropy is wanted; no business of ``digest``.
+        encoder: with whose weights the training begins; None if the method needs none.
     """
 
     digest: str
@@ -68,6 +83,7 @@ class Training:
     unlabelled: Mapping[str, Path]
     min_spacing: float
     entropy_of: Mapping[str, Path]
+    encoder: EncoderStart | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +115,7 @@ def training_of(
     unlabelled: Mapping[str, Path],
     min_spacing: float,
     entropy_of: Mapping[str, Path],
+    encoder: EncoderStart | None = None,
 ) -> Training:
     """The training on these pairs, whatever their order; arguments as the attributes of :class:`Training`.
 
@@ -110,6 +127,8 @@ def training_of(
     decides = [files, list(cases), asdict(preset), labels, steps, seed, threads, asdict(recipe)]
     if method != SUPERVISED:  # whose digests are those of results that were written before there were methods
         decides += [method, [_content(str(unlabelled[image])) for image in sorted(unlabelled)]]
+    if encoder is not None:
+        decides += [encoder.id]
     if min_spacing:  # left out as before it could be told
         decides += [min_spacing]
     digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
@@ -128,6 +147,7 @@ def training_of(
         unlabelled=unlabelled,
         min_spacing=min_spacing,
         entropy_of=entropy_of,
+        encoder=encoder,
     )
 
 
@@ -195,9 +215,11 @@ def trained_network(training: Training, kept: PairCache, device: torch.device) -
     usable, unusable = usable_pairs(training.pairs, training.preset, training.labels)
     if unusable:
         raise UserError(unusable[0][1])
-    plan = plan_from(usable, training.preset, training.labels, training.min_spacing)
-    data = TrainingData(training.preset, usable, training.unlabelled, kept)
     method = METHODS[training.method](training.steps, recipe=training.recipe)
+    plan = plan_from(usable, training.preset, training.labels, training.min_spacing)
+    plan = method.planned(plan, training.preset)
+    weights = None if training.encoder is None else load_encoder(training.encoder.path).encoder.state_dict()
+    data = TrainingData(training.preset, usable, training.unlabelled, kept, encoder=weights)
     return train(method, data, plan, training.seed, device), plan
 
 

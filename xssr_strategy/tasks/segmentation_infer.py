@@ -28,8 +28,8 @@ from xssr_strategy.segmentation.geometry import network_image, original_label
 from xssr_strategy.segmentation.inference import Predictor, build_inferer
 from xssr_strategy.segmentation.mask_files import mask_extension, write_mask
 from xssr_strategy.segmentation.mask_quality import MaskAutoencoder
-from xssr_strategy.segmentation.network import build_unet
 from xssr_strategy.segmentation.plan import SegmentationPlan, check_plan
+from xssr_strategy.segmentation.planned_network import build_network
 from xssr_strategy.segmentation.publication import (
     brought_labels,
     load_judged_model,
@@ -90,7 +90,7 @@ class SegmentationInfer(BasicInferTask):
                 f"the uploaded network was trained for the labels {','.join(brought)} and the present one for "
                 f"{','.join(plan.labels)}; train here instead"
             )
-        network = build_unet(plan.spatial_dims, plan.channels, len(plan.labels) + 1)
+        network = build_network(plan)
         if not warm_start(network, file):
             raise UserError("the uploaded network does not fit the plan of the present one; train here instead")
         publish(network.state_dict(), plan, self._published)

@@ -19,6 +19,7 @@ from monailabel.utils.others.generic import device_list, name_to_device
 from torch import Tensor
 
 from xssr_strategy import __version__
+from xssr_strategy.embedding.checkpoint import EncoderCheckpoint
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preprocessing import conform
 from xssr_strategy.images.preset import Preset
@@ -30,6 +31,7 @@ from xssr_strategy.segmentation.methods.catalogue import (
     METHODS,
     SUPERVISED,
     chosen_method,
+    encoder_of,
     may_use_unlabelled,
     method_choices,
 )
@@ -49,6 +51,9 @@ logger = logging.getLogger(__name__)
 
 VALIDATE_FROM = 50  # labels, our choice; below it a validation share would cost more than it tells
 _DISK, _MEMORY, _NONE = "PersistentDataset", "CacheDataset", "Dataset"  # MONAI's names, which viewers show
+
+FindEncoder = Callable[[str, Datastore], EncoderCheckpoint]
+"""From the name of an encoder and the datastore to the encoder, which is trained if it is not there."""
 
 Unlabelled = Callable[[Datastore], Mapping[str, Path]]
 """From the datastore to id -> file of the images that a method may learn from without a label."""
@@ -70,6 +75,7 @@ class SegmentationTrainer(TrainTask):
         method: training method of a request that names none.
         unlabelled: finds the unlabelled images; by default there are none.
         source_pairs: paths ``image`` and ``label`` of the source, which train beside the submitted labels.
+        encoder: finds the encoder of a name, for methods that begin with its weights.
     """
 
     def __init__(
@@ -81,6 +87,7 @@ class SegmentationTrainer(TrainTask):
         method: str = SUPERVISED,
         unlabelled: Unlabelled = lambda datastore: {},
         source_pairs: Sequence[Mapping[str, str]] = (),
+        encoder: FindEncoder | None = None,
     ) -> None:
         super().__init__(f"Trains a {preset.spatial_dims}-D U-Net on the submitted labels")
         self._defaults: dict[str, Any] = {
@@ -100,6 +107,7 @@ class SegmentationTrainer(TrainTask):
         self._published = Path(publish_path)
         self._unlabelled = unlabelled
         self._source_pairs = source_pairs
+        self._encoder = encoder
 
     def info(self) -> dict[str, Any]:
         """Description, settings with their defaults, and names of the labels."""
@@ -162,7 +170,7 @@ class SegmentationTrainer(TrainTask):
             logger.warning("%s has no unlabelled image to learn from: the training is supervised", asked)
         if epochs == self._defaults["max_epochs"]:  # viewers send back what they show
             epochs = METHODS[name].epochs
-        plan = plan_from(labels.pairs or labels.source, self._preset, self._names)
+        plan = METHODS[name].planned(plan_from(labels.pairs or labels.source, self._preset, self._names), self._preset)
         trained_on, held_back = _held_back(labels.pairs, settings["val_split"], seed)
         method = WithMaskQuality(
             METHODS[name](
@@ -182,12 +190,13 @@ class SegmentationTrainer(TrainTask):
         stats.write()
         used = unlabelled if method.uses_unlabelled else {}
         start = model_id(self._published) if settings["pretrained"] else None
-        facts = {**settings, "method": name, "start": start, "epochs": epochs, "version": __version__}
+        encoder, weights = self._encoder_of(name, datastore)
+        facts = {**settings, "method": name, "start": (start, encoder), "epochs": epochs, "version": __version__}
         digest = training_digest(facts, plan, [*labels.pairs, *labels.source], used)
         with kept_stages(self._caches, digest) as stages:
             network = train(
                 method,
-                TrainingData(self._preset, trained_on, used, cache, labels.source, stages),
+                TrainingData(self._preset, trained_on, used, cache, labels.source, stages, weights),
                 plan,
                 seed,
                 torch.device(settings["device"] if torch.cuda.is_available() else "cpu"),
@@ -198,6 +207,14 @@ class SegmentationTrainer(TrainTask):
             publish(network.state_dict(), plan, self._published, judge)
         logger.info("published %s", self._published)
         stats.write(finished=True)
+
+    def _encoder_of(self, method: str, datastore: Datastore) -> tuple[str | None, Mapping[str, Tensor] | None]:
+        """Id and weights of the encoder that a method begins with; None and None if it begins with none."""
+        name = encoder_of(method)
+        if name is None or self._encoder is None:
+            return None, None
+        found = self._encoder(name, datastore)
+        return found.id, found.encoder.state_dict()
 
     def _without_label(self, method: str, labels: UsableLabels, datastore: Datastore) -> Mapping[str, Path]:
         """The unlabelled images, if the method may use them."""

@@ -6,6 +6,7 @@ from functools import partial
 
 from monailabel.interfaces.tasks.train import TrainTask
 
+from xssr_strategy.tasks.encoder_start import encoder_to_start_from
 from xssr_strategy.tasks.encoder_trainer import EncoderTrainer
 from xssr_strategy.tasks.project import Project
 from xssr_strategy.tasks.segmentation_trainer import SegmentationTrainer
@@ -22,5 +23,6 @@ def served_trainers(project: Project) -> dict[str, TrainTask]:
         project.settings.training,
         partial(unlabelled_images, project),
         project.source_labels.pairs,
+        partial(encoder_to_start_from, project),
     )
     return {"segmentation": segmentation, "encoder": EncoderTrainer(project)}

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from monai.networks.nets import UNet
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
+from xssr_strategy.images.preset import Preset
 from xssr_strategy.segmentation.data import TrainingData
 from xssr_strategy.segmentation.mask_quality import MaskAutoencoder
 from xssr_strategy.segmentation.methods.recipe import MAX_EPOCHS, RECIPE, STEPS_PER_EPOCH, Recipe, new_network
@@ -99,12 +99,14 @@ class TrainingMethod(ABC):
     Attributes:
         uses_unlabelled: whether the method reads unlabelled images; if not, it is given none.
         needs_unlabelled: whether it is of no use without any.
+        encoder: name of the encoder with whose weights the network begins; None if with drawn ones.
         epochs: of a training by default, so that it takes at most three times as long as a supervised one.
         autoencoder: what judges the masks of the network, once a method has trained it; None where it trains none.
     """
 
     uses_unlabelled: ClassVar[bool]
     needs_unlabelled: ClassVar[bool] = False
+    encoder: ClassVar[str | None] = None
     epochs: ClassVar[int] = MAX_EPOCHS
 
     def __init__(
@@ -116,6 +118,16 @@ class TrainingMethod(ABC):
     ) -> None:
         self.steps, self.steps_per_epoch, self.recipe, self.start = steps, steps_per_epoch, recipe, start
         self.autoencoder: MaskAutoencoder | None = None
+
+    @classmethod
+    def planned(cls, plan: SegmentationPlan, preset: Preset) -> SegmentationPlan:
+        """The plan of the method's network; by default the U-Net's.
+
+        Args:
+            plan: of ``plan_from``.
+            preset: kind of image.
+        """
+        return plan
 
     @abstractmethod
     def stages(
@@ -133,7 +145,7 @@ class TrainingMethod(ABC):
             UserError: the data do not suffice for this method.
         """
 
-    def new_network(self, plan: SegmentationPlan, seed: int, device: torch.device) -> UNet:
+    def new_network(self, plan: SegmentationPlan, seed: int, device: torch.device) -> nn.Module:
         """The network of a plan, with the weights to start from."""
         network = new_network(plan, seed)
         if self.start is not None:

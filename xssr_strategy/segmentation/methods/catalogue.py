@@ -6,6 +6,14 @@ from collections.abc import Mapping
 
 from xssr_strategy.segmentation.methods.base import TrainingMethod
 from xssr_strategy.segmentation.methods.fixmatch import FixMatch
+from xssr_strategy.segmentation.methods.pretrained import (
+    ConvMAE,
+    ConvMAEScratch,
+    PolyCL,
+    PolyCLMixed,
+    PolyCLOrgan,
+    SliceUNet,
+)
 from xssr_strategy.segmentation.methods.single_strip import (
     SingleStrip,
     SingleStripKeepingFew,
@@ -37,14 +45,20 @@ ABLATIONS: Mapping[str, type[TrainingMethod]] = {
     "single_strip:no-masks": SingleStripWithoutMasks,
     "single_strip:keep-0.1": SingleStripKeepingFew,
     "single_strip:keep-0.5": SingleStripKeepingHalf,
+    "poly_cl:organ": PolyCLOrgan,
+    "poly_cl:mixed": PolyCLMixed,
+    "poly_cl:scratch": SliceUNet,
+    "conv_mae:scratch": ConvMAEScratch,
 }
-"""Methods without one of their parts, or with another share of it, for comparisons."""
+"""Methods without one of their parts, or with another kind or share of it, for comparisons."""
 
 METHODS: Mapping[str, type[TrainingMethod]] = {
     SUPERVISED: Supervised,
     "fixmatch": FixMatch,
     "ust_run": UstRun,
     "single_strip": SingleStrip,
+    "poly_cl": PolyCL,
+    "conv_mae": ConvMAE,
     **ABLATIONS,
 }
 
@@ -68,7 +82,7 @@ def method_names() -> tuple[str, ...]:
     """The methods without their ablations.
 
     >>> method_names()
-    ('supervised', 'fixmatch', 'ust_run', 'single_strip')
+    ('supervised', 'fixmatch', 'ust_run', 'single_strip', 'poly_cl', 'conv_mae')
     """
     return tuple(name for name in METHODS if name not in ABLATIONS)
 
@@ -77,7 +91,7 @@ def method_choices() -> tuple[str, ...]:
     """Names that a user may choose from.
 
     >>> method_choices()
-    ('auto', 'supervised', 'fixmatch', 'ust_run', 'single_strip')
+    ('auto', 'supervised', 'fixmatch', 'ust_run', 'single_strip', 'poly_cl', 'conv_mae')
     """
     return (AUTO, *method_names())
 
@@ -89,6 +103,15 @@ def may_use_unlabelled(name: str) -> bool:
     (True, False)
     """
     return name == AUTO or METHODS[name].uses_unlabelled
+
+
+def encoder_of(name: str) -> str | None:
+    """The encoder with whose weights a method, or ``auto``, begins; None if with drawn ones.
+
+    >>> encoder_of("poly_cl"), encoder_of("supervised")
+    ('poly_cl', None)
+    """
+    return None if name == AUTO else METHODS[name].encoder
 
 
 def chosen_method(name: str, labels: int, unlabelled: int, spatial_dims: int) -> str:

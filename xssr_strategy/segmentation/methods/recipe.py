@@ -8,12 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from monai.networks.nets import UNet
 from monai.optimizers import WarmupCosineSchedule
 from torch import nn
 
-from xssr_strategy.segmentation.network import build_unet
 from xssr_strategy.segmentation.plan import SegmentationPlan
+from xssr_strategy.segmentation.planned_network import build_network
 
 # All numbers are our choice, made on two CPU cores with 22 chest X-rays and 20 hippocampi of a pool.
 MAX_EPOCHS = 30
@@ -50,8 +49,8 @@ class Recipe:
 RECIPE = Recipe()
 
 
-def new_network(plan: SegmentationPlan, seed: int) -> UNet:
+def new_network(plan: SegmentationPlan, seed: int) -> nn.Module:
     """The network of a plan, on the CPU, with weights drawn from ``seed``."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return build_unet(plan.spatial_dims, plan.channels, len(plan.labels) + 1)
+        return build_network(plan)

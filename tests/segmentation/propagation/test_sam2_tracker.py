@@ -1,0 +1,99 @@
+"""Propagation by SAM 2, with drawn weights: what they find is no use, but every path is that of real ones."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.support.sam2 import tiny_network, write_weights
+from xssr_strategy.segmentation.propagation.propagate import propagate
+from xssr_strategy.segmentation.propagation.sam2 import Sam2Tracker
+from xssr_strategy.segmentation.sam2 import as_picture, load_tracker
+
+CPU = torch.device("cpu")
+ROWS, COLUMNS = 60, 44
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_weights(tiny_network(), tmp_path_factory.mktemp("sam2"))
+
+
+def slices(count: int) -> np.ndarray:
+    return np.random.default_rng(0).random((count, ROWS, COLUMNS), np.float32)
+
+
+def drawn() -> np.ndarray:
+    masks = np.zeros((3, ROWS, COLUMNS), dtype=bool)
+    masks[0, 10:30, 5:20] = True
+    masks[2, 35:50, 22:40] = True  # the second label is not on the slice
+    return masks
+
+
+def test_slices_that_are_handed_over_one_by_one_are_followed_as_a_whole_video_is(weights: Path) -> None:
+    """The library's own way, which holds all slices in memory, is the reference."""
+    seen, masks = slices(7), drawn()
+    sam2 = load_tracker(weights, CPU)
+    video = np.stack([as_picture(one) for one in seen])
+    session = sam2.processor.init_video_session(video=video, inference_device="cpu", dtype=torch.float32)
+    sam2.processor.add_inputs_to_inference_session(
+        session, frame_idx=0, obj_ids=[0, 2], input_masks=[masks[0], masks[2]]
+    )
+    sam2.network(inference_session=session, frame_idx=0)
+    wanted = [
+        sam2.processor.post_process_masks([one.pred_masks], [[ROWS, COLUMNS]], binarize=False)[0][:, 0].sigmoid()
+        for one in sam2.network.propagate_in_video_iterator(session, start_frame_idx=0)
+    ]
+    followed = list(Sam2Tracker(weights, device=CPU).follow(seen, masks, (1.0, 1.0)))
+    assert len(followed) == len(seen) - 1
+    for one, reference in zip(followed, wanted[1:], strict=True):
+        np.testing.assert_allclose(one.maps[[0, 2]], reference.numpy(), atol=2e-3)  # memory is in bfloat16
+        assert not one.maps[1].any()
+        assert one.found.shape == (3,)
+        assert not one.found[1]
+
+
+def test_memory_does_not_grow_with_the_slices(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tracker = Sam2Tracker(weights, device=CPU)
+    sessions = []
+    processor = type(tracker._sam2.processor)
+    begin = processor.init_video_session
+
+    def noted(self, **told):  # type: ignore[no-untyped-def]
+        sessions.append(begin(self, **told))
+        return sessions[-1]
+
+    monkeypatch.setattr(processor, "init_video_session", noted)
+    held = []
+    for _ in tracker.follow(slices(24), drawn(), (1.0, 1.0)):
+        outputs = sessions[0].output_dict_per_obj[0]["non_cond_frame_outputs"]
+        held.append((len(sessions[0].processed_frames), len(outputs)))
+    assert max(held) == (1, 16)
+    assert len(held) == 23
+
+
+def test_two_at_once_and_one_that_is_left_do_not_meet(weights: Path) -> None:
+    tracker, seen = Sam2Tracker(weights, device=CPU), slices(6)
+    alone = list(tracker.follow(seen, drawn(), (1.0, 1.0)))
+    left = tracker.follow(seen[::-1], drawn()[:, ::-1], (1.0, 1.0))
+    next(left)
+    one, other = (tracker.follow(seen, drawn(), (1.0, 1.0)) for _ in range(2))
+    for again, twin, wanted in zip(one, other, alone, strict=True):
+        np.testing.assert_array_equal(again.maps, wanted.maps)
+        np.testing.assert_array_equal(twin.maps, wanted.maps)
+    left.close()
+    np.testing.assert_array_equal(next(islice(tracker.follow(seen, drawn(), (1.0, 1.0)), 1)).maps, alone[0].maps)
+
+
+def test_what_was_drawn_stays_as_it_was(weights: Path) -> None:
+    image = slices(9)
+    given = np.zeros(image.shape, np.uint8)
+    given[4, 10:30, 5:20] = 1
+    given[4, 35:50, 22:40] = 2
+    found = propagate(image, given, ("a", "b"), (3.0, 1.0, 1.0), Sam2Tracker(weights, device=CPU))
+    assert found.drawn == (4,)
+    np.testing.assert_array_equal(found.mask[4], given[4])

@@ -1,0 +1,1 @@
+"""From a coarse mask to a finer one, by a network that segments what is in a box."""

@@ -1,0 +1,178 @@
+"""SAM 2 of Hugging Face transformers, from a folder of weights on this machine; nothing is fetched.
+
+SAM 2 (Ravi et al. 2024, arXiv 2408.00714) segments what a box or a mask points at, and follows it through pictures.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from xssr_strategy.errors import UserError
+
+INSTALL = "pip install 'xssr-strategy[sam]'"
+FETCH = "xssr fetch-weights sam2.1-tiny"
+STRIDE = 16  # of SAM 2's coarsest features: sides of what it sees are multiples of it
+
+_CONFIG, _WEIGHTS = "config.json", "model.safetensors"
+_PROCESSORS = ("processor_config.json", "preprocessor_config.json")
+_KINDS = ("sam2_video", "sam2")
+
+
+def check_weights(folder: Path) -> int:
+    """The side in pixels of what these weights of SAM 2 were trained on.
+
+    Looks at the files without loading the network.
+
+    Raises:
+        UserError: they are missing, cut or of another network.
+    """
+    remedy = f"fetch SAM 2 by {FETCH}, or name the folder that holds its config.json and model.safetensors"
+    missing = [name for name in (_CONFIG, _WEIGHTS) if not (folder / name).is_file()]
+    if not any((folder / name).is_file() for name in _PROCESSORS):
+        missing.append(_PROCESSORS[0])
+    if missing:
+        raise UserError(f"{folder}: {missing[0]} is missing; {remedy}.")
+    try:
+        config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
+        kind = config["model_type"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{folder / _CONFIG}: cannot be read ({type(error).__name__}); {remedy}.") from error
+    if kind not in _KINDS:
+        raise UserError(f"{folder}: holds the weights of {kind}, not of SAM 2; {remedy}.")
+    try:
+        with safe_open(folder / _WEIGHTS, framework="pt") as file:
+            count = len(list(file.keys()))
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{folder / _WEIGHTS}: is cut or damaged ({type(error).__name__}); {remedy}.") from error
+    if not count:
+        raise UserError(f"{folder / _WEIGHTS}: is empty; {remedy}.")
+    return int(config.get("image_size") or config.get("prompt_encoder_config", {}).get("image_size") or 1024)
+
+
+@dataclass(frozen=True)
+class Sam2:
+    """A network with what prepares pictures for it.
+
+    Attributes:
+        network: in evaluation mode, on its device.
+        processor: of pictures and masks.
+        device: where the network is.
+    """
+
+    network: Any
+    processor: Any
+    device: torch.device
+
+
+def load_boxes(folder: Path, device: torch.device, side: int = 0) -> Sam2:
+    """The network that segments what is in a box.
+
+    Args:
+        folder: of the weights.
+        device: where to.
+        side: in pixels, of the square to which pictures are resized, a multiple of 16; 0 for that of the training. Half
+            of it takes a third of the time.
+
+    Raises:
+        UserError: as :func:`check_weights`, or transformers is not installed.
+    """
+    with _transformers(folder) as transformers:
+        network = _network(transformers.Sam2Model, folder, side)
+        processor = transformers.Sam2Processor.from_pretrained(folder, local_files_only=True)
+        return Sam2(network.to(device).eval(), _sized(processor, side), device)
+
+
+def load_tracker(folder: Path, device: torch.device, side: int = 0) -> Sam2:
+    """The network that follows masks through pictures; arguments and errors as :func:`load_boxes`."""
+    with _transformers(folder) as transformers:
+        network = _network(transformers.Sam2VideoModel, folder, side)
+        processor = transformers.Sam2VideoProcessor.from_pretrained(folder, local_files_only=True)
+        return Sam2(network.to(device).eval(), _sized(processor, side), device)
+
+
+def as_picture(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """What the processors take, (rows, columns, 3) bytes; floats they would divide by 255 once more.
+
+    Args:
+        values: (rows, columns), or (3, rows, columns), in [0, 1].
+
+    >>> as_picture(np.array([[0.0, 1.0]], np.float32)).tolist()
+    [[[0, 0, 0], [255, 255, 255]]]
+    """
+    planes = values if values.ndim == 3 else np.broadcast_to(values, (3, *values.shape))
+    return np.ascontiguousarray(np.round(255 * np.clip(planes, 0, 1)).astype(np.uint8).transpose(1, 2, 0))
+
+
+@contextmanager
+def _transformers(folder: Path) -> Iterator[Any]:
+    """The library, which says nothing meanwhile; what it raises is a sentence."""
+    check_weights(folder)
+    try:
+        import transformers
+    except ImportError as error:
+        raise UserError(f"SAM 2 needs the package transformers; {INSTALL}.") from error
+    logging = transformers.utils.logging
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield transformers
+    except UserError:
+        raise
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{folder}: SAM 2 cannot be made of it ({type(error).__name__}); fetch it again by {FETCH}."
+        ) from error
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _network(kind: Any, folder: Path, side: int) -> Any:
+    """The network, all of whose weights are in the folder.
+
+    Raises:
+        ValueError: one is not, where transformers would draw it at random.
+    """
+    config = kind.config_class.from_pretrained(folder, local_files_only=True)
+    if side:
+        _resize(config, side)
+    network, told = kind.from_pretrained(folder, config=config, local_files_only=True, output_loading_info=True)
+    if told["missing_keys"] or told["mismatched_keys"]:
+        raise ValueError("weights are missing")
+    return network
+
+
+def _resize(config: Any, side: int) -> None:
+    """Another side of the square that the network sees; its weights fit any."""
+    if side % (2 * STRIDE):
+        raise UserError(f"SAM 2 sees squares whose side is a multiple of {2 * STRIDE}, not {side}; choose such a side.")
+    vision = config.vision_config
+    vision.backbone_config.image_size = [side, side]
+    vision.backbone_feature_sizes = [[side // step] * 2 for step in (4, 8, STRIDE)]
+    config.prompt_encoder_config.image_size = side
+    if hasattr(config, "memory_attention_rope_feat_sizes"):
+        config.image_size = side
+        config.memory_attention_rope_feat_sizes = [side // STRIDE] * 2
+
+
+def _sized(processor: Any, side: int) -> Any:
+    """The processor for squares of another side."""
+    if side:
+        square, masks = {"height": side, "width": side}, {"height": side // 4, "width": side // 4}
+        processor.image_processor.size, processor.image_processor.mask_size = square, masks
+        if hasattr(processor, "video_processor"):
+            processor.video_processor.size = square
+        processor.target_size = side
+    return processor

@@ -50,15 +50,25 @@ def _in_utf8() -> None:
 
 
 def _run(words: list[str], console: Console) -> int:
-    from xssr_strategy.commands import check, doctor, pool, propagate, review, select, serve, simulate  # takes seconds
+    from xssr_strategy.commands import (  # takes seconds
+        check,
+        doctor,
+        fetch_weights,
+        pool,
+        propagate,
+        review,
+        select,
+        serve,
+        simulate,
+    )
     from xssr_strategy.commands import map as pool_map
     from xssr_strategy.demo import command as demo
 
     parser = argparse.ArgumentParser("xssr", description="Which scans deserve a radiologist's hour.")
     parser.add_argument("--version", action="version", version=f"xssr-strategy {__version__}")
-    shown = "demo | serve | select | map | review | check | propagate | simulate | pool | doctor"
+    shown = "demo | serve | select | map | review | check | propagate | simulate | pool | fetch-weights | doctor"
     commands = parser.add_subparsers(title="commands", required=True, metavar=shown)
-    for command in (demo, serve, select, pool_map, review, check, propagate, simulate, pool, doctor):
+    for command in (demo, serve, select, pool_map, review, check, propagate, simulate, pool, fetch_weights, doctor):
         command.add_parser(commands)
     cut = words.index("--") if "--" in words else len(words)
     arguments = parser.parse_args(words[:cut])

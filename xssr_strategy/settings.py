@@ -20,6 +20,7 @@ from xssr_strategy.images.preset import PRESETS
 from xssr_strategy.labels.names import are_labels
 from xssr_strategy.segmentation.data import UNLABELLED
 from xssr_strategy.segmentation.methods.catalogue import AUTO, method_choices
+from xssr_strategy.segmentation.sam2 import STRIDE, check_usable
 from xssr_strategy.selection.budget import Budget, parse_budget
 from xssr_strategy.selection.catalogue import AUTO_LABELS, DEFAULT, MODEL_BASED, SERVED
 
@@ -107,6 +108,18 @@ def _path(text: str) -> Path:
     raise ValueError("a folder")
 
 
+def _sam_weights(text: str) -> Path:
+    folder = _folder(text)
+    check_usable(folder)
+    return folder
+
+
+def _sam_side(text: str) -> int:
+    if text.isascii() and text.isdigit() and int(text) % (2 * STRIDE) == 0 and int(text) <= 2048:
+        return int(text)
+    raise ValueError(f"0 for the side of the training, or a multiple of {2 * STRIDE} up to 2048")
+
+
 def _key(default: Any, parse: Callable[[str], Any], allowed: str, meaning: str) -> Any:
     return field(default=default, metadata={"parse": parse, "allowed": allowed, "meaning": meaning})
 
@@ -171,6 +184,19 @@ class Settings:
     )
     unlabelled: int = _key(
         UNLABELLED, _whole(1, 10**6), "1 or more", "Unlabelled images that a training learns from, at most."
+    )
+    sam_weights: Path | None = _key(
+        None,
+        _sam_weights,
+        "folder",
+        "Weights of SAM 2 (`xssr fetch-weights`), for `propagate` and `segmentation_refined`; needs "
+        "`pip install 'xssr-strategy[sam]'`.",
+    )
+    sam_side: int = _key(
+        0,
+        _sam_side,
+        "0, or a multiple of 32",
+        "Side in pixels of what SAM 2 sees of a slice; 0 for that of its training, 1024. 512 is three times as fast.",
     )
     viewer_strategy: str = _key(
         DEFAULT,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib.metadata
+from pathlib import Path
 
 import pytest
 
+from tests.support.sam2 import tiny_network, write_weights
 from xssr_strategy.cli import main
 from xssr_strategy.commands import doctor
 
@@ -58,3 +60,21 @@ def test_status_is_1_when_a_needed_part_is_missing(monkeypatch, capsys) -> None:
     )
     assert main(["doctor"]) == 1
     assert "install it" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("torchvision_works")
+def test_weights_of_sam_2_are_there_or_not_or_cut(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+
+    def found(folder: Path | None = None) -> doctor.Finding:
+        return next(finding for finding in doctor.examine(folder) if finding.part == "SAM 2 weights")
+
+    assert (found().found, found().what) == (False, "")
+    assert "xssr fetch-weights NAME, of sam2.1-tiny (156 MB), sam2.1-small (184 MB)" in found().remedy
+    folder = write_weights(tiny_network(), tmp_path / "xssr" / "weights" / "sam2.1-small")
+    assert found().found
+    assert found().what == f"{folder}, 5 MB, sees 128 x 128 pixels"
+    (folder / "model.safetensors").write_bytes(b"half of it")
+    assert not found().found
+    assert "is cut or damaged" in found().what
+    assert "config.json is missing" in found(tmp_path / "elsewhere").what

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tests.support.commands import run
 from tests.support.dicom_series import write_volume
 from tests.support.phantoms import AFFINES, oblique, write_itk, write_nifti, write_png
+from tests.support.sam2 import tiny_network, write_weights
 
 SHAPE, MIDDLE = (36, 32, 15), 7
 
@@ -224,3 +225,30 @@ def test_a_picture_is_no_volume(tmp_path: Path, capsys: pytest.CaptureFixture[st
     status, printed = run(capsys, "propagate", "--image", image, "--label", label, "--out", tmp_path / "mask.nii.gz")
     assert status == 2
     assert "x.png: is a single slice; propagation needs a volume." in printed
+
+
+def test_sam_2_follows_the_slices_where_its_weights_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Drawn weights find nothing of use; the drawn slice stays, and it is said before how long it takes."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    image, truth = bent_tube()
+    files = {
+        "--image": write_nifti(tmp_path / "volume.nii.gz", image, np.eye(4)),
+        "--label": write_nifti(tmp_path / "slice.nii.gz", one_slice(truth), np.eye(4)),
+        "--out": tmp_path / "mask.nii.gz",
+        "--sam-weights": write_weights(tiny_network(), tmp_path / "weights"),
+    }
+    command = ["propagate", *(part for pair in files.items() for part in pair)]
+    status, printed = run(capsys, *command)
+    assert status == 0, printed
+    assert "SAM 2 takes 10 to 30 s a slice without a GPU" in printed
+    assert "by sam2 in" in printed
+    mask = np.asarray(nib.load(tmp_path / "mask.nii.gz").dataobj)
+    assert (mask[..., MIDDLE] == truth[..., MIDDLE]).all()
+
+    status, printed = run(capsys, *command, "--sam-side", 100)
+    assert (status, "a multiple of 32, not 100" in printed) == (2, True)
+    (tmp_path / "weights" / "model.safetensors").write_bytes(b"half of it")
+    status, printed = run(capsys, *command)
+    assert (status, "is cut or damaged" in printed) == (2, True)

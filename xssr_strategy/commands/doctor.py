@@ -16,6 +16,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from xssr_strategy.commands.fetch_weights import KNOWN, weights_folder
+from xssr_strategy.errors import UserError
+from xssr_strategy.segmentation.sam2 import INSTALL, check_weights
+
 _ORTHANC_PLUGIN = "libOrthancDicomWeb.so"
 _PLUGIN_FOLDERS = ("/usr/share/orthanc/plugins", "/usr/lib/orthanc", "/usr/local/share/orthanc/plugins")
 
@@ -34,12 +38,13 @@ class Finding:
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the subcommand."""
     parser = commands.add_parser("doctor", help="say what is installed and what to do about what is not")
+    parser.add_argument("--sam-weights", type=Path, help="folder of SAM 2's weights to look at")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Print the report; 1 if a part is missing without which the server does not start."""
-    findings = examine()
+    findings = examine(arguments.sam_weights)
     table = Table(title="xssr doctor", title_justify="left")
     for column in ("part", "", "what is there", "what to do"):
         table.add_column(column, overflow="fold")
@@ -51,8 +56,12 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     return int(any(finding.needed and not finding.found for finding in findings))
 
 
-def examine() -> list[Finding]:
-    """Look at this environment."""
+def examine(sam_weights: Path | None = None) -> list[Finding]:
+    """Look at this environment.
+
+    Args:
+        sam_weights: folder of SAM 2's weights; by default where ``xssr fetch-weights`` puts them.
+    """
     server = "pip install 'xssr-strategy[server]'"
     return [
         Finding("Python", True, platform.python_version(), ""),
@@ -71,6 +80,8 @@ def examine() -> list[Finding]:
         ),
         _orthanc(),
         _package("timm", "timm", "only for the encoders dinov2 and timm:NAME: pip install 'xssr-strategy[foundation]'"),
+        _package("transformers", "transformers", f"only for SAM 2: {INSTALL}"),
+        _sam2_weights(sam_weights),
         _package("Ray", "ray", "only for xssr simulate --ray: pip install 'xssr-strategy[ray]'"),
     ]
 
@@ -138,6 +149,19 @@ def _ohif(remedy: str) -> Finding:
     page = Path(spec.origin).parent / "endpoints/static/ohif/index.html" if spec and spec.origin else None
     found = page is not None and page.exists()
     return Finding("OHIF viewer", found, "served at /ohif/ for DICOMweb archives" if found else "", remedy)
+
+
+def _sam2_weights(named: Path | None) -> Finding:
+    folders = [named] if named else [weights_folder(name) for name in KNOWN]
+    there = next((folder for folder in folders if folder.is_dir()), folders[0])
+    sizes = ", ".join(f"{name} ({weights.megabytes} MB)" for name, weights in KNOWN.items())
+    remedy = f"only for propagation and refinement by SAM 2: xssr fetch-weights NAME, of {sizes}"
+    try:
+        side = check_weights(there)
+    except UserError as error:
+        return Finding("SAM 2 weights", False, str(error) if there.is_dir() or named else "", remedy)
+    megabytes = (there / "model.safetensors").stat().st_size / 1e6
+    return Finding("SAM 2 weights", True, f"{there}, {megabytes:.0f} MB, sees {side} x {side} pixels", "")
 
 
 def _program(part: str, names: tuple[str, ...], remedy: str) -> Finding:

@@ -19,8 +19,9 @@ from xssr_strategy.labels.reading import examine_label
 from xssr_strategy.labels.segments import SCRIBBLES, file_segments
 from xssr_strategy.labels.values import EMPTY
 from xssr_strategy.segmentation.mask_files import VOLUMES, write_mask
+from xssr_strategy.segmentation.propagation.engines import engines, told_before
 from xssr_strategy.segmentation.propagation.files import AXES, orientations, propagate_label, read_volume
-from xssr_strategy.segmentation.propagation.registration import Registration
+from xssr_strategy.segmentation.sam2 import check_usable
 from xssr_strategy.simulation.statistics import count
 
 FOLLOWING = "following slices"
@@ -35,6 +36,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--out", type=Path, required=True, help="mask to write, such as mask.nii.gz")
     parser.add_argument("--labels", help="names of the label's numbers 1, 2, ..., if there are several: liver,tumour")
     parser.add_argument("--axis", choices=AXES, help="how the drawn slices lie (default: as they seem to)")
+    parser.add_argument("--sam-weights", type=Path, help="folder of SAM 2's weights, which then follows the slices")
+    parser.add_argument("--sam-side", type=int, default=0, help="side of what SAM 2 sees (default: of its training)")
     parser.set_defaults(run=run)
 
 
@@ -47,7 +50,13 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if not out.name.lower().endswith(VOLUMES):
         raise UserError(f"--out {out}: masks of volumes are written as {', '.join(VOLUMES)}; name such a file.")
     check_outputs({"--out": out}, {"--image": image, "--label": label})
+    if arguments.sam_weights is not None:
+        check_usable(arguments.sam_weights)
+    name, make = next(iter(engines(arguments.sam_weights, arguments.sam_side).items()))
+    if slow := told_before(name, arguments.sam_side):
+        say(console, f"{slow}.", style="yellow")
     began = time.perf_counter()
+    engine = make()
     with memory_told(image), StageProgress(console) as progress:
         volume = read_volume(image)
         names = _names(arguments.labels, label, volume, image)
@@ -56,7 +65,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             image,
             label,
             names,
-            Registration(),
+            engine,
             axis=arguments.axis,
             progress=lambda *now: progress(FOLLOWING, *now),
         )
@@ -68,7 +77,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     drawn = count(len(found.drawn), f"{orientations(volume.affine.numpy())[found.axis]} slice")
     if names != _UNNAMED:
         say(console, ", ".join(f"{number} is {name}" for number, name in enumerate(names, start=1)) + ".")
-    say(console, f"{drawn} drawn, the label found on {found.filled} more, by {Registration.name} in {seconds:.1f} s.")
+    say(console, f"{drawn} drawn, the label found on {found.filled} more, by {engine.name} in {seconds:.1f} s.")
     say(console, f"Mask written to {out}")
     return 0
 

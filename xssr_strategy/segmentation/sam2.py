@@ -5,6 +5,7 @@ SAM 2 (Ravi et al. 2024, arXiv 2408.00714) segments what a box or a mask points 
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,6 +58,17 @@ def check_weights(folder: Path) -> int:
     if not count:
         raise UserError(f"{folder / _WEIGHTS}: is empty; {remedy}.")
     return int(config.get("image_size") or config.get("prompt_encoder_config", {}).get("image_size") or 1024)
+
+
+def check_usable(folder: Path) -> None:
+    """See that SAM 2 can be made of a folder, without loading it.
+
+    Raises:
+        UserError: the weights are missing, cut or of another network, or transformers is not installed.
+    """
+    check_weights(folder)
+    if importlib.util.find_spec("transformers") is None:
+        raise UserError(f"SAM 2 needs the package transformers; {INSTALL}.")
 
 
 @dataclass(frozen=True)
@@ -156,7 +168,7 @@ def _network(kind: Any, folder: Path, side: int) -> Any:
 
 def _resize(config: Any, side: int) -> None:
     """Another side of the square that the network sees; its weights fit any."""
-    if side % (2 * STRIDE):
+    if side < 0 or side % (2 * STRIDE):
         raise UserError(f"SAM 2 sees squares whose side is a multiple of {2 * STRIDE}, not {side}; choose such a side.")
     vision = config.vision_config
     vision.backbone_config.image_size = [side, side]

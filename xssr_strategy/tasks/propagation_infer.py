@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from xssr_strategy.images.preprocessing import memory_told
 from xssr_strategy.labels.names import IGNORE, segment_names
 from xssr_strategy.labels.records import recorded_names
 from xssr_strategy.labels.segments import SCRIBBLES
+from xssr_strategy.segmentation.propagation.engine import PropagationEngine
+from xssr_strategy.segmentation.propagation.engines import REGISTRATION, SAM2, told_before
 from xssr_strategy.segmentation.propagation.files import orientations, propagate_label, read_volume
 from xssr_strategy.segmentation.propagation.registration import Registration
 from xssr_strategy.tasks.segmentation_infer import SegmentationInfer, write_result
@@ -43,14 +45,24 @@ class PropagationInfer(InferTask):
 
     Args:
         segmentation: whose network, if one is published, says where a label ends.
+        engines: name -> what makes an engine; a request that names none gets the first.
+        side: of what SAM 2 sees, in pixels; 0 for that of its training.
     """
 
-    def __init__(self, segmentation: SegmentationInfer) -> None:
+    def __init__(
+        self,
+        segmentation: SegmentationInfer,
+        engines: Mapping[str, Callable[[], PropagationEngine]] | None = None,
+        side: int = 0,
+    ) -> None:
+        self._engines = engines or {REGISTRATION: Registration}
+        slow = told_before(next(iter(self._engines)), side)
         super().__init__(
             type=InferType.SCRIBBLES,
             labels=[],
             dimension=3,
-            description="From one drawn slice, or several, to the whole volume",
+            description="From one drawn slice, or several, to the whole volume" + (f". {slow}" if slow else ""),
+            config={"engine": list(self._engines)},
         )
         self._segmentation = segmentation
 
@@ -64,7 +76,8 @@ class PropagationInfer(InferTask):
         Args:
             request: ``image``, path of the volume; ``label``, path of its label; ``label_info``, names of the label's
                 segments in the order of their numbers; ``selected_label_name``, the one of them that is to be
-                propagated, by default all; ``result_extension`` and the like.
+                propagated, by default all; ``engine``, name of what follows the slices; ``result_extension`` and the
+                like.
 
         Returns:
             The mask's file, and what is told of it: ``engine``, ``seconds``, ``orientation`` and ``drawn`` (places of
@@ -77,7 +90,7 @@ class PropagationInfer(InferTask):
             raise UserError("there is nothing to propagate: send the drawn slices as label, or submit them first")
         path, label = Path(request["image"]), Path(request["label"])
         began = time.perf_counter()
-        engine, labels = Registration(), tuple(self._segmentation.labels)
+        engine, labels = self._engine(request), tuple(self._segmentation.labels)
         names = request[LABEL_NAMES] if LABEL_NAMES in request else drawn_names(request, labels)
         try:
             with memory_told(path):
@@ -104,6 +117,15 @@ class PropagationInfer(InferTask):
             "label_names": dict(self._segmentation.labels),
         }
         return write_result(found.mask, volume, path, request), told
+
+    def _engine(self, request: Mapping[str, Any]) -> PropagationEngine:
+        """The engine of a request; 3D Slicer sends a menu back as a list or as what was chosen."""
+        asked = request.get("engine") or next(iter(self._engines))
+        name = str(asked[0] if isinstance(asked, list) and asked else asked)
+        if name not in self._engines:
+            hint = "" if SAM2 in self._engines else "; sam2 needs the server's --conf sam_weights"
+            raise UserError(f"engine: '{name}' is not one of {', '.join(self._engines)}{hint}")
+        return self._engines[name]()
 
     def _expected(self, volume: MetaTensor, path: Path) -> NDArray[np.uint8] | None:
         """What the published network makes of the volume; None without one that was trained under these settings."""

@@ -72,7 +72,7 @@ class SliceUNet(PolyCL):
 class ConvMAE(PolyCL):
     """A U-Net around the encoder of the convolutional masked autoencoder, with its weights; 2-D and 3-D."""
 
-    encoder = "conv_mae"
+    encoder: ClassVar[str | None] = "conv_mae"
 
     @classmethod
     def planned(cls, plan: SegmentationPlan, preset: Preset) -> SegmentationPlan:

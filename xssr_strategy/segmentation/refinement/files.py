@@ -1,0 +1,39 @@
+"""Refinement of the mask of an image, on the voxels of the image's file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from monai.data import MetaTensor
+from numpy.typing import NDArray
+
+from xssr_strategy.images.preprocessing import conform, scale_intensity, spacing_of
+from xssr_strategy.images.preset import Preset
+from xssr_strategy.segmentation.geometry import to_file_axes
+from xssr_strategy.segmentation.refinement.refine import Refinement, refine
+from xssr_strategy.segmentation.refinement.segmenter import BoxSegmenter
+
+
+def refine_mask(
+    image: MetaTensor, path: Path, mask: NDArray[np.uint8], segmenter: BoxSegmenter, preset: Preset
+) -> Refinement:
+    """Refine a mask of an image.
+
+    Args:
+        image: (C, *spatial) as it is stored.
+        path: of its file.
+        mask: uint8 (*spatial).
+        segmenter: of what is in a box.
+        preset: kind of image.
+
+    Raises:
+        UserError: the image cannot be used.
+    """
+    conformed = conform(image, preset, path)
+    grey = scale_intensity(conformed.as_tensor(), preset).numpy()
+    if preset.spatial_dims == 2:
+        return refine(grey, mask, segmenter)
+    affine = image.affine.numpy()
+    stored = np.stack([to_file_axes(channel, affine) for channel in grey])
+    return refine(stored, mask, segmenter, spacing_of(image))

@@ -1,16 +1,26 @@
-"""One drawn slice becomes a volume behind 3D Slicer's requests."""
+"""One drawn slice becomes a volume, and masks are refined, behind 3D Slicer's requests."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 import requests
 import SimpleITK as sitk
+import torch
 
+from tests.support.sam2 import tiny_network, write_weights
 from tests.support.slicer_images import read_volume
 from tests.support.slicer_room import VOLUMES, Room, opened_room, refusal, same_place
+from xssr_strategy.images.preset import PRESETS
+from xssr_strategy.labels.reading import usable_pairs
+from xssr_strategy.segmentation.data import TrainingData
+from xssr_strategy.segmentation.methods.supervised import Supervised
+from xssr_strategy.segmentation.plan import plan_from
+from xssr_strategy.segmentation.publication import publish
+from xssr_strategy.segmentation.training import train
 
 pytestmark = pytest.mark.e2e
 
@@ -53,3 +63,40 @@ def test_it_takes_one_image_at_a_time_and_no_network(room: Room) -> None:
     upload = requests.put(f"{room.server.url}/model/propagate", files={"file": b"weights"}, timeout=60)
     assert (upload.status_code, "does not exist" in upload.text) == (404, True), upload.text
     assert "Traceback" not in room.log()
+
+
+def test_sam_2_follows_slices_and_refines_masks(tmp_path: Path) -> None:
+    """With drawn weights, which find nothing of use: what is asked, where the answers lie, and what they tell."""
+    weights = write_weights(tiny_network(), tmp_path / "weights")
+    with opened_room(VOLUMES, tmp_path / "slicer", sam_weights=weights) as room:
+        eve, labels = room.eve, room.domain.labels
+        sample = eve.next_sample()
+        volume, truth = read_volume(room.domain.image(sample["id"])), room.domain.drawn(sample["id"])
+        place = int((truth == 1).sum(axis=(1, 2)).argmax())
+        drawn = np.zeros_like(truth)
+        drawn[place] = truth[place]
+        mask = eve.update_scribbles(drawn, labels, labels[0])
+        assert same_place(mask, volume)
+        found = sitk.GetArrayFromImage(mask)
+        assert ((found[place] == 1) == (truth[place] == 1)).all()
+        assert not (found == 2).any()
+        assert (eve.told["engine"], eve.told["drawn"]) == ("sam2", [place])
+
+        assert "segmentation_refined" not in eve.info["models"]  # there is no network yet
+        pairs = [{"image": str(room.domain.image(image)), "label": str(room.domain.label(image))} for image in room.ids]
+        usable, _ = usable_pairs(pairs[:2], PRESETS["mri"], labels)
+        plan = plan_from(usable, PRESETS["mri"], labels)
+        network = train(Supervised(12), TrainingData(PRESETS["mri"], usable), plan, 0, torch.device("cpu"))
+        publish(network.state_dict(), plan, room.studies / ".xssr" / "model" / "segmentation.pt")
+        eve.connect()
+        coarse = sitk.GetArrayFromImage(eve.run_model("segmentation"))
+        mask = eve.run_model("segmentation_refined")
+        assert same_place(mask, volume)
+        fine = sitk.GetArrayFromImage(mask)
+        assert coarse.any()
+        assert not fine[~coarse.any(axis=(1, 2))].any()
+        assert eve.told["engine"] == "sam2"
+        assert eve.told["refined"] + eve.told["kept"] > 0
+        if eve.told["refined"] == 0:
+            assert (fine == coarse).all()
+        assert "Traceback" not in room.log()

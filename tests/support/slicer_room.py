@@ -80,13 +80,17 @@ class Room:
 
 
 @contextmanager
-def opened_room(domain: Domain, folder: Path) -> Iterator[Room]:
-    """The first images of a domain in a new folder, with a server and three annotators who have connected."""
+def opened_room(domain: Domain, folder: Path, **more: object) -> Iterator[Room]:
+    """The first images of a domain in a new folder, with a server and three annotators who have connected.
+
+    Args:
+        more: ``--conf`` keys.
+    """
     need(domain.folder)
     known = {path.name.split(".")[0] for path in (domain.folder / "images").iterdir()}
     ids = sorted(known - set(held_out(domain.folder)))[: domain.pool]
     studies = copy_pool(domain.folder / "images", ids, folder / "studies")
-    conf = {"labels": ",".join(domain.labels), "encoder_steps": 6, "budget": 4}
+    conf = {"labels": ",".join(domain.labels), "encoder_steps": 6, "budget": 4, **more}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MONAI_LABEL_SESSION_PATH", str(folder / "sessions"))  # or they stay in the home folder
         server = start_server(studies, conf, folder / "server.log")

@@ -31,7 +31,7 @@ from xssr_strategy.simulation.engines import run_locally, run_on_ray
 from xssr_strategy.simulation.experiment import Experiment, Protocol, workspace_of
 from xssr_strategy.simulation.remarks import trainings_by_remark
 from xssr_strategy.simulation.report import write_report
-from xssr_strategy.simulation.results import read_experiment_info, read_results
+from xssr_strategy.simulation.results import REFINED, read_experiment_info, read_results
 from xssr_strategy.simulation.simulate import Plan, plan, run
 from xssr_strategy.simulation.statistics import count, verdicts
 from xssr_strategy.simulation.strategies import parse_strategies
@@ -128,20 +128,23 @@ def _experiment(arguments: argparse.Namespace, console: Console) -> Experiment:
             from_labels=arguments.from_labels,
             unlabelled=arguments.unlabelled,
             min_spacing=arguments.spacing or 0.0,
+            refine_by=arguments.refine,
         ),
         strategies=strategies,
         budgets=budgets,
         seeds=arguments.seeds,
         draws=arguments.draws,
-        methods=_methods(arguments.training),
+        methods=_methods(arguments.training, arguments.refine is not None),
     )
 
 
-def _methods(text: str) -> tuple[str, ...]:
+def _methods(text: str, refined: bool) -> tuple[str, ...]:
+    """The training methods, and after each the same with refined masks if that is asked for."""
     try:
-        return parse_methods(text)
+        names = parse_methods(text)
     except ValueError as error:
         raise UserError(f"--training {text}: must be {error}.") from None
+    return tuple(name + ending for name in names for ending in ("", *[REFINED] * refined))
 
 
 def _announce(planned: Plan, experiment: Experiment, console: Console) -> None:

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import NoReturn
 
 from xssr_strategy.embedding.catalogue import encoder_names
+from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import PRESETS
 from xssr_strategy.segmentation.data import UNLABELLED
 from xssr_strategy.segmentation.methods.catalogue import ABLATIONS, SUPERVISED, method_choices
 from xssr_strategy.segmentation.methods.recipe import MAX_EPOCHS, STEPS_PER_EPOCH
 from xssr_strategy.segmentation.network import side_multiple
+from xssr_strategy.segmentation.sam2 import check_usable
 from xssr_strategy.settings import Settings
 
 _STRATEGIES = "xssr,kmeans,coreset,typiclust,random,full"
@@ -79,7 +81,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_training(parser: argparse.ArgumentParser) -> None:
-    """Which methods train, and on what."""
+    """Which methods train, on what, and whether their masks are refined."""
+    parser.add_argument(
+        "--refine",
+        type=_sam_weights,
+        metavar="FOLDER",
+        help="weights of SAM 2, by which the masks of every method are refined and judged again, as METHOD+sam2",
+    )
     methods = ", ".join((*method_choices(), *ABLATIONS))
     parser.add_argument(
         "--training",
@@ -97,6 +105,14 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         default=UNLABELLED,
         help=f"images that a training may learn from without a label, drawn with the seed (default {UNLABELLED})",
     )
+
+
+def _sam_weights(text: str) -> Path:
+    try:
+        check_usable(folder := _folder(text))
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return folder
 
 
 def _folder(text: str) -> Path:

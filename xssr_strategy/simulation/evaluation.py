@@ -20,6 +20,11 @@ from xssr_strategy.segmentation.geometry import network_image, original_label
 from xssr_strategy.segmentation.inference import build_inferer
 from xssr_strategy.segmentation.network import without_ignored
 from xssr_strategy.segmentation.plan import SegmentationPlan
+from xssr_strategy.segmentation.refinement.refine import refine
+from xssr_strategy.segmentation.refinement.segmenter import BoxSegmenter
+
+LabelScores = tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]
+"""Dice, HD95 and ASD, a value per label."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,7 @@ class ScoredCase:
         dice, hd95, asd: per label; NaN where the case does not hold the label.
         image: (C, *spatial) grey values in [0, 1], conformed.
         truth, prediction: uint8 (*spatial); 0 where the label is ignored.
+        refined: Dice, HD95 and ASD of the refined prediction; None where nothing refines it.
     """
 
     dice: tuple[float, ...]
@@ -38,6 +44,7 @@ class ScoredCase:
     image: Tensor
     truth: Tensor
     prediction: Tensor
+    refined: LabelScores | None = None
 
 
 def read_case(case: Mapping[str, str], preset: Preset, labels: Sequence[str]) -> tuple[MetaTensor, Tensor]:
@@ -54,12 +61,18 @@ def read_case(case: Mapping[str, str], preset: Preset, labels: Sequence[str]) ->
 
 
 def score(
-    network: nn.Module, plan: SegmentationPlan, preset: Preset, case: Mapping[str, str], device: torch.device
+    network: nn.Module,
+    plan: SegmentationPlan,
+    preset: Preset,
+    case: Mapping[str, str],
+    device: torch.device,
+    segmenter: BoxSegmenter | None = None,
 ) -> ScoredCase:
     """Segment a test case as the server's inference does, and compare it on the case's own voxels.
 
     Args:
         case: as ``labelled_pair`` makes it.
+        segmenter: refines the prediction, if there is one; both are compared.
 
     Raises:
         UserError: the image or its label cannot be used.
@@ -70,13 +83,15 @@ def score(
     found = original_label(torch.as_tensor(logits)[0].float().cpu(), image.affine.numpy(), image.shape[1:])
     truth, seen = without_ignored(truth)
     prediction = found * seen  # what nobody has looked at is neither right nor wrong
-    dice, hd95, asd = scores(prediction, truth, len(plan.labels), _spacing(image))
-    return ScoredCase(dice, hd95, asd, scale_intensity(image, preset), truth, prediction)
+    labels, spacing, grey = len(plan.labels), _spacing(image), scale_intensity(image, preset)
+    refined = None
+    if segmenter is not None:
+        fine = refine(grey.as_tensor().numpy(), found.numpy().astype(np.uint8), segmenter, spacing).mask
+        refined = scores(torch.from_numpy(fine) * seen, truth, labels, spacing)
+    return ScoredCase(*scores(prediction, truth, labels, spacing), grey, truth, prediction, refined)
 
 
-def scores(
-    prediction: Tensor, truth: Tensor, labels: int, spacing: Sequence[float]
-) -> tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]:
+def scores(prediction: Tensor, truth: Tensor, labels: int, spacing: Sequence[float]) -> LabelScores:
     """Dice, HD95 and ASD of each label, by MONAI's metrics.
 
     ASD is the mean distance of the prediction's surface to the truth's, as in the tables of MiDSS (arXiv 2404.08951).

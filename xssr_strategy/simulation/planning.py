@@ -39,11 +39,15 @@ class PlannedJob:
     @property
     def falls_back(self) -> bool:
         """Whether another method trains than the one asked for, because it has no unlabelled image."""
-        return self.job.method not in (AUTO, self.training.method)
+        return self.job.training_method not in (AUTO, self.training.method)
 
     def result(self, outcome: Outcome) -> JobResult:
         """The row of the table."""
         why = self.choice.selection
+        dice, hd95, asd = outcome.dice, outcome.hd95, outcome.asd
+        if self.job.refined:
+            assert outcome.refined is not None
+            dice, hd95, asd = outcome.refined
         return JobResult(
             job=self.job,
             picks=self.choice.picks,
@@ -56,11 +60,11 @@ class PlannedJob:
             seconds=outcome.seconds,
             trained_with=outcome.trained_with,
             cases=outcome.cases,
-            dice=outcome.dice,
-            hd95=outcome.hd95,
+            dice=dice,
+            hd95=hd95,
             overlays=outcome.overlays,
             entropies=outcome.entropies if self.training.entropy_of else {},
-            asd=outcome.asd,
+            asd=asd,
             remarks=outcome.remarks,
         )
 
@@ -158,9 +162,9 @@ class Planner:
             pairs = self._expert.annotate(self._from_source(job))
         else:
             pairs = self._annotator.annotate(choice.picks)
-        unlabelled = self._unlabelled(job, choice) if may_use_unlabelled(job.method) else {}
+        unlabelled = self._unlabelled(job, choice) if may_use_unlabelled(job.training_method) else {}
         of_target = 0 if job.strategy == SOURCE_ONLY else len(pairs)
-        method = chosen_method(job.method, of_target, len(unlabelled), protocol.preset.spatial_dims)
+        method = chosen_method(job.training_method, of_target, len(unlabelled), protocol.preset.spatial_dims)
         following = experiment.round_after(job)
         asked = following is not None and self._selector.needs_network(following, choice)
         return training_of(
@@ -178,6 +182,7 @@ class Planner:
             min_spacing=protocol.min_spacing,
             entropy_of=self._selector.left(job, choice) if asked else {},
             encoder=self._start(method, job.seed),
+            refine_by=protocol.refine_by if job.refined else None,
         )
 
     def _start(self, method: str, seed: int) -> EncoderStart | None:

@@ -28,7 +28,7 @@ class Job:
         budget: number of labels; for ``full`` the whole pool, for ``source-only`` 0.
         seed: of the training, the same for every strategy; of a selector that draws, unless it has draws.
         draw: which draw of ``random``; 0 for all others.
-        method: name of the training method.
+        method: name of the training method, with ``REFINED`` behind it where refined masks are judged.
 
     >>> Job("xssr", budget=22, seed=0).name
     'xssr-22-d0-s0'
@@ -43,10 +43,24 @@ class Job:
     method: str = SUPERVISED
 
     @property
+    def training_method(self) -> str:
+        """The name of the method alone."""
+        return self.method.removesuffix(REFINED)
+
+    @property
+    def refined(self) -> bool:
+        """Whether refined masks are judged."""
+        return self.method.endswith(REFINED)
+
+    @property
     def name(self) -> str:
         """Also the name of its file."""
         method = "" if self.method == SUPERVISED else f"-{self.method}"  # left out as before there were others
         return f"{self.strategy}-{self.budget}-d{self.draw}-s{self.seed}{method}".replace(":", "_")
+
+
+REFINED = "+sam2"
+"""What the method of a job ends with whose masks SAM 2 has refined; its training is that of the method before."""
 
 
 @dataclass(frozen=True)

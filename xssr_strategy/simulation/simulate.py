@@ -15,6 +15,7 @@ from xssr_strategy.simulation.evaluation import read_case
 from xssr_strategy.simulation.experiment import Experiment, cases_of
 from xssr_strategy.simulation.planning import PlannedJob, Planner, PlanningRound, after_failure
 from xssr_strategy.simulation.results import (
+    REFINED,
     ExperimentInfo,
     JobResult,
     read_experiment_info,
@@ -81,7 +82,7 @@ def plan(experiment: Experiment, out: Path, workspace: Path, command: str, progr
     )
     _goes_on(out, facts, ("images",))
     write_experiment_info(out, facts)
-    begun_with = {name for method in experiment.methods if (name := encoder_of(method))}
+    begun_with = {name for method in experiment.methods if (name := encoder_of(method.removesuffix(REFINED)))}
     starts = {
         (name, number): embedding.encoder_start(name, number, progress)
         for name in sorted(begun_with)
@@ -128,18 +129,20 @@ def run(plan: Plan, out: Path, engine: Engine, progress: Progress) -> dict[str, 
 
 def _missing(jobs: Sequence[PlannedJob], results: Sequence[JobResult], out: Path) -> dict[str, list[PlannedJob]]:
     """Digest -> jobs that take this training; what another job's training answers is written at once."""
-    found: dict[str, JobResult] = {}
+    found: dict[tuple[str, bool], JobResult] = {}
     for result in results:
-        if result.training not in found or result.entropies:
-            found[result.training] = result
+        key = result.training, result.job.refined
+        if key not in found or result.entropies:
+            found[key] = result
     done = {result.job: result for result in results}
     missing: dict[str, list[PlannedJob]] = {}
     for planned in jobs:
         digest, before = planned.training.digest, done.get(planned.job)
         if before is not None and before.training == digest and _answers(before, planned):
             continue
-        if digest in found and _answers(found[digest], planned):
-            write_result(out, planned.result(_outcome(found[digest])))
+        key = digest, planned.job.refined
+        if key in found and _answers(found[key], planned):
+            write_result(out, planned.result(_outcome(found[key])))
         else:
             missing.setdefault(digest, []).append(planned)
     return missing
@@ -152,10 +155,16 @@ def _answers(result: JobResult, planned: PlannedJob) -> bool:
 
 def _run(missing: Mapping[str, list[PlannedJob]], engine: Engine) -> Generator[tuple[str, Outcome | str], None, None]:
     """Digest and outcome of every training."""
-    trainings = [max((one.training for one in jobs), key=lambda one: len(one.entropy_of)) for jobs in missing.values()]
+    trainings = [_for_all([one.training for one in jobs]) for jobs in missing.values()]
     with closing(engine(trainings)) as finished:  # whatever happens, its processes end here
         for training, outcome in finished:
             yield training.digest, outcome
+
+
+def _for_all(alike: Sequence[Training]) -> Training:
+    """One that finds what any of them is to find."""
+    refine_by = next((one.refine_by for one in alike if one.refine_by is not None), None)
+    return replace(max(alike, key=lambda one: len(one.entropy_of)), refine_by=refine_by)
 
 
 def _outcome(result: JobResult) -> Outcome:
@@ -169,6 +178,7 @@ def _outcome(result: JobResult) -> Outcome:
         entropies=result.entropies,
         asd=result.asd,
         remarks=result.remarks,
+        refined=(result.dice, result.hd95, result.asd) if result.job.refined else None,
     )
 
 

@@ -26,15 +26,20 @@ from xssr_strategy.segmentation.methods.catalogue import METHODS, SUPERVISED
 from xssr_strategy.segmentation.methods.recipe import Recipe
 from xssr_strategy.segmentation.pair_cache import MemoryCache, PairCache
 from xssr_strategy.segmentation.plan import SegmentationPlan, plan_from
+from xssr_strategy.segmentation.refinement.segmenter import BoxSegmenter
 from xssr_strategy.segmentation.training import train
 from xssr_strategy.segmentation.uncertainty import image_entropies
-from xssr_strategy.simulation.evaluation import ScoredCase, score
+from xssr_strategy.simulation.evaluation import LabelScores, ScoredCase, score
 from xssr_strategy.simulation.remarks import remarks
 from xssr_strategy.simulation.thumbnails import overlay
 from xssr_strategy.storage.atomic_files import write_atomic
 
 OVERLAYS = 4
 """Worst cases of a training that get a picture; our choice."""
+
+
+Rows = tuple[tuple[float, ...], ...]
+"""(cases, labels) values."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,7 @@ class Training:
         min_spacing: as ``plan_from`` has it.
         entropy_of: id -> path of images whose entropy is wanted; no business of ``digest``.
         encoder: with whose weights the training begins; None if the method needs none.
+        refine_by: folder of SAM 2's weights if refined masks are to be scored, too; no business of ``digest``.
     """
 
     digest: str
@@ -84,11 +90,12 @@ class Training:
     min_spacing: float
     entropy_of: Mapping[str, Path]
     encoder: EncoderStart | None = None
+    refine_by: Path | None = None
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a training found: fields as in ``JobResult``."""
+    """What a training found: fields as in ``JobResult``; ``refined`` has Dice, HD95 and ASD of refined masks."""
 
     seconds: float
     trained_with: str
@@ -99,6 +106,7 @@ class Outcome:
     entropies: Mapping[str, float]
     asd: tuple[tuple[float, ...], ...]
     remarks: tuple[str, ...]
+    refined: tuple[Rows, Rows, Rows] | None = None
 
 
 def training_of(
@@ -116,6 +124,7 @@ def training_of(
     min_spacing: float,
     entropy_of: Mapping[str, Path],
     encoder: EncoderStart | None = None,
+    refine_by: Path | None = None,
 ) -> Training:
     """The training on these pairs, whatever their order; arguments as the attributes of :class:`Training`.
 
@@ -148,6 +157,7 @@ def training_of(
         min_spacing=min_spacing,
         entropy_of=entropy_of,
         encoder=encoder,
+        refine_by=refine_by,
     )
 
 
@@ -172,13 +182,15 @@ def run_training(training: Training, device: torch.device | None = None) -> Outc
     torch.set_num_threads(training.threads)
     with remarks() as said:
         network, plan = trained_network(training, _cache(device), device)
-    dice, hd95, asd = [], [], []
+    segmenter = None if training.refine_by is None else _segmenter(training.refine_by, device)
+    rows: list[LabelScores] = []
+    refined: list[LabelScores] = []
     worst: list[tuple[float, str, ScoredCase]] = []
     for case, paths in training.cases.items():
-        scored = score(network, plan, training.preset, paths, device)
-        dice.append(scored.dice)
-        hd95.append(scored.hd95)
-        asd.append(scored.asd)
+        scored = score(network, plan, training.preset, paths, device, segmenter)
+        rows.append((scored.dice, scored.hd95, scored.asd))
+        if scored.refined is not None:
+            refined.append(scored.refined)
         if not np.isnan(scored.dice).all():
             worst.append((float(np.nanmean(scored.dice)), case, scored))
             worst = sorted(worst, key=lambda one: one[:2])[:OVERLAYS]  # volumes are large: no more are held
@@ -188,16 +200,18 @@ def run_training(training: Training, device: torch.device | None = None) -> Outc
             training.overlays / f"{case}.png",
             overlay(scored.image, scored.truth, scored.prediction, training.labels),
         )
+    dice, hd95, asd = _transposed(rows)
     return Outcome(
         seconds=time.monotonic() - began,
         trained_with=f"xssr-strategy {__version__} on {device.type}",
         cases=tuple(training.cases),
-        dice=tuple(dice),
-        hd95=tuple(hd95),
+        dice=dice,
+        hd95=hd95,
         overlays=tuple(case for _, case, _ in worst),
         entropies={image: value for image, value in entropies.items() if isinstance(value, float)},
-        asd=tuple(asd),
+        asd=asd,
         remarks=tuple(said),
+        refined=_transposed(refined) if refined else None,
     )
 
 
@@ -221,6 +235,19 @@ def trained_network(training: Training, kept: PairCache, device: torch.device) -
     weights = None if training.encoder is None else load_encoder(training.encoder.path).encoder.state_dict()
     data = TrainingData(training.preset, usable, training.unlabelled, kept, encoder=weights)
     return train(method, data, plan, training.seed, device), plan
+
+
+def _transposed(rows: Sequence[LabelScores]) -> tuple[Rows, Rows, Rows]:
+    """Dice, HD95 and ASD of all cases."""
+    return tuple(one[0] for one in rows), tuple(one[1] for one in rows), tuple(one[2] for one in rows)
+
+
+@cache
+def _segmenter(weights: Path, device: torch.device) -> BoxSegmenter:
+    """One for all trainings of a process."""
+    from xssr_strategy.segmentation.refinement.sam2 import Sam2Boxes  # whose library takes seconds
+
+    return Sam2Boxes(weights, device=device)
 
 
 @cache

@@ -1,0 +1,122 @@
+r"""Trains a SAM 2 of a million parameters on phantoms: box to mask, and what it remembers from slice to slice.
+
+    python -m benchmarks.tiny_sam2 simulations/tiny-sam2
+
+No weights of SAM 2 are needed to test the software, but drawn ones show nothing of what refinement and propagation are
+worth. This network learns in minutes to follow ellipses; it is of no use for anything else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import Tensor
+from torch.nn import functional as F
+
+from tests.support.moving_discs import Sequence, moving_ellipse
+from tests.support.sam2 import SIDE, tiny_network, write_weights
+from xssr_strategy.segmentation.sam2 import as_picture
+
+STEPS, FRAMES, BOXES = 900, 4, 6
+_LEARNING_RATE, _JITTER = 1e-3, 4
+
+
+def main(out: Path, steps: int, seed: int = 0) -> None:
+    """Train, and write the folder of weights."""
+    torch.manual_seed(seed)
+    rng, network = np.random.default_rng(seed), tiny_network(seed)
+    processor = _processor(network, out)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=_LEARNING_RATE, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _LEARNING_RATE, total_steps=steps)
+    began, losses = time.perf_counter(), []
+    for step in range(1, steps + 1):
+        optimiser.zero_grad()
+        loss = _box_loss(network, processor, rng) + _follow_loss(network, processor, rng)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimiser.step()
+        schedule.step()
+        losses.append(float(loss.detach()))
+        if step % 50 == 0:
+            print(
+                f"{step} of {steps}: loss {np.mean(losses[-50:]):.3f}, {time.perf_counter() - began:.0f} s", flush=True
+            )
+    write_weights(network.eval(), out)
+    print(f"weights in {out}")
+
+
+def _processor(network: Any, out: Path) -> Any:
+    """As whoever loads the weights gets it."""
+    from transformers import Sam2VideoProcessor
+
+    return Sam2VideoProcessor.from_pretrained(write_weights(network, out), local_files_only=True)
+
+
+def _pixels(processor: Any, slices: np.ndarray) -> Tensor:
+    """(slices, 3, SIDE, SIDE) as the network sees them."""
+    pixels: Tensor = processor(images=[as_picture(one) for one in slices], return_tensors="pt")["pixel_values"]
+    return pixels
+
+
+def _box_loss(network: Any, processor: Any, rng: np.random.Generator) -> Tensor:
+    """Of ellipses in boxes that are somewhat too large or too small."""
+    phantoms = [moving_ellipse(rng, 1) for _ in range(BOXES)]
+    boxes = [_box(one, rng) for one in phantoms]
+    found = network._single_frame_forward(
+        pixel_values=_pixels(processor, np.concatenate([one.slices for one in phantoms])),
+        input_boxes=torch.tensor(boxes, dtype=torch.float32)[:, None],
+        multimask_output=False,
+    )
+    return _mask_loss(found.pred_masks.flatten(end_dim=1), np.concatenate([one.masks for one in phantoms]))
+
+
+def _box(phantom: Sequence, rng: np.random.Generator) -> list[float]:
+    rows, columns = ndimage.find_objects(phantom.masks[0].astype(np.uint8))[0]
+    corners = np.array([columns.start, rows.start, columns.stop, rows.stop], dtype=float)
+    corners += np.array([-1, -1, 1, 1]) * rng.uniform(-2, 8) + rng.uniform(-_JITTER, _JITTER, 4)
+    return np.clip(corners, 0, SIDE).tolist()
+
+
+def _follow_loss(network: Any, processor: Any, rng: np.random.Generator) -> Tensor:
+    """Of an ellipse on the slices after the one that is drawn, and of the score that tells whether it is there."""
+    phantom = moving_ellipse(rng, FRAMES, ends=bool(rng.random() < 0.4))
+    if not phantom.masks[0].any():
+        return torch.zeros(())
+    session = processor.init_video_session(inference_device="cpu", dtype=torch.float32)
+    processor.add_inputs_to_inference_session(
+        session, frame_idx=0, obj_ids=[1], input_masks=[phantom.masks[0]], original_size=(SIDE, SIDE)
+    )
+    forward = type(network).forward.__wrapped__  # with gradients, which the library leaves out
+    total = torch.zeros(())
+    for place, pixels in enumerate(_pixels(processor, phantom.slices)):
+        found = forward(network, inference_session=session, frame=pixels, frame_idx=place)
+        if place:
+            mask = phantom.masks[place]
+            there = torch.tensor([[float(mask.any())]])
+            total = total + 0.2 * F.binary_cross_entropy_with_logits(found.object_score_logits.view(1, 1), there)
+            if mask.any():
+                total = total + _mask_loss(found.pred_masks[:, 0], mask[None])
+    return total / (FRAMES - 1)
+
+
+def _mask_loss(logits: Tensor, masks: np.ndarray) -> Tensor:
+    """Cross-entropy and Dice of (N, rows, columns) logits against masks of a finer grid."""
+    wanted = F.interpolate(torch.from_numpy(masks).float()[:, None], logits.shape[-2:], mode="area")[:, 0]
+    clamped = logits.clamp(-20, 20)
+    found = clamped.sigmoid()
+    dice = 1 - (2 * (found * wanted).sum((1, 2)) + 1) / (found.sum((1, 2)) + wanted.sum((1, 2)) + 1)
+    return F.binary_cross_entropy_with_logits(clamped, wanted) * 2 + dice.mean()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--steps", type=int, default=STEPS)
+    arguments = parser.parse_args()
+    main(arguments.out, arguments.steps)

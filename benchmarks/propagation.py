@@ -12,6 +12,8 @@ organ and the propagation is not; and the time.
 from __future__ import annotations
 
 import argparse
+import os
+import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -21,12 +23,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.bound import Bound
+from tests.support.sam2 import tiny_network, write_weights
 from xssr_strategy.images.detect import detect_preset
 from xssr_strategy.images.preprocessing import conform, scale_intensity, spacing_of
 from xssr_strategy.images.reading import read_image
 from xssr_strategy.labels.reading import read_label
 from xssr_strategy.segmentation.propagation.propagate import propagate
 from xssr_strategy.segmentation.propagation.registration import Registration
+from xssr_strategy.segmentation.propagation.sam2 import Sam2Tracker
 from xssr_strategy.simulation.domains import read_domain
 
 _DISTANCES = (1, 2, 3, 4, 5, 8)
@@ -47,7 +51,20 @@ def run() -> list[Bound]:
         rates.append(_SLICES / (time.perf_counter() - began))
     rate = float(np.median(rates[1:]))  # the first one loads ITK's libraries
     what = f"propagation by registration, {_SIDE} x {_SIDE} pixels, an organ of 80"
-    return [Bound(what, f"{rate:.1f} slices/s", "at least 5", rate >= 5)]
+    return [Bound(what, f"{rate:.1f} slices/s", "at least 5", rate >= 5), _sam2(slices, discs[:1])]
+
+
+def _sam2(slices: NDArray[np.float32], drawn: NDArray[np.bool_]) -> Bound:
+    """Slices per second by the weights in ``SAM2_WEIGHTS``, or by a network as small as the library allows."""
+    folder = os.environ.get("SAM2_WEIGHTS")
+    with tempfile.TemporaryDirectory() as made:
+        tracker = Sam2Tracker(Path(folder) if folder else write_weights(tiny_network(), Path(made)))
+    began = time.perf_counter()
+    for _ in tracker.follow(slices, drawn, (1.0, 1.0)):
+        pass
+    rate = _SLICES / (time.perf_counter() - began)
+    which = "the weights of SAM2_WEIGHTS" if folder else "a drawn network of a million parameters"
+    return Bound(f"propagation by SAM 2, {which}", f"{rate:.2f} slices/s", "none", True)
 
 
 def main(arguments: argparse.Namespace) -> None:

@@ -20,7 +20,7 @@ from xssr_strategy.images.preset import PRESETS
 from xssr_strategy.labels.names import are_labels
 from xssr_strategy.segmentation.data import UNLABELLED
 from xssr_strategy.segmentation.methods.catalogue import AUTO, method_choices
-from xssr_strategy.segmentation.sam2 import STRIDE, check_usable
+from xssr_strategy.segmentation.sam2 import parse_side, parse_weights
 from xssr_strategy.selection.budget import Budget, parse_budget
 from xssr_strategy.selection.catalogue import AUTO_LABELS, DEFAULT, MODEL_BASED, SERVED
 
@@ -108,18 +108,6 @@ def _path(text: str) -> Path:
     raise ValueError("a folder")
 
 
-def _sam_weights(text: str) -> Path:
-    folder = _folder(text)
-    check_usable(folder)
-    return folder
-
-
-def _sam_side(text: str) -> int:
-    if text.isascii() and text.isdigit() and int(text) % (2 * STRIDE) == 0 and int(text) <= 2048:
-        return int(text)
-    raise ValueError(f"0 for the side of the training, or a multiple of {2 * STRIDE} up to 2048")
-
-
 def _key(default: Any, parse: Callable[[str], Any], allowed: str, meaning: str) -> Any:
     return field(default=default, metadata={"parse": parse, "allowed": allowed, "meaning": meaning})
 
@@ -187,16 +175,13 @@ class Settings:
     )
     sam_weights: Path | None = _key(
         None,
-        _sam_weights,
+        parse_weights,
         "folder",
         "Weights of SAM 2 (`xssr fetch-weights`), for `propagate` and `segmentation_refined`; needs "
         "`pip install 'xssr-strategy[sam]'`.",
     )
     sam_side: int = _key(
-        0,
-        _sam_side,
-        "0, or a multiple of 32",
-        "Side in pixels of what SAM 2 sees of a slice; 0 for that of its training, 1024. 512 is three times as fast.",
+        0, parse_side, "0, or a multiple of 32", "Pixels along a side of what SAM 2 sees; 0 for its own, mostly 1024."
     )
     viewer_strategy: str = _key(
         DEFAULT,
@@ -282,6 +267,10 @@ def parse_settings(conf: Mapping[str, str], prefix: str = "--conf ") -> Settings
     if settings.patients is not None and not settings.per_patient:
         raise UserError(
             f"{prefix}patients: is read for per_patient alone; add {prefix}per_patient true, or leave it out."
+        )
+    if settings.sam_side and settings.sam_weights is None:
+        raise UserError(
+            f"{_typed(prefix, 'sam_side')}: is of SAM 2; add {_typed(prefix, 'sam_weights')}, or leave it out."
         )
     if settings.encoder_weights is not None and not takes_weights(settings.encoder):
         why = "holds its own weights" if is_foundation(settings.encoder) else "is trained here"

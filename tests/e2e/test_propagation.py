@@ -82,6 +82,12 @@ def test_sam_2_follows_slices_and_refines_masks(tmp_path: Path) -> None:
         assert not (found == 2).any()
         assert (eve.told["engine"], eve.told["drawn"]) == ("sam2", [place])
 
+        eve.update_scribbles(drawn, labels, labels[0], engine="registration")
+        assert eve.told["engine"] == "registration"
+        for wrong, sentence in (("guess", "'guess' is not one of sam2, registration"), (7, "engine")):
+            told = refusal(lambda wrong=wrong: eve.update_scribbles(drawn, labels, labels[0], engine=wrong))  # type: ignore[misc]
+            assert sentence in told
+
         assert "segmentation_refined" not in eve.info["models"]  # there is no network yet
         pairs = [{"image": str(room.domain.image(image)), "label": str(room.domain.label(image))} for image in room.ids]
         usable, _ = usable_pairs(pairs[:2], PRESETS["mri"], labels)

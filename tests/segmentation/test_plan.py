@@ -8,7 +8,7 @@ import pytest
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import PRESETS
 from xssr_strategy.labels.reading import LabelledImage
-from xssr_strategy.segmentation.plan import check_plan, parse_plan, plan_from, plan_text
+from xssr_strategy.segmentation.plan import around_encoder, check_plan, of_slices, parse_plan, plan_from, plan_text
 
 MRI = PRESETS["mri"]
 
@@ -39,6 +39,8 @@ def test_a_least_spacing_holds_for_each_axis_that_is_finer() -> None:
 def test_images_of_a_few_voxels_are_padded_to_what_the_network_can_halve_and_normalise() -> None:
     assert plan_from([pair((8, 7, 3), (1, 1, 1))], MRI, ("a",)).roi == (16, 16, 16)
     assert plan_from([pair((9, 7, 3), (1, 1, 1))], MRI, ("a",)).roi == (16, 8, 8)
+    assert of_slices(plan_from([pair((8, 7, 3), (1, 1, 1))], MRI, ("a",))).roi == (32, 32)
+    assert around_encoder(plan_from([pair((8, 7, 3), (1, 1, 1))], MRI, ("a",)), (16, 32, 64, 128)).roi == (32, 32, 32)
 
 
 def test_noise_in_the_spacing_costs_no_resampling() -> None:

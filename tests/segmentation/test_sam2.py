@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.support.sam2 import SIDE, tiny_network, write_weights
 from xssr_strategy.errors import UserError
-from xssr_strategy.segmentation.sam2 import as_picture, check_weights, load_boxes, load_tracker
+from xssr_strategy.segmentation.sam2 import as_picture, check_weights, contrast_around, load_boxes, load_tracker
 
 CPU = torch.device("cpu")
 
@@ -43,6 +43,20 @@ def test_both_networks_have_the_weights_of_the_folder(weights: Path, capfd: pyte
     assert said.out + said.err == ""
 
 
+def test_grey_values_around_a_region_are_spread() -> None:
+    picture = np.random.default_rng(0).uniform(0.5, 0.54, (40, 30)).astype(np.float32)
+    picture[30:] = 1.0
+    region = np.zeros(picture.shape, dtype=bool)
+    region[8:16, 10:20] = True
+    spread = contrast_around(picture, region)(picture)
+    assert spread[4:20, 5:25].min() == 0
+    assert spread[4:20, 5:25].max() == 1
+    assert 0.25 < spread[4:20, 5:25].std() < 0.35
+    assert len(np.unique(as_picture(spread)[..., 0])) > 200 > 20 > len(np.unique(as_picture(picture)[..., 0]))
+    for nothing in (np.zeros_like(region), region):
+        np.testing.assert_array_equal(contrast_around(np.full((40, 30), 0.3), nothing)(picture), picture)
+
+
 @pytest.mark.parametrize("side", [64, 256])
 def test_another_side_is_another_size_of_what_the_network_sees(weights: Path, side: int) -> None:
     sam2 = load_boxes(weights, CPU, side)
@@ -55,6 +69,18 @@ def test_another_side_is_another_size_of_what_the_network_sees(weights: Path, si
     with torch.inference_mode():
         found = sam2.network(**prepared, multimask_output=False)
     assert found.pred_masks.shape[-2:] == (side // 4, side // 4)
+    tracker = load_tracker(weights, CPU, side)
+    session = tracker.processor.init_video_session(inference_device="cpu", dtype=torch.float32)
+    mask = np.zeros((50, 40), dtype=bool)
+    mask[10:40, 8:30] = True
+    tracker.processor.add_inputs_to_inference_session(session, 0, [1], input_masks=[mask], original_size=(50, 40))
+    for place in range(3):
+        values = np.random.default_rng(place).random((40, 50), np.float32)
+        frame = tracker.processor(images=as_picture(values), return_tensors="pt")["pixel_values"][0]
+        assert frame.shape == (3, side, side)
+        with torch.inference_mode():
+            found = tracker.network(inference_session=session, frame=frame, frame_idx=place)
+        assert found.pred_masks.shape[-2:] == (side // 4, side // 4)
     with pytest.raises(UserError, match="a multiple of 32, not 100"):
         load_boxes(weights, CPU, 100)
 

@@ -71,3 +71,7 @@ def test_an_encoder_learns_from_labels_of_the_source_and_from_none_of_the_target
     (after,) = planned(labelled, tmp_path / "after").jobs
     assert after.training.encoder is not None
     assert before.training.encoder.id == after.training.encoder.id
+    write_png(source / "labels" / "scan03.png", np.zeros((40, 36), np.uint8))
+    (corrected,) = planned(labelled, tmp_path / "after").jobs
+    assert corrected.training.encoder is not None
+    assert corrected.training.encoder.id != after.training.encoder.id

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.commands import run as command
 from tests.support.hospitals import Inline, experiment, rows, simulate
+from xssr_strategy.errors import UserError
 from xssr_strategy.segmentation.refinement.refine import MARGIN
 from xssr_strategy.segmentation.refinement.segmenter import BoxSegmenter
 from xssr_strategy.simulation import work
@@ -33,7 +34,7 @@ class InnerBoxes(BoxSegmenter):
 @pytest.fixture
 def weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A folder that stands for weights; what they find is told here."""
-    monkeypatch.setattr(work, "_segmenter", lambda folder, device: InnerBoxes())
+    monkeypatch.setattr(work, "_segmenter", lambda folder, side, device: InnerBoxes())
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "model.safetensors").write_bytes(b"weights")
     return tmp_path / "weights"
@@ -43,7 +44,7 @@ def test_a_training_is_judged_with_and_without_refinement(
     hospitals: tuple[Path, Path], tmp_path: Path, weights: Path
 ) -> None:
     source, target = hospitals
-    what = experiment(target, source, strategies=("xssr",), seeds=1, methods=TWINS, steps=40, refine_by=weights)
+    what = experiment(target, source, strategies=("xssr",), seeds=1, methods=TWINS, steps=40, refine_by=(weights, 0))
     engine = Inline()
     assert simulate(what, tmp_path / "out", engine) == {}
     assert len(engine.ran) == 1
@@ -63,7 +64,7 @@ def test_what_is_there_is_not_trained_again_and_what_is_lost_is(
 ) -> None:
     source, target = hospitals
     out = tmp_path / "out"
-    what = experiment(target, source, strategies=("full",), seeds=1, methods=TWINS, refine_by=weights)
+    what = experiment(target, source, strategies=("full",), seeds=1, methods=TWINS, refine_by=(weights, 0))
     simulate(what, out)
     before = rows(out)
     engine = Inline()
@@ -72,8 +73,26 @@ def test_what_is_there_is_not_trained_again_and_what_is_lost_is(
     lost = next(one.job for one in before if one.job.refined)
     (out / "jobs" / f"{lost.name}.json").unlink()
     simulate(what, out, engine)
-    assert [training.refine_by for training in engine.ran] == [weights]
+    assert [training.refine_by for training in engine.ran] == [(weights, 0)]
     assert repr(rows(out)) == repr(before)
+
+
+def test_refined_masks_join_results_that_are_there_and_leave_them_again(
+    hospitals: tuple[Path, Path], tmp_path: Path, weights: Path
+) -> None:
+    source, target = hospitals
+    out = tmp_path / "out"
+    plain = experiment(target, source, strategies=("full",), seeds=1)
+    simulate(plain, out)
+    refined = replace(plain, methods=TWINS, protocol=replace(plain.protocol, refine_by=(weights, 0)))
+    simulate(refined, out)
+    assert len(rows(out)) == 2
+    engine = Inline()
+    simulate(plain, out, engine)
+    assert engine.ran == []
+    (weights / "model.safetensors").write_bytes(b"others")
+    with pytest.raises(UserError, match=r"holds results of other settings \(refine by\)"):
+        simulate(refined, out)
 
 
 def test_the_training_of_refined_masks_is_that_of_the_method_before() -> None:

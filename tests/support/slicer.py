@@ -119,13 +119,14 @@ class Slicer:
         self.mask = self.infer(model, self.scene.sample["id"], settings, self._session())
         return self.mask
 
-    def update_scribbles(self, drawn: np.ndarray, segments: Sequence[str], selected: str) -> sitk.Image:
+    def update_scribbles(self, drawn: np.ndarray, segments: Sequence[str], selected: str, **edited: Any) -> sitk.Image:
         """The button "Update" of the scribbles, which sends all segments; the mask, as Slicer reads it.
 
         Args:
             drawn: numbers (Z, Y, X) of the segments on the voxels of the open volume.
             segments: names of the numbers 1, 2, ...
             selected: one of them, into which Slicer puts the answer.
+            edited: settings of the model that the user has changed.
         """
         assert self.scene is not None
         method = self.menu("scribbles")[0]
@@ -134,7 +135,7 @@ class Slicer:
         selector = f"/infer/{quote_plus(method)}?image={quote_plus(self.scene.sample['id'])}"
         settings = {**self._settings("models", method), "result_extension": ".nrrd", "result_dtype": "uint8", "roi": []}
         settings["label_info"] = [{"name": name, "id": number} for number, name in enumerate(segments, start=1)]
-        settings["selected_label_name"] = selected
+        settings |= {"selected_label_name": selected, **edited}
         self.mask = self._mask(self._multipart("POST", selector, settings, {"label": self._saved(labelmap)}))
         return self.mask
 

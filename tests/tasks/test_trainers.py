@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 from tests.support.app import CONF, App
 from tests.support.pools import write
 from tests.support.trainings import SHORT
+from xssr_strategy.errors import UserError
 from xssr_strategy.segmentation.planned_network import EncoderUNet
 from xssr_strategy.segmentation.publication import load_model
 from xssr_strategy.tasks.trainers import served_trainers
@@ -82,3 +84,14 @@ def test_a_training_begins_with_the_encoder_of_the_selection_and_trains_another_
     other = project.workspace.encoder(replace(project.settings, encoder="poly_cl"), project.preset)
     assert other.exists()
     assert not isinstance(load_model(project.workspace.segmentation)[0], EncoderUNet)
+
+    caplog.clear()
+    other.unlink()
+    with caplog.at_level("INFO"):
+        segmentation({**SHORT, "method": "poly_cl", "pretrained": True}, app.datastore)
+    assert "not from an encoder" in caplog.text
+    assert not other.exists()  # the published network is the start
+    with FileLock(project.workspace.lock), pytest.raises(UserError, match="the scoring is at work with the images"):
+        segmentation({**SHORT, "method": "poly_cl"}, app.datastore)
+    with FileLock(project.workspace.lock):  # which is none of a training's business whose encoder is there
+        assert segmentation({**SHORT, "method": "conv_mae"}, app.datastore)["method"] == "conv_mae"

@@ -21,7 +21,7 @@ from xssr_strategy.labels.values import EMPTY
 from xssr_strategy.segmentation.mask_files import VOLUMES, write_mask
 from xssr_strategy.segmentation.propagation.engines import engines, told_before
 from xssr_strategy.segmentation.propagation.files import AXES, orientations, propagate_label, read_volume
-from xssr_strategy.segmentation.sam2 import check_usable
+from xssr_strategy.segmentation.sam2 import check_usable, parse_side
 from xssr_strategy.simulation.statistics import count
 
 FOLLOWING = "following slices"
@@ -37,7 +37,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--labels", help="names of the label's numbers 1, 2, ..., if there are several: liver,tumour")
     parser.add_argument("--axis", choices=AXES, help="how the drawn slices lie (default: as they seem to)")
     parser.add_argument("--sam-weights", type=Path, help="folder of SAM 2's weights, which then follows the slices")
-    parser.add_argument("--sam-side", type=int, default=0, help="side of what SAM 2 sees (default: of its training)")
+    parser.add_argument("--sam-side", default="0", help="side of what SAM 2 sees (default: of its training)")
     parser.set_defaults(run=run)
 
 
@@ -50,16 +50,15 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if not out.name.lower().endswith(VOLUMES):
         raise UserError(f"--out {out}: masks of volumes are written as {', '.join(VOLUMES)}; name such a file.")
     check_outputs({"--out": out}, {"--image": image, "--label": label})
-    if arguments.sam_weights is not None:
-        check_usable(arguments.sam_weights)
-    name, make = next(iter(engines(arguments.sam_weights, arguments.sam_side).items()))
-    if slow := told_before(name, arguments.sam_side):
+    side = _side(arguments.sam_side, arguments.sam_weights)
+    name, make = next(iter(engines(arguments.sam_weights, side).items()))
+    if slow := told_before(name, side):
         say(console, f"{slow}.", style="yellow")
     began = time.perf_counter()
-    engine = make()
     with memory_told(image), StageProgress(console) as progress:
         volume = read_volume(image)
         names = _names(arguments.labels, label, volume, image)
+        engine = make()
         found = propagate_label(
             volume,
             image,
@@ -80,6 +79,23 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     say(console, f"{drawn} drawn, the label found on {found.filled} more, by {engine.name} in {seconds:.1f} s.")
     say(console, f"Mask written to {out}")
     return 0
+
+
+def _side(text: str, weights: Path | None) -> int:
+    """The side that SAM 2 sees, once it is sure that its weights can be used.
+
+    Raises:
+        UserError: they cannot, or the side is none.
+    """
+    try:
+        side = parse_side(text)
+    except ValueError as error:
+        raise UserError(f"--sam-side {text}: must be {error}.") from None
+    if weights is not None:
+        check_usable(weights)
+    elif side:
+        raise UserError("--sam-side: is of SAM 2; add --sam-weights, or leave it out.")
+    return side
 
 
 def _names(listed: str | None, label: Path, volume: MetaTensor, image: Path) -> tuple[str, ...]:

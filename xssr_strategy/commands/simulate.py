@@ -128,7 +128,7 @@ def _experiment(arguments: argparse.Namespace, console: Console) -> Experiment:
             from_labels=arguments.from_labels,
             unlabelled=arguments.unlabelled,
             min_spacing=arguments.spacing or 0.0,
-            refine_by=arguments.refine,
+            refine_by=None if arguments.refine is None else (arguments.refine, arguments.sam_side),
         ),
         strategies=strategies,
         budgets=budgets,

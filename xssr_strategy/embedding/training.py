@@ -172,10 +172,12 @@ def _resume(
         state = torch.load(state_file, map_location=device, weights_only=True)
         if state["identity"] != identity:
             return 0, []
+        if state["encoder"].keys() != encoder.state_dict().keys():  # of an earlier version
+            return 0, []
+        encoder.load_state_dict(state["encoder"])
     except (OSError, EOFError, KeyError, RuntimeError, pickle.UnpicklingError) as error:
         logger.warning("%s is damaged (%s): the encoder's training starts over.", state_file, type(error).__name__)
         return 0, []
-    encoder.load_state_dict(state["encoder"])
     optimiser.load_state_dict(state["adamw"])
     logger.info("Encoder training goes on at step %d.", len(state["losses"]))
     return len(state["losses"]), list(state["losses"])

@@ -82,12 +82,17 @@ def plan_from(
 
 def of_slices(plan: SegmentationPlan) -> SegmentationPlan:
     """The plan of a 2-D network, which sees the transverse slices of a volume; of pictures the same plan."""
-    return replace(plan, roi=_multiples(plan.roi[:2], side_multiple(2)))
+    multiple = side_multiple(2)
+    roi = _multiples(plan.roi[:2], multiple)
+    return replace(plan, roi=roi if max(roi) > multiple else (2 * multiple,) * 2)
 
 
 def around_encoder(plan: SegmentationPlan, widths: Sequence[int]) -> SegmentationPlan:
     """The plan of a network around an encoder of these feature maps, each of whose stages halves the sides."""
-    return replace(plan, roi=_multiples(plan.roi, 2 ** len(widths)), widths=tuple(widths))
+    multiple = 2 ** len(widths)
+    roi = _multiples(plan.roi, multiple)
+    roi = roi if max(roi) > multiple else (2 * multiple,) * len(roi)
+    return replace(plan, roi=roi, widths=tuple(widths))
 
 
 def plan_text(plan: SegmentationPlan) -> str:

@@ -5,9 +5,11 @@ SAM 2 (Ravi et al. 2024, arXiv 2408.00714) segments what a box or a mask points 
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import json
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,16 +19,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
+from scipy import ndimage
 
-from xssr_strategy.errors import UserError
+from xssr_strategy.errors import UserError, memory_error
 
 INSTALL = "pip install 'xssr-strategy[sam]'"
 FETCH = "xssr fetch-weights sam2.1-tiny"
+CHANNELS_LAST = {"input_data_format": "channels_last"}  # which the processors would guess
 STRIDE = 16  # of SAM 2's coarsest features: sides of what it sees are multiples of it
 
+_LARGEST = 2048
+_LEAST = (5, 18)  # of transformers
 _CONFIG, _WEIGHTS = "config.json", "model.safetensors"
 _PROCESSORS = ("processor_config.json", "preprocessor_config.json")
 _KINDS = ("sam2_video", "sam2")
+_LOADING = threading.Lock()
 
 
 def check_weights(folder: Path) -> int:
@@ -67,8 +74,44 @@ def check_usable(folder: Path) -> None:
         UserError: the weights are missing, cut or of another network, or transformers is not installed.
     """
     check_weights(folder)
-    if importlib.util.find_spec("transformers") is None:
-        raise UserError(f"SAM 2 needs the package transformers; {INSTALL}.")
+    if reason := missing_library():
+        raise UserError(f"{reason}.")
+
+
+def parse_weights(text: str) -> Path:
+    """The folder of weights that a text names.
+
+    Raises:
+        ValueError: it is no folder; what is allowed.
+        UserError: as :func:`check_usable`.
+    """
+    folder = Path(text).expanduser()
+    if not text or not folder.is_dir():
+        raise ValueError("a folder that exists")
+    check_usable(folder)
+    return folder.resolve()
+
+
+def parse_side(text: str) -> int:
+    """The side in pixels of what SAM 2 sees.
+
+    Raises:
+        ValueError: what is allowed.
+    """
+    if text.isascii() and text.isdigit() and int(text) % (2 * STRIDE) == 0 and int(text) <= _LARGEST:
+        return int(text)
+    raise ValueError(f"0 for the side of the training, or a multiple of {2 * STRIDE} up to {_LARGEST}")
+
+
+def missing_library() -> str:
+    """Which package SAM 2 needs that is not here, and what to do; empty if all are."""
+    for package in ("transformers", "torchvision"):
+        if importlib.util.find_spec(package) is None:
+            return f"SAM 2 needs the package {package}; {INSTALL}"
+    version = importlib.metadata.version("transformers")
+    if tuple(int(part) for part in version.split(".")[:2]) < _LEAST:
+        return f"SAM 2 needs transformers {_LEAST[0]}.{_LEAST[1]} or later, not {version}; {INSTALL}"
+    return ""
 
 
 @dataclass(frozen=True)
@@ -100,39 +143,67 @@ def load_boxes(folder: Path, device: torch.device, side: int = 0) -> Sam2:
     """
     with _transformers(folder) as transformers:
         network = _network(transformers.Sam2Model, folder, side)
-        processor = transformers.Sam2Processor.from_pretrained(folder, local_files_only=True)
-        return Sam2(network.to(device).eval(), _sized(processor, side), device)
+        processor = _sized(transformers.Sam2Processor.from_pretrained(folder, local_files_only=True), side)
+    return Sam2(network.to(device).eval(), processor, device)
 
 
 def load_tracker(folder: Path, device: torch.device, side: int = 0) -> Sam2:
     """The network that follows masks through pictures; arguments and errors as :func:`load_boxes`."""
     with _transformers(folder) as transformers:
         network = _network(transformers.Sam2VideoModel, folder, side)
-        processor = transformers.Sam2VideoProcessor.from_pretrained(folder, local_files_only=True)
-        return Sam2(network.to(device).eval(), _sized(processor, side), device)
+        processor = _sized(transformers.Sam2VideoProcessor.from_pretrained(folder, local_files_only=True), side)
+    return Sam2(network.to(device).eval(), processor, device)
 
 
 def as_picture(values: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """What the processors take, (rows, columns, 3) bytes; floats they would divide by 255 once more.
+    """What the processors take, (Y, X, 3) bytes; floats they would divide by 255 once more.
 
     Args:
-        values: (rows, columns), or (3, rows, columns), in [0, 1].
+        values: (X, Y), or (3, X, Y), in [0, 1]; the first axis of images is the horizontal one.
 
-    >>> as_picture(np.array([[0.0, 1.0]], np.float32)).tolist()
+    >>> as_picture(np.array([[0.0], [1.0]], np.float32)).tolist()
     [[[0, 0, 0], [255, 255, 255]]]
     """
     planes = values if values.ndim == 3 else np.broadcast_to(values, (3, *values.shape))
-    return np.ascontiguousarray(np.round(255 * np.clip(planes, 0, 1)).astype(np.uint8).transpose(1, 2, 0))
+    return np.ascontiguousarray(np.round(255 * np.clip(planes, 0, 1)).astype(np.uint8).transpose(2, 1, 0))
+
+
+def contrast_around(
+    picture: NDArray[np.float32], region: NDArray[np.bool_]
+) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """What spreads the grey values around a region over [0, 1], where bytes would leave few levels of them.
+
+    From the 1st to the 99th percentile of the region's rectangle, half of its sides wider on each side. The two are our
+    choice.
+
+    Args:
+        picture: (X, Y) or (3, X, Y).
+        region: (X, Y).
+    """
+    found = ndimage.find_objects(region.astype(np.uint8))
+    if not found:
+        return lambda values: values
+    sides = []
+    for part, side in zip(found[0], region.shape, strict=True):
+        more = (part.stop - part.start + 1) // 2
+        sides.append(slice(max(0, part.start - more), min(side, part.stop + more)))
+    low, high = np.percentile(picture[..., sides[0], sides[1]], (1, 99))
+    if high <= low:
+        return lambda values: values
+    return lambda values: np.clip((values - low) / (high - low), 0, 1).astype(np.float32)
 
 
 @contextmanager
 def _transformers(folder: Path) -> Iterator[Any]:
-    """The library, which says nothing meanwhile; what it raises is a sentence."""
-    check_weights(folder)
-    try:
-        import transformers
-    except ImportError as error:
-        raise UserError(f"SAM 2 needs the package transformers; {INSTALL}.") from error
+    """The library, which says nothing meanwhile; what it raises is a sentence; one thread at a time."""
+    check_usable(folder)
+    import transformers
+
+    with _LOADING:
+        yield from _quiet(transformers, folder)
+
+
+def _quiet(transformers: Any, folder: Path) -> Iterator[Any]:
     logging = transformers.utils.logging
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
@@ -141,7 +212,9 @@ def _transformers(folder: Path) -> Iterator[Any]:
         yield transformers
     except UserError:
         raise
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError) as error:
+        if memory_error(error):
+            raise
         raise UserError(
             f"{folder}: SAM 2 cannot be made of it ({type(error).__name__}); fetch it again by {FETCH}."
         ) from error

@@ -86,7 +86,7 @@ def score(
     labels, spacing, grey = len(plan.labels), _spacing(image), scale_intensity(image, preset)
     refined = None
     if segmenter is not None:
-        fine = refine(grey.as_tensor().numpy(), found.numpy().astype(np.uint8), segmenter, spacing).mask
+        fine = refine(grey.numpy(), found.numpy().astype(np.uint8), segmenter, spacing).mask
         refined = scores(torch.from_numpy(fine) * seen, truth, labels, spacing)
     return ScoredCase(*scores(prediction, truth, labels, spacing), grey, truth, prediction, refined)
 

@@ -43,7 +43,8 @@ class Protocol:
         from_labels: labels of the source that ``source-only`` has, drawn with the seed; None for all.
         unlabelled: images that a training may learn from without a label, drawn with the seed.
         min_spacing: 3-D: least side of a voxel in mm; finer images are resampled for the U-Net.
-        refine_by: folder of SAM 2's weights, by which masks are refined and judged again; None for none.
+        refine_by: folder of SAM 2's weights, by which masks are refined and judged again, and the side in pixels of
+            what it sees, 0 for that of its training; None for none.
     """
 
     preset: Preset
@@ -61,7 +62,7 @@ class Protocol:
     from_labels: int | None = None
     unlabelled: int = UNLABELLED
     min_spacing: float = 0.0
-    refine_by: Path | None = None
+    refine_by: tuple[Path, int] | None = None
 
     def seen(self, pool: int) -> int:
         """Images that a seed sees of a pool."""
@@ -76,7 +77,7 @@ class Protocol:
         if told["weights"] is not None:
             told["weights"] = digest_of(told["weights"])[:12]
         if refined := values.pop("refine_by"):
-            values["refine_by"] = digest_of(refined / "model.safetensors")[:12]
+            values["refine_by"] = f"{digest_of(refined[0] / 'model.safetensors')[:12]} at {refined[1]}"
         defaults = {"from_labels": None, "unlabelled": UNLABELLED, "min_spacing": 0.0}
         for name, default in defaults.items():  # left out as before there were any
             if values[name] == default:

@@ -28,6 +28,7 @@ from xssr_strategy.simulation.vectors import Embedding
 from xssr_strategy.simulation.work import Outcome, Training, content_of
 
 READING, TRAINING = "test cases", "training"
+_REFINE_BY = "refine_by"
 
 Engine = Callable[[Sequence[Training]], Generator[Finished, None, None]]
 
@@ -81,7 +82,7 @@ def plan(experiment: Experiment, out: Path, workspace: Path, command: str, progr
         sites=tuple(embedding.sites(embedded[0])),
     )
     _goes_on(out, facts, ("images",))
-    write_experiment_info(out, facts)
+    write_experiment_info(out, _with_refinement_of_before(out, facts))
     begun_with = {name for method in experiment.methods if (name := encoder_of(method.removesuffix(REFINED)))}
     starts = {
         (name, number): embedding.encoder_start(name, number, progress)
@@ -236,16 +237,34 @@ def _goes_on(out: Path, facts: ExperimentInfo, names: Sequence[str]) -> bool:
     before = read_experiment_info(out)
     if before.images.keys() == facts.images.keys():
         before = replace(before, images=facts.images)  # wherever they lie now; the trainings know what is in them
+    before, facts = _same_refinement(before, facts)
     for name in names:
         if getattr(before, name) != getattr(facts, name):
             raise UserError(f"--out {out}: holds results of {_difference(name, before, facts)}; name another folder.")
     return True
 
 
+def _with_refinement_of_before(out: Path, facts: ExperimentInfo) -> ExperimentInfo:
+    """The facts, with what refined the masks that lie there already, so that no other weights are mixed in later."""
+    if _REFINE_BY in facts.settings or not any((out / "jobs").glob("*.json")):
+        return facts
+    before = read_experiment_info(out).settings.get(_REFINE_BY)
+    return facts if before is None else replace(facts, settings={**facts.settings, _REFINE_BY: before})
+
+
+def _same_refinement(before: ExperimentInfo, now: ExperimentInfo) -> tuple[ExperimentInfo, ExperimentInfo]:
+    """Without what refines, unless both name it: refined masks are judged beside the others and change nothing."""
+    if all(_REFINE_BY in facts.settings for facts in (before, now)):
+        return before, now
+    plain = [{key: value for key, value in facts.settings.items() if key != _REFINE_BY} for facts in (before, now)]
+    return replace(before, settings=plain[0]), replace(now, settings=plain[1])
+
+
 def _difference(name: str, before: ExperimentInfo, now: ExperimentInfo) -> str:
     if name == "images":
         return f"a pool of other images ({len(before.images)} there, {len(now.images)} now)"
     if name == "settings":
-        keys = [key for key in now.settings if key not in before.settings or before.settings[key] != now.settings[key]]
+        either = dict.fromkeys([*now.settings, *before.settings])
+        keys = [key for key in either if before.settings.get(key) != now.settings.get(key)]
         return f"other settings ({', '.join(key.replace('_', ' ') for key in keys)})"
     return f"{name} {getattr(before, name)}, not {getattr(now, name)}"

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from xssr_strategy.embedding.checkpoint import EncoderCheckpoint, load_encoder
+from xssr_strategy.embedding.encoder import learns_from_labels
 from xssr_strategy.embedding.pool import embed_pool
 from xssr_strategy.embedding.standardise import standardise
 from xssr_strategy.embedding.store import SOURCE, TARGET, EmbeddingStore
@@ -20,9 +21,10 @@ from xssr_strategy.pool.pipeline import EMBEDDING
 from xssr_strategy.pool.ranking import standardised_vectors
 from xssr_strategy.pool.workspace import Workspace
 from xssr_strategy.settings import Settings
+from xssr_strategy.simulation.domains import refuse_other_names
 from xssr_strategy.simulation.experiment import Experiment
 from xssr_strategy.simulation.results import Site
-from xssr_strategy.simulation.work import EncoderStart
+from xssr_strategy.simulation.work import EncoderStart, content_of
 
 _TEST = "test"  # domain of the store; for distances in the report alone
 
@@ -133,12 +135,15 @@ class Embedding:
             seed=number,
             labels=self._experiment.protocol.labels,
         )
-        path = self._workspace.encoder(settings, protocol.preset)
+        pairs = self._source_labels() if learns_from_labels(name) else []
+        workspace = self._workspace
+        if pairs:  # other labels, another encoder
+            workspace = Workspace(workspace.root / content_of({pair["image"]: pair for pair in pairs}))
+        path = workspace.encoder(settings, protocol.preset)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(self._workspace.lock):
+        with FileLock(workspace.lock):
             if not path.exists():
-                images = self._source or self._pool
-                train(images, settings, protocol.preset, self._workspace, progress, self._source_labels())
+                train(self._source or self._pool, settings, protocol.preset, workspace, progress, pairs)
         return path
 
     def _source_labels(self) -> list[dict[str, str]]:
@@ -146,8 +151,12 @@ class Embedding:
         source = self._experiment.source
         if source is None or not self._source:
             return []
+        labels, of_target = self._experiment.protocol.labels, {path.resolve() for path in self._pool.values()}
+        refuse_other_names(source, "--source", labels, self._experiment.target)
         return [
-            source.labelled(image, self._experiment.protocol.labels) for image in self._source if image in source.labels
+            source.labelled(image, labels)
+            for image, path in self._source.items()
+            if image in source.labels and path.resolve() not in of_target
         ]
 
     def _test_vectors(self, cases: Sequence[str], embedded: Embedded) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from xssr_strategy import __version__
 from xssr_strategy.embedding.checkpoint import load_encoder
@@ -72,7 +72,8 @@ class Training:
         min_spacing: as ``plan_from`` has it.
         entropy_of: id -> path of images whose entropy is wanted; no business of ``digest``.
         encoder: with whose weights the training begins; None if the method needs none.
-        refine_by: folder of SAM 2's weights if refined masks are to be scored, too; no business of ``digest``.
+        refine_by: folder of SAM 2's weights, and the side that it sees, if refined masks are to be scored, too; no
+            business of ``digest``.
     """
 
     digest: str
@@ -90,7 +91,7 @@ class Training:
     min_spacing: float
     entropy_of: Mapping[str, Path]
     encoder: EncoderStart | None = None
-    refine_by: Path | None = None
+    refine_by: tuple[Path, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def training_of(
     min_spacing: float,
     entropy_of: Mapping[str, Path],
     encoder: EncoderStart | None = None,
-    refine_by: Path | None = None,
+    refine_by: tuple[Path, int] | None = None,
 ) -> Training:
     """The training on these pairs, whatever their order; arguments as the attributes of :class:`Training`.
 
@@ -135,7 +136,9 @@ def training_of(
     files = [_contents(pair) for pair in (*ordered, *cases.values())]
     decides = [files, list(cases), asdict(preset), labels, steps, seed, threads, asdict(recipe)]
     if method != SUPERVISED:  # whose digests are those of results that were written before there were methods
-        decides += [method, [_content(str(unlabelled[image])) for image in sorted(unlabelled)]]
+        version = METHODS[method].version
+        decides += [method if version == 1 else f"{method} {version}"]
+        decides += [[_content(str(unlabelled[image])) for image in sorted(unlabelled)]]
     if encoder is not None:
         decides += [encoder.id]
     if min_spacing:  # left out as before it could be told
@@ -180,9 +183,10 @@ def run_training(training: Training, device: torch.device | None = None) -> Outc
     began = time.monotonic()
     device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.set_num_threads(training.threads)
+    # Before the training, so that weights that cannot be used cost none.
+    segmenter = None if training.refine_by is None else _segmenter(*training.refine_by, device)
     with remarks() as said:
         network, plan = trained_network(training, _cache(device), device)
-    segmenter = None if training.refine_by is None else _segmenter(training.refine_by, device)
     rows: list[LabelScores] = []
     refined: list[LabelScores] = []
     worst: list[tuple[float, str, ScoredCase]] = []
@@ -232,7 +236,7 @@ def trained_network(training: Training, kept: PairCache, device: torch.device) -
     method = METHODS[training.method](training.steps, recipe=training.recipe)
     plan = plan_from(usable, training.preset, training.labels, training.min_spacing)
     plan = method.planned(plan, training.preset)
-    weights = None if training.encoder is None else load_encoder(training.encoder.path).encoder.state_dict()
+    weights = None if training.encoder is None else _encoder_weights(training.encoder)
     data = TrainingData(training.preset, usable, training.unlabelled, kept, encoder=weights)
     return train(method, data, plan, training.seed, device), plan
 
@@ -242,12 +246,24 @@ def _transposed(rows: Sequence[LabelScores]) -> tuple[Rows, Rows, Rows]:
     return tuple(one[0] for one in rows), tuple(one[1] for one in rows), tuple(one[2] for one in rows)
 
 
+def _encoder_weights(wanted: EncoderStart) -> Mapping[str, Tensor]:
+    """Of the encoder that a training is to begin with.
+
+    Raises:
+        UserError: another one lies there.
+    """
+    found = load_encoder(wanted.path)
+    if found.id != wanted.id:
+        raise UserError(f"{wanted.path}: holds {found.id}, not {wanted.id} with which the training begins; run again.")
+    return found.encoder.state_dict()
+
+
 @cache
-def _segmenter(weights: Path, device: torch.device) -> BoxSegmenter:
+def _segmenter(weights: Path, side: int, device: torch.device) -> BoxSegmenter:
     """One for all trainings of a process."""
     from xssr_strategy.segmentation.refinement.sam2 import Sam2Boxes  # whose library takes seconds
 
-    return Sam2Boxes(weights, device=device)
+    return Sam2Boxes(weights, side, device)
 
 
 @cache

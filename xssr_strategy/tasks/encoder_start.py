@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from monailabel.interfaces.datastore import Datastore
 
 from xssr_strategy.embedding.checkpoint import EncoderCheckpoint, load_encoder
+from xssr_strategy.errors import UserError
 from xssr_strategy.pool import encoder_training, pipeline
+from xssr_strategy.settings import Settings
 from xssr_strategy.tasks.project import Project
 
 logger = logging.getLogger(__name__)
@@ -18,22 +21,38 @@ logger = logging.getLogger(__name__)
 def encoder_to_start_from(project: Project, name: str, datastore: Datastore) -> EncoderCheckpoint:
     """The encoder of this name, trained on the images that the selection's learns from if it is not there yet.
 
-    Waits while a scoring works with the encoder, which may be training it.
-
     Args:
         name: of a trained encoder.
 
     Raises:
-        UserError: it is damaged, or there is nothing to train it on.
+        UserError: it is damaged, or there is nothing to train it on; a scoring is at work, which may be training it, or
+            series of the archive are not here yet.
     """
     settings = replace(project.settings, encoder=name)
     path = project.workspace.encoder(settings, project.preset)
-    project.workspace.root.mkdir(parents=True, exist_ok=True)
-    with FileLock(project.workspace.lock):
-        if not path.exists():
-            images = pipeline.source_images(settings, _log) or project.pool(datastore)
-            encoder_training.train(images, settings, project.preset, project.workspace, _log)
+    if not path.exists():
+        _train(project, settings, path, datastore)
     return load_encoder(path)
+
+
+def _train(project: Project, settings: Settings, path: Path, datastore: Datastore) -> None:
+    images = pipeline.source_images(settings, _log) or project.pool(datastore)
+    if missing := sum(not image.exists() for image in images.values()):
+        raise UserError(
+            f"encoder {settings.encoder}, with which the training begins, cannot be trained yet: {missing} of "
+            f"{len(images)} series of the archive are not here; train again when they are"
+        )
+    project.workspace.root.mkdir(parents=True, exist_ok=True)
+    try:
+        # Never waits, as the trainer of the encoder: trainings are one queue.
+        with FileLock(project.workspace.lock, timeout=0):
+            if not path.exists():
+                encoder_training.train(images, settings, project.preset, project.workspace, _log)
+    except Timeout as error:
+        raise UserError(
+            f"encoder {settings.encoder}, with which the training begins, is not trained, and the scoring is at work "
+            "with the images; train again when it has ended, or choose the method supervised"
+        ) from error
 
 
 def _log(stage: str, done: int, total: int) -> None:

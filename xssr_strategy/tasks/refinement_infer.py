@@ -32,13 +32,13 @@ class RefinementInfer(InferTask):
             type=InferType.SEGMENTATION,
             labels=dict(segmentation.labels),
             dimension=segmentation.preset.spatial_dims,
-            description="The network's mask, refined by SAM 2; without a GPU seconds for each slice",
+            description="The network's mask, refined by SAM 2; without a GPU 10 to 30 s a slice",
         )
-        self._segmentation, self._segmenter = segmentation, segmenter
+        self.segmentation, self._segmenter = segmentation, segmenter
 
     def is_valid(self) -> bool:
         """Whether a network is published."""
-        return self._segmentation.is_valid()
+        return self.segmentation.is_valid()
 
     def __call__(self, request: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         """Segment and refine.
@@ -57,14 +57,14 @@ class RefinementInfer(InferTask):
         began = time.perf_counter()
         with memory_told(path):
             image = read_image(path)
-            coarse = self._segmentation.mask_of(image, path)
+            coarse = self.segmentation.mask_of(image, path)
             segmenter = self._segmenter()
-            found = refine_mask(image, path, coarse, segmenter, self._segmentation.preset)
+            found = refine_mask(image, path, coarse, segmenter, self.segmentation.preset)
         told = {
             "engine": segmenter.name,
             "seconds": round(time.perf_counter() - began, 2),
             "refined": found.refined,
             "kept": found.kept,
-            "label_names": dict(self._segmentation.labels),
+            "label_names": dict(self.segmentation.labels),
         }
         return write_result(found.mask, image, path, request), told

@@ -172,12 +172,13 @@ class SegmentationTrainer(TrainTask):
             epochs = METHODS[name].epochs
         plan = METHODS[name].planned(plan_from(labels.pairs or labels.source, self._preset, self._names), self._preset)
         trained_on, held_back = _held_back(labels.pairs, settings["val_split"], seed)
+        from_before = self._start(plan, seed) if settings["pretrained"] else None
         method = WithMaskQuality(
             METHODS[name](
                 steps=epochs * settings["steps_per_epoch"],
                 steps_per_epoch=settings["steps_per_epoch"],
                 recipe=replace(RECIPE, batch_size=settings["train_batch_size"]),
-                start=self._start(plan, seed) if settings["pretrained"] else None,
+                start=from_before,
             )
         )
         told = {"labels": labels.told, "method": name}
@@ -190,8 +191,14 @@ class SegmentationTrainer(TrainTask):
         stats.write()
         used = unlabelled if method.uses_unlabelled else {}
         start = model_id(self._published) if settings["pretrained"] else None
-        encoder, weights = self._encoder_of(name, datastore)
-        facts = {**settings, "method": name, "start": (start, encoder), "epochs": epochs, "version": __version__}
+        encoder, weights = self._encoder_of(name, datastore) if from_before is None else (None, None)
+        facts = {
+            **settings,
+            "method": (name, METHODS[name].version),
+            "start": (start, encoder),
+            "epochs": epochs,
+            "version": __version__,
+        }
         digest = training_digest(facts, plan, [*labels.pairs, *labels.source], used)
         with kept_stages(self._caches, digest) as stages:
             network = train(
@@ -256,11 +263,11 @@ class SegmentationTrainer(TrainTask):
                 )
                 return None
             if self._published.exists() and warm_start(network, self._published):
-                logger.info("continuing from %s", self._published)
+                logger.info("continuing from %s, not from an encoder", self._published)
                 return network.state_dict()
         except UserError as error:
             logger.warning("%s", error)
-        logger.warning("%s is missing or does not fit the labels; training from scratch", self._published)
+        logger.warning("%s is missing or does not fit the labels or the method; training from scratch", self._published)
         return None
 
 

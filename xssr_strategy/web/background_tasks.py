@@ -19,6 +19,7 @@ from monailabel.utils.async_tasks.task import AsyncTask
 
 from xssr_strategy.datastores.bodies import parse_body
 from xssr_strategy.datastores.metadata import plain_name
+from xssr_strategy.tasks.refinement_infer import RefinementInfer
 from xssr_strategy.tasks.segmentation_infer import SegmentationInfer
 from xssr_strategy.tasks.segmentation_trainer import SegmentationTrainer
 from xssr_strategy.web.bodies import BatchBody, check_task_body
@@ -134,6 +135,8 @@ def _check_name(app: Any, method: str, request: Mapping[str, Any]) -> None:
 
 
 def _check_batch(task: Any, datastore: Datastore, request: Mapping[str, Any]) -> None:
+    if isinstance(task, RefinementInfer):
+        task = task.segmentation
     if not isinstance(task, SegmentationInfer):
         raise HTTPException(
             422, "model: what is drawn is propagated one image at a time; many are segmented by segmentation."

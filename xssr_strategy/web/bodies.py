@@ -38,6 +38,15 @@ def _one_of(*allowed: Any) -> BeforeValidator:
     return BeforeValidator(check)
 
 
+def _choice(value: Any) -> Any:
+    """A choice as viewers send it back: what was chosen, or the menu."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
+        return value[0]
+    raise ValueError("must be text, or a list of it")
+
+
 def _refused(remedy: str) -> BeforeValidator:
     def check(value: Any) -> None:
         if value:
@@ -96,6 +105,7 @@ class MaskSettings(Body):
     result_extension: Text = Field(None, description="text, such as .nii.gz")
     label_info: Segments = Field([], description=SEGMENTS)
     selected_label_name: ShortText = None
+    engine: Annotated[Any, BeforeValidator(_choice)] = None
     client_id: Any = None
 
 

@@ -113,9 +113,12 @@ def test_the_noise_is_gaussian_and_about_nothing(shape: tuple[int, ...]) -> None
     assert fourth == pytest.approx(3.0, abs=0.4)
 
 
-def test_grey_values_end_between_0_and_1(shape: tuple[int, ...]) -> None:
-    data = {"image": 300 * noise(shape) - 20}
-    for each in acquisition(PRESETS["xray" if len(shape) == 2 else "mri"]):
+@pytest.mark.parametrize("windowed", [False, True])
+def test_grey_values_end_between_0_and_1_and_spread(shape: tuple[int, ...], windowed: bool) -> None:
+    """Also where real images are shown in a window of stored values, which synthesised ones do not have."""
+    data = {"image": noise(shape)}
+    names = ("xray", "fundus") if len(shape) == 2 else ("mri", "ct")
+    for each in acquisition(PRESETS[names[windowed]]):
         if isinstance(each, RandomizableTransform):
             each.prob = 1.0
             each.set_random_state(seed=3)

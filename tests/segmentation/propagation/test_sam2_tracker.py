@@ -12,7 +12,7 @@ import torch
 from tests.support.sam2 import tiny_network, write_weights
 from xssr_strategy.segmentation.propagation.propagate import propagate
 from xssr_strategy.segmentation.propagation.sam2 import Sam2Tracker
-from xssr_strategy.segmentation.sam2 import as_picture, load_tracker
+from xssr_strategy.segmentation.sam2 import as_picture, contrast_around, load_tracker
 
 CPU = torch.device("cpu")
 ROWS, COLUMNS = 60, 44
@@ -21,6 +21,12 @@ ROWS, COLUMNS = 60, 44
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_weights(tiny_network(), tmp_path_factory.mktemp("sam2"))
+
+
+@pytest.fixture(scope="module")
+def strong(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights with which what is remembered counts."""
+    return write_weights(tiny_network(scale=3.0), tmp_path_factory.mktemp("sam2"))
 
 
 def slices(count: int) -> np.ndarray:
@@ -34,27 +40,43 @@ def drawn() -> np.ndarray:
     return masks
 
 
-def test_slices_that_are_handed_over_one_by_one_are_followed_as_a_whole_video_is(weights: Path) -> None:
-    """The library's own way, which holds all slices in memory, is the reference."""
-    seen, masks = slices(7), drawn()
-    sam2 = load_tracker(weights, CPU)
-    video = np.stack([as_picture(one) for one in seen])
+def test_slices_that_are_handed_over_one_by_one_are_followed_as_a_whole_video_is(
+    strong: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library's own way, which holds all slices in memory, is the reference; it looks back to 16 of them."""
+    seen, masks = slices(22), drawn()
+    sam2 = load_tracker(strong, CPU)
+    spread = contrast_around(seen[0], masks.any(axis=0))
+    video = np.stack([as_picture(spread(one)) for one in seen])
     session = sam2.processor.init_video_session(video=video, inference_device="cpu", dtype=torch.float32)
     sam2.processor.add_inputs_to_inference_session(
-        session, frame_idx=0, obj_ids=[0, 2], input_masks=[masks[0], masks[2]]
+        session, frame_idx=0, obj_ids=[0, 2], input_masks=[masks[0].T.copy(), masks[2].T.copy()]
     )
     sam2.network(inference_session=session, frame_idx=0)
-    wanted = [
-        sam2.processor.post_process_masks([one.pred_masks], [[ROWS, COLUMNS]], binarize=False)[0][:, 0].sigmoid()
-        for one in sam2.network.propagate_in_video_iterator(session, start_frame_idx=0)
-    ]
-    followed = list(Sam2Tracker(weights, device=CPU).follow(seen, masks, (1.0, 1.0)))
+    wanted = []
+    for one in sam2.network.propagate_in_video_iterator(session, start_frame_idx=0):
+        logits = sam2.processor.post_process_masks([one.pred_masks], [[COLUMNS, ROWS]], binarize=False)[0][:, 0]
+        both = torch.cat([torch.zeros_like(logits[:1]), logits]).softmax(dim=0)[1:]
+        wanted.append(both.transpose(1, 2).numpy())
+    tracker = Sam2Tracker(strong, device=CPU)
+    followed = list(tracker.follow(seen, masks, (1.0, 1.0)))
     assert len(followed) == len(seen) - 1
     for one, reference in zip(followed, wanted[1:], strict=True):
-        np.testing.assert_allclose(one.maps[[0, 2]], reference.numpy(), atol=2e-3)  # memory is in bfloat16
+        np.testing.assert_allclose(one.maps[[0, 2]], reference, atol=1e-4)
         assert not one.maps[1].any()
         assert one.found.shape == (3,)
         assert not one.found[1]
+    monkeypatch.setattr("xssr_strategy.segmentation.propagation.sam2._REMEMBERED", 2)
+    forgetful = list(tracker.follow(seen, masks, (1.0, 1.0)))
+    assert (
+        max(float(np.abs(one.maps - other.maps).max()) for one, other in zip(followed, forgetful, strict=True)) > 5e-4
+    )
+
+
+def test_probabilities_of_labels_and_background_add_up(strong: Path) -> None:
+    for one in Sam2Tracker(strong, device=CPU).follow(slices(3), drawn(), (1.0, 1.0)):
+        assert one.maps.min() >= 0
+        assert one.maps.sum(axis=0).max() <= 1 + 1e-6
 
 
 def test_memory_does_not_grow_with_the_slices(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:

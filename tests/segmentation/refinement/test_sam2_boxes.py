@@ -23,34 +23,42 @@ def segmenter(tmp_path_factory: pytest.TempPathFactory) -> Sam2Boxes:
 def test_boxes_reach_the_network_where_they_lie_in_its_square(
     segmenter: Sam2Boxes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[Any] = []
+    """The first axis of a picture is the horizontal one, as SAM 2 counts it first."""
+    seen: dict[str, Any] = {}
     network = segmenter._sam2.network
-    forward = network.forward
+    forward, embed = network.forward, network.get_image_embeddings
 
     def noted(**told: Any) -> Any:
-        seen.append(told)
+        seen["boxes"] = told["input_boxes"][0].float()
         return forward(**told)
 
+    def embedded(pixels: Any) -> Any:
+        seen["pixels"] = pixels[0].mean(dim=0)
+        return embed(pixels)
+
     monkeypatch.setattr(network, "forward", noted)
+    monkeypatch.setattr(network, "get_image_embeddings", embedded)
     picture = np.zeros((ROWS, COLUMNS), np.float32)
-    picture[30:, :11] = 1.0  # lower left
+    picture[30:, :11] = 1.0
     found = segmenter.segment(picture, np.array([[30, 0, 60, 11], [0, 22, 15, 44]]))
     assert found.shape == (2, ROWS, COLUMNS)
     assert bool(((found >= 0) & (found <= 1)).all())
-    boxes = seen[0]["input_boxes"][0]
-    wanted = [[0, SIDE / 2, SIDE / 4, SIDE], [SIDE / 2, 0, SIDE, SIDE / 4]]
-    torch.testing.assert_close(boxes.float(), torch.tensor(wanted), atol=1e-3, rtol=0)
-    grey = seen[0]["pixel_values"][0].mean(dim=0)
-    left, top, right, bottom = (int(value) for value in boxes[0])
-    inside, outside = grey[top + 2 : bottom - 2, left + 2 : right - 2], grey[: SIDE // 2 - 2]
-    assert float(inside.min()) > float(outside.max()) + 1
+    wanted = [[SIDE / 2, 0, SIDE, SIDE / 4], [0, SIDE / 2, SIDE / 4, SIDE]]
+    torch.testing.assert_close(seen["boxes"], torch.tensor(wanted), atol=1e-3, rtol=0)
+    left, top, right, bottom = (int(value) for value in seen["boxes"][0])
+    inside = seen["pixels"][top + 2 : bottom - 2, left + 2 : right - 2]
+    assert float(inside.min()) > float(seen["pixels"][:, : SIDE // 2 - 2].max()) + 1
 
 
 def test_a_box_is_answered_the_same_alone_and_beside_others(segmenter: Sam2Boxes) -> None:
     picture = np.random.default_rng(0).random((ROWS, COLUMNS), np.float32)
-    boxes = np.array([[5, 5, 30, 20], [20, 10, 55, 40]])
+    picture[0, 0], picture[-1, -1] = 0.0, 1.0
+    boxes = np.array([[0, 0, 60, 44], *[[5 + k, 5, 30 + k, 20 + k] for k in range(18)]])  # more than go in at once
     together = segmenter.segment(picture, boxes)
-    np.testing.assert_allclose(segmenter.segment(picture, boxes[1:])[0], together[1], atol=1e-5)
+    assert len(together) == len(boxes)
+    for number in (1, 9, 17):
+        alone = segmenter.segment(picture, boxes[[0, number]])  # the first of them keeps the contrast the same
+        np.testing.assert_allclose(alone[1], together[number], atol=1e-5)
 
 
 def test_a_volume_is_refined_on_its_own_grid(segmenter: Sam2Boxes) -> None:

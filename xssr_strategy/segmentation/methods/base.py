@@ -99,6 +99,7 @@ class TrainingMethod(ABC):
     Attributes:
         uses_unlabelled: whether the method reads unlabelled images; if not, it is given none.
         needs_unlabelled: whether it is of no use without any.
+        version: of what it learns from the same data; another one is another training.
         encoder: name of the encoder with whose weights the network begins; None if with drawn ones.
         epochs: of a training by default, so that it takes at most three times as long as a supervised one.
         autoencoder: what judges the masks of the network, once a method has trained it; None where it trains none.
@@ -106,6 +107,7 @@ class TrainingMethod(ABC):
 
     uses_unlabelled: ClassVar[bool]
     needs_unlabelled: ClassVar[bool] = False
+    version: ClassVar[int] = 1
     encoder: ClassVar[str | None] = None
     epochs: ClassVar[int] = MAX_EPOCHS
 

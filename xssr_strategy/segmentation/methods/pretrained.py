@@ -17,7 +17,7 @@ from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.segmentation.data import TrainingData
 from xssr_strategy.segmentation.methods.base import Stage
-from xssr_strategy.segmentation.methods.supervised import Supervised
+from xssr_strategy.segmentation.methods.supervised import Supervised, supervised_stage
 from xssr_strategy.segmentation.plan import SegmentationPlan, around_encoder, of_slices
 from xssr_strategy.segmentation.planned_network import EncoderUNet
 
@@ -43,11 +43,10 @@ class PolyCL(Supervised):
         Raises:
             UserError: the data hold no weights of an encoder, or of another one.
         """
+        network = self.new_network(plan, seed, torch.device("cpu"))
         if self.start is None and not self.scratch:
-            network = self.new_network(plan, seed, torch.device("cpu"))
             load_encoder(network, data.encoder, plan)
-            self.start = network.state_dict()
-        yield from super().stages(data, plan, seed, device)
+        yield supervised_stage(self, network.to(device), data, plan, seed, device)
 
 
 class PolyCLOrgan(PolyCL):

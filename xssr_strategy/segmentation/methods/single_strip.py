@@ -39,6 +39,7 @@ class SingleStrip(TrainingMethod):
     """
 
     uses_unlabelled = True
+    version = 2  # air that stays black, and an autoencoder without normalisation
     keep: ClassVar[float] = 0.3
     """Share of the masks that are trained on, those of the best quality."""
 

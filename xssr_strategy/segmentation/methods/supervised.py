@@ -30,9 +30,20 @@ class Supervised(TrainingMethod):
 
     def stages(self, data: TrainingData, plan: SegmentationPlan, seed: int, device: torch.device) -> Iterator[Stage]:
         """One stage of all steps."""
-        network = self.new_network(plan, seed, device)
-        batches = labelled_batches(data, plan, self.steps_per_epoch, self.recipe.batch_size, seed)
-        yield self.stage("supervised", network, batches, self.steps, supervised_step(network, device))
+        yield supervised_stage(self, self.new_network(plan, seed, device), data, plan, seed, device)
+
+
+def supervised_stage(
+    method: TrainingMethod,
+    network: nn.Module,
+    data: TrainingData,
+    plan: SegmentationPlan,
+    seed: int,
+    device: torch.device,
+) -> Stage:
+    """All steps of a method, on the labels alone."""
+    batches = labelled_batches(data, plan, method.steps_per_epoch, method.recipe.batch_size, seed)
+    return method.stage("supervised", network, batches, method.steps, supervised_step(network, device))
 
 
 def supervised_step(network: nn.Module, device: torch.device) -> Callable[[Batch], StepResult]:

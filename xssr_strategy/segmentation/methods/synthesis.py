@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -192,10 +192,14 @@ def deformation(key: str, sides: Sequence[int], ranges: SynthesisRanges = RANGES
 
 
 def acquisition(preset: Preset, ranges: SynthesisRanges = RANGES) -> list[Transform]:
-    """What a scanner does to an image: coil, contrast, blur, thick slices, noise; then grey values as of real ones."""
+    """What a scanner does to an image: coil, contrast, blur, thick slices, noise; then grey values as of real ones.
+
+    A window of stored values, such as Hounsfield units, is no measure of synthesised ones: all of them are shown.
+    """
+    spread = replace(preset, window=None)
     return [
         RandBiasFieldd("image", prob=0.5, coeff_range=ranges.bias),
-        Lambdad("image", lambda image: scale_intensity(image, preset)),
+        Lambdad("image", lambda image: scale_intensity(image, spread)),
         RandAdjustContrastd("image", prob=0.5, gamma=ranges.gamma),
         RandGaussianSmoothd("image", prob=0.5, sigma_x=ranges.blur, sigma_y=ranges.blur, sigma_z=ranges.blur),
         _ThickSlices(ranges.slice),

@@ -219,9 +219,10 @@ class _Packed:
 
     def __init__(self, maps: NDArray[np.float32]) -> None:
         self._shape = maps.shape
-        found = ndimage.find_objects((maps > 0).any(axis=0).astype(np.uint8))
+        whole = np.round(255 * maps).astype(np.uint8)
+        found = ndimage.find_objects(whole.any(axis=0).astype(np.uint8))
         self._box = (slice(None), *(found[0] if found else (slice(0), slice(0))))
-        self._bytes = np.round(255 * maps[self._box]).astype(np.uint8)
+        self._bytes = whole[self._box].copy()
 
     def maps(self) -> NDArray[np.float32]:
         """As they were, to 1/255."""

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from xssr_strategy.segmentation.propagation.engine import FollowedSlice, PropagationEngine
-from xssr_strategy.segmentation.sam2 import as_picture, load_tracker
+from xssr_strategy.segmentation.sam2 import CHANNELS_LAST, as_picture, contrast_around, load_tracker
 
 _REMEMBERED = 16  # slices back to which SAM 2 looks at most
 
@@ -42,19 +42,20 @@ class Sam2Tracker(PropagationEngine):
     ) -> Iterator[FollowedSlice]:
         """As :class:`PropagationEngine`."""
         processor, device = self._sam2.processor, self._sam2.device
+        stretch = contrast_around(slices[0], masks.any(axis=0))
         present = np.flatnonzero(masks.any(axis=(1, 2)))
         session = processor.init_video_session(
             inference_device=device, inference_state_device="cpu", video_storage_device="cpu", dtype=torch.float32
         )
         for place, values in enumerate(slices):
-            frame = processor(images=as_picture(values), return_tensors="pt")
+            frame = processor(images=as_picture(stretch(values)), return_tensors="pt", **CHANNELS_LAST)
             if place == 0:
                 processor.add_inputs_to_inference_session(
                     session,
                     frame_idx=0,
                     obj_ids=[int(label) for label in present],
-                    input_masks=[np.ascontiguousarray(masks[label]) for label in present],
-                    original_size=tuple(values.shape),
+                    input_masks=[np.ascontiguousarray(masks[label].T) for label in present],
+                    original_size=values.T.shape,
                 )
             with (
                 torch.inference_mode(),
@@ -67,14 +68,15 @@ class Sam2Tracker(PropagationEngine):
 
 
 def _followed(processor: Any, found: Any, present: NDArray[np.intp], shape: tuple[int, ...]) -> FollowedSlice:
-    """What SAM 2 says of a slice, for all labels."""
+    """What SAM 2 says of a slice, for all labels: of their probabilities and the background's the sum is 1."""
     maps, seen = np.zeros(shape, dtype=np.float32), np.zeros(shape[0], dtype=bool)
     sized = processor.post_process_masks(
         [found.pred_masks.float()],
-        original_sizes=[list(shape[1:])],
+        original_sizes=[[shape[2], shape[1]]],
         binarize=False,
     )
-    maps[present] = torch.sigmoid(sized[0][:, 0]).cpu().numpy()
+    logits = sized[0][:, 0].transpose(1, 2)
+    maps[present] = torch.softmax(torch.cat([torch.zeros_like(logits[:1]), logits]), dim=0)[1:].cpu().numpy()
     seen[present] = (found.object_score_logits.flatten() > 0).cpu().numpy()
     return FollowedSlice(maps, seen)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 from monai.data import MetaTensor
 from numpy.typing import NDArray
@@ -18,7 +20,7 @@ from xssr_strategy.segmentation.refinement.segmenter import BoxSegmenter
 def refine_mask(
     image: MetaTensor, path: Path, mask: NDArray[np.uint8], segmenter: BoxSegmenter, preset: Preset
 ) -> Refinement:
-    """Refine a mask of an image.
+    """Refine a mask of an image; of a volume on the axes R, A and S, so that the file's axes decide nothing.
 
     Args:
         image: (C, *spatial) as it is stored.
@@ -35,5 +37,11 @@ def refine_mask(
     if preset.spatial_dims == 2:
         return refine(grey, mask, segmenter)
     affine = image.affine.numpy()
-    stored = np.stack([to_file_axes(channel, affine) for channel in grey])
-    return refine(stored, mask, segmenter, spacing_of(image))
+    found = refine(grey, _to_ras(mask, affine), segmenter, spacing_of(conformed))
+    return replace(found, mask=to_file_axes(found.mask, affine))
+
+
+def _to_ras(mask: NDArray[np.uint8], file_affine: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """What ``to_file_axes`` undoes."""
+    turned: NDArray[np.uint8] = nib.orientations.apply_orientation(mask, nib.io_orientation(file_affine))
+    return turned

@@ -63,7 +63,7 @@ def refine(
     if mask.ndim == 2:
         axis, planes, coarse = -1, image[None], mask[None]
     else:
-        axis = max(range(3), key=lambda place: (spacing[place], place))
+        axis = max(range(3), key=lambda place: (round(spacing[place], 2), place))
         planes, coarse = np.moveaxis(image, axis + 1, 0), np.moveaxis(mask, axis, 0)
     fine, refined, kept = coarse.copy(), 0, 0
     places = np.flatnonzero(coarse.any(axis=(1, 2)))

@@ -9,7 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from xssr_strategy.segmentation.refinement.segmenter import BoxSegmenter
-from xssr_strategy.segmentation.sam2 import as_picture, load_boxes
+from xssr_strategy.segmentation.sam2 import CHANNELS_LAST, as_picture, contrast_around, load_boxes
+
+_AT_ONCE = 8  # boxes, for each of which the library copies the features of the picture
 
 
 class Sam2Boxes(BoxSegmenter):
@@ -33,13 +35,23 @@ class Sam2Boxes(BoxSegmenter):
     @torch.inference_mode()
     def segment(self, picture: NDArray[np.float32], boxes: NDArray[np.int64]) -> NDArray[np.float32]:
         """As :class:`BoxSegmenter`."""
-        device = self._sam2.device
-        corners = boxes[:, [1, 0, 3, 2]].astype(float).tolist()  # SAM has columns first
-        prepared = self._sam2.processor(images=as_picture(picture), input_boxes=[corners], return_tensors="pt")
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
-            found = self._sam2.network(**prepared.to(device), multimask_output=False)
-        sized = self._sam2.processor.post_process_masks(
-            found.pred_masks.float().cpu(), prepared["original_sizes"].cpu(), binarize=False
-        )
-        probabilities: NDArray[np.float32] = torch.sigmoid(sized[0][:, 0]).numpy()
-        return probabilities
+        device, processor = self._sam2.device, self._sam2.processor
+        region = np.zeros(picture.shape[-2:], dtype=bool)
+        for top, left, bottom, right in boxes:
+            region[top:bottom, left:right] = True
+        seen = as_picture(contrast_around(picture, region)(picture))
+        embedded, found = None, []
+        # The first axis is the horizontal one, and comes first in SAM's boxes, too.
+        for part in np.array_split(boxes.astype(float), -(-len(boxes) // _AT_ONCE)):
+            prepared = processor(images=seen, input_boxes=[part.tolist()], return_tensors="pt", **CHANNELS_LAST)
+            prepared = prepared.to(device)
+            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
+                if embedded is None:
+                    embedded = self._sam2.network.get_image_embeddings(prepared["pixel_values"])
+                answer = self._sam2.network(
+                    image_embeddings=embedded, input_boxes=prepared["input_boxes"], multimask_output=False
+                )
+            sizes = prepared["original_sizes"].cpu()
+            sized = processor.post_process_masks(answer.pred_masks.float().cpu(), sizes, binarize=False)
+            found.append(torch.sigmoid(sized[0][:, 0]).transpose(1, 2).numpy())
+        return np.concatenate(found)

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from tests.support.moving_discs import Sequence, moving_ellipse
 from tests.support.sam2 import SIDE, tiny_network, write_weights
-from xssr_strategy.segmentation.sam2 import as_picture
+from xssr_strategy.segmentation.sam2 import as_picture, contrast_around
 
 STEPS, FRAMES, BOXES = 900, 4, 6
 _LEARNING_RATE, _JITTER = 1e-3, 4
@@ -66,7 +66,7 @@ def _pixels(processor: Any, slices: np.ndarray) -> Tensor:
 
 def _box_loss(network: Any, processor: Any, rng: np.random.Generator) -> Tensor:
     """Of ellipses in boxes that are somewhat too large or too small."""
-    phantoms = [moving_ellipse(rng, 1) for _ in range(BOXES)]
+    phantoms = [_spread(moving_ellipse(rng, 1)) for _ in range(BOXES)]
     boxes = [_box(one, rng) for one in phantoms]
     found = network._single_frame_forward(
         pixel_values=_pixels(processor, np.concatenate([one.slices for one in phantoms])),
@@ -76,21 +76,26 @@ def _box_loss(network: Any, processor: Any, rng: np.random.Generator) -> Tensor:
     return _mask_loss(found.pred_masks.flatten(end_dim=1), np.concatenate([one.masks for one in phantoms]))
 
 
+def _spread(phantom: Sequence) -> Sequence:
+    """With the contrast that the engines give it."""
+    return phantom._replace(slices=contrast_around(phantom.slices[0], phantom.masks[0])(phantom.slices))
+
+
 def _box(phantom: Sequence, rng: np.random.Generator) -> list[float]:
     rows, columns = ndimage.find_objects(phantom.masks[0].astype(np.uint8))[0]
-    corners = np.array([columns.start, rows.start, columns.stop, rows.stop], dtype=float)
+    corners = np.array([rows.start, columns.start, rows.stop, columns.stop], dtype=float)
     corners += np.array([-1, -1, 1, 1]) * rng.uniform(-2, 8) + rng.uniform(-_JITTER, _JITTER, 4)
     return np.clip(corners, 0, SIDE).tolist()
 
 
 def _follow_loss(network: Any, processor: Any, rng: np.random.Generator) -> Tensor:
     """Of an ellipse on the slices after the one that is drawn, and of the score that tells whether it is there."""
-    phantom = moving_ellipse(rng, FRAMES, ends=bool(rng.random() < 0.4))
+    phantom = _spread(moving_ellipse(rng, FRAMES, ends=bool(rng.random() < 0.4)))
     if not phantom.masks[0].any():
         return torch.zeros(())
     session = processor.init_video_session(inference_device="cpu", dtype=torch.float32)
     processor.add_inputs_to_inference_session(
-        session, frame_idx=0, obj_ids=[1], input_masks=[phantom.masks[0]], original_size=(SIDE, SIDE)
+        session, frame_idx=0, obj_ids=[1], input_masks=[phantom.masks[0].T.copy()], original_size=(SIDE, SIDE)
     )
     forward = type(network).forward.__wrapped__  # with gradients, which the library leaves out
     total = torch.zeros(())
@@ -106,8 +111,9 @@ def _follow_loss(network: Any, processor: Any, rng: np.random.Generator) -> Tens
 
 
 def _mask_loss(logits: Tensor, masks: np.ndarray) -> Tensor:
-    """Cross-entropy and Dice of (N, rows, columns) logits against masks of a finer grid."""
-    wanted = F.interpolate(torch.from_numpy(masks).float()[:, None], logits.shape[-2:], mode="area")[:, 0]
+    """Cross-entropy and Dice of (N, Y, X) logits against masks (N, X, Y) of a finer grid."""
+    upright = torch.from_numpy(masks).float().transpose(1, 2)
+    wanted = F.interpolate(upright[:, None], logits.shape[-2:], mode="area")[:, 0]
     clamped = logits.clamp(-20, 20)
     found = clamped.sigmoid()
     dice = 1 - (2 * (found * wanted).sum((1, 2)) + 1) / (found.sum((1, 2)) + wanted.sum((1, 2)) + 1)

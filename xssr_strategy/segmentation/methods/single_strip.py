@@ -1,7 +1,6 @@
 """SingleStrip: a network from a single label, by images of random contrast and by the best of its own masks.
 
-Specktor-Fadida & Hoffmann 2025 (arXiv 2508.10464). The paper names the stages; their numbers are our choice, which no
-development domain has decided yet.
+Specktor-Fadida & Hoffmann 2025 (arXiv 2508.10464). The paper names the stages; their numbers are our choice.
 """
 
 from __future__ import annotations

@@ -69,6 +69,10 @@ def test_defaults_and_values(tmp_path) -> None:
         ("encoder_pooling", "median", "must be one of mean, max"),
         ("encoder_steps", "0", "must be a whole number from 1 to 1000000"),
         ("source", "", "must be a folder that exists"),
+        ("sam_weights", "/no/such", "--conf sam_weights /no/such: must be a folder that exists"),
+        ("sam_weights", str(Path(__file__).parent), r"config\.json is missing; fetch SAM 2 by xssr fetch-weights"),
+        ("sam_side", "100", "must be 0 for the side of the training, or a multiple of 32 up to 2048"),
+        ("sam_side", "512", "--conf sam_side: is of SAM 2; add --conf sam_weights, or leave it out"),
         ("encoder_steps", "1e3", "must be a whole number"),
         ("preset", "pet", "must be one of auto, xray, fundus, mri, ct"),
         (

@@ -103,6 +103,8 @@ def test_sam_2_follows_slices_and_refines_masks(tmp_path: Path) -> None:
         assert not fine[~coarse.any(axis=(1, 2))].any()
         assert eve.told["engine"] == "sam2"
         assert eve.told["refined"] + eve.told["kept"] > 0
+        batch = eve.send("POST", "/batch/infer/segmentation_refined", "{}", {"content-type": "application/json"})
+        assert batch.status_code == 200, batch.text
         if eve.told["refined"] == 0:
             assert (fine == coarse).all()
         assert "Traceback" not in room.log()

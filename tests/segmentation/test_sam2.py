@@ -122,3 +122,22 @@ def test_without_transformers_it_is_said_what_to_install(weights: Path, monkeypa
     assert check_weights(weights) == SIDE
     with pytest.raises(UserError, match=r"needs the package transformers; pip install 'xssr-strategy\[sam\]'"):
         load_tracker(weights, CPU)
+
+
+def test_a_library_that_is_too_old_or_incomplete_is_named(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("importlib.metadata.version", lambda package: "5.3.0")
+        with pytest.raises(UserError, match=r"needs transformers 5\.18 or later, not 5\.3\.0; pip install"):
+            load_boxes(weights, CPU)
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    with pytest.raises(UserError, match="needs the package torchvision"):
+        load_boxes(weights, CPU)
+
+
+def test_too_little_memory_is_not_said_of_the_weights(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr("transformers.Sam2Model.from_pretrained", full)
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        load_boxes(weights, CPU)

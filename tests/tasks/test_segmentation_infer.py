@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import itk
@@ -19,8 +20,9 @@ from tests.support.phantoms import AFFINES, ellipsoids, oblique, write_itk, writ
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import PRESETS, Preset
 from xssr_strategy.segmentation.network import build_unet
-from xssr_strategy.segmentation.plan import SegmentationPlan
-from xssr_strategy.segmentation.publication import load_judged_model, publish, published_plan, warm_start
+from xssr_strategy.segmentation.plan import SegmentationPlan, around_encoder, of_slices
+from xssr_strategy.segmentation.planned_network import build_network
+from xssr_strategy.segmentation.publication import load_judged_model, load_model, publish, published_plan, warm_start
 from xssr_strategy.segmentation.transforms import read_for_network
 from xssr_strategy.tasks.segmentation_infer import LoadedModel, SegmentationInfer
 
@@ -215,6 +217,26 @@ def test_a_model_of_other_labels_is_refused_in_one_sentence(tmp_path: Path) -> N
     task = SegmentationInfer(path, XRAY, ("left", "right"))
     with pytest.raises(UserError, match=r"trained with --conf labels bright but the server runs with .* left,right"):
         task({"image": str(tmp_path / "image.png"), "device": "cpu"})
+
+
+def test_an_uploaded_network_keeps_the_plan_that_it_was_trained_by(tmp_path: Path) -> None:
+    present = SegmentationPlan("mri", 3, 1, ("bright",), (1.0, 1.0, 1.0), (16, 16, 16))
+    path, brought = tmp_path / "segmentation.pt", tmp_path / "brought.pt"
+    publish(build_network(present).state_dict(), present, path)
+    task = SegmentationInfer(path, MRI, ("bright",))
+    coarse = replace(present, spacing=(2.0, 2.0, 3.0))
+    for plan in (coarse, of_slices(coarse), around_encoder(coarse, (8, 16))):
+        publish(build_network(plan).state_dict(), plan, brought)
+        task.replace(brought)
+        assert load_model(path)[1] == plan
+    torch.save({"model": build_network(coarse).state_dict()}, brought)  # without a plan
+    with pytest.raises(UserError, match="does not fit the plan of the present one"):
+        task.replace(brought)
+    other = SegmentationPlan("xray", 2, 1, ("bright",), (), (64, 64))
+    publish(build_network(other).state_dict(), other, brought)
+    with pytest.raises(UserError, match="trained with the preset xray and the present one with mri"):
+        task.replace(brought)
+    assert load_model(path)[1] == around_encoder(coarse, (8, 16))
 
 
 def test_a_newly_published_model_is_used_at_once(tmp_path: Path) -> None:

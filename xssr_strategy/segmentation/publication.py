@@ -69,14 +69,14 @@ def published_plan(path: Path) -> SegmentationPlan:
     return _plan(_content(path), path)
 
 
-def brought_labels(path: Path) -> tuple[str, ...] | None:
-    """Names of the labels of a network that somebody brings; None if the file holds weights without a plan.
+def brought_plan(path: Path) -> SegmentationPlan | None:
+    """The plan of a network that somebody brings; None if the file holds weights without one.
 
     Raises:
         UserError: it cannot be read, or its plan is damaged.
     """
     text = _content(path).get(_PLAN_KEY)
-    return None if text is None else parse_plan(text, path).labels
+    return None if text is None else parse_plan(text, path)
 
 
 def load_model(path: Path) -> tuple[nn.Module, SegmentationPlan]:

@@ -31,7 +31,7 @@ from xssr_strategy.segmentation.mask_quality import MaskAutoencoder
 from xssr_strategy.segmentation.plan import SegmentationPlan, check_plan
 from xssr_strategy.segmentation.planned_network import build_network
 from xssr_strategy.segmentation.publication import (
-    brought_labels,
+    brought_plan,
     load_judged_model,
     publish,
     published_plan,
@@ -80,15 +80,23 @@ class SegmentationInfer(BasicInferTask):
     def replace(self, file: Path) -> Path:
         """Publish a network that somebody brings, in one step; where it is then.
 
+        It keeps the plan that it was trained by, if its file holds one; without, it gets that of the present network.
+
         Raises:
-            UserError: it cannot be read or is another one than the plan says; the published one stays.
+            UserError: it cannot be read, was trained under other settings, or does not fit its plan; the published one
+                stays.
         """
-        plan = published_plan(self._published)
-        brought = brought_labels(file)
-        if brought is not None and brought != plan.labels:
+        present = published_plan(self._published)
+        plan = brought_plan(file) or present
+        if plan.labels != present.labels:
             raise UserError(
-                f"the uploaded network was trained for the labels {','.join(brought)} and the present one for "
-                f"{','.join(plan.labels)}; train here instead"
+                f"the uploaded network was trained for the labels {','.join(plan.labels)} and the present one for "
+                f"{','.join(present.labels)}; train here instead"
+            )
+        if plan.preset != present.preset:
+            raise UserError(
+                f"the uploaded network was trained with the preset {plan.preset} and the present one with "
+                f"{present.preset}; train here instead"
             )
         network = build_network(plan)
         if not warm_start(network, file):

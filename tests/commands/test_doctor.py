@@ -56,7 +56,7 @@ def test_a_pydicom_that_does_not_fit_monai_label_is_found_out(monkeypatch, requi
 
 def test_status_is_1_when_a_needed_part_is_missing(monkeypatch, capsys) -> None:
     monkeypatch.setattr(
-        doctor, "examine", lambda: [doctor.Finding("MONAI Label", False, "", "install it", needed=True)]
+        doctor, "examine", lambda *_: [doctor.Finding("MONAI Label", False, "", "install it", needed=True)]
     )
     assert main(["doctor"]) == 1
     assert "install it" in capsys.readouterr().out

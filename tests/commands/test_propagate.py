@@ -248,7 +248,10 @@ def test_sam_2_follows_the_slices_where_its_weights_are_named(
     assert (mask[..., MIDDLE] == truth[..., MIDDLE]).all()
 
     status, printed = run(capsys, *command, "--sam-side", 100)
-    assert (status, "a multiple of 32, not 100" in printed) == (2, True)
+    assert (status, "--sam-side 100: must be 0 for the side of the training, or" in printed) == (
+        2,
+        True,
+    )
     (tmp_path / "weights" / "model.safetensors").write_bytes(b"half of it")
     status, printed = run(capsys, *command)
     assert (status, "is cut or damaged" in printed) == (2, True)

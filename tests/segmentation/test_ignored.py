@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from tests.support.phantoms import ellipsoids, write_nifti, write_png
 from tests.support.trainings import MRI, XRAY
+from xssr_strategy.embedding.catalogue import build_encoder
 from xssr_strategy.labels.reading import labelled_pair, usable_pairs
 from xssr_strategy.labels.values import IGNORED
 from xssr_strategy.segmentation.data import TrainingData
@@ -77,12 +78,14 @@ def test_a_batch_that_nobody_has_looked_at_teaches_nothing() -> None:
 def test_every_method_trains_on_labels_of_which_a_part_was_not_looked_at(tmp_path: Path, name: str) -> None:
     usable, left_out = usable_pairs(partly_seen(tmp_path), XRAY, ("blob",))
     assert left_out == []
-    plan = plan_from(usable, XRAY, ("blob",))
+    plan = METHODS[name].planned(plan_from(usable, XRAY, ("blob",)), XRAY)
+    encoder = METHODS[name].encoder
+    weights = None if encoder is None else build_encoder(encoder, XRAY).state_dict()
     others = {pair["image"]: Path(pair["image"]) for pair in partly_seen(tmp_path / "others")}
     method = METHODS[name](6, steps_per_epoch=3)
     gradients, reports = [], list[EpochReport]()
 
-    for stage in method.stages(TrainingData(XRAY, usable, others), plan, 0, CPU):
+    for stage in method.stages(TrainingData(XRAY, usable, others, encoder=weights), plan, 0, CPU):
         if isinstance(stage, Work):
             assert list(stage.parts)
             continue
@@ -99,7 +102,7 @@ def test_every_method_trains_on_labels_of_which_a_part_was_not_looked_at(tmp_pat
             assert not gradients[-1][ignored].any()
             assert gradients[-1][~ignored].any()
     validation = Validation(usable, 0)
-    train(method, TrainingData(XRAY, usable, others), plan, 0, CPU, validation, reports.append)
+    train(method, TrainingData(XRAY, usable, others, encoder=weights), plan, 0, CPU, validation, reports.append)
     assert all(0.0 <= (report.validation_dice or 0.0) <= 1.0 for report in reports)
 
 

@@ -125,8 +125,7 @@ class Slicer:
         Args:
             drawn: numbers (Z, Y, X) of the segments on the voxels of the open volume.
             segments: names of the numbers 1, 2, ...
-            selected: one of them, into which Slicer puts the answer.
-            edited: settings of the model that the user has changed.
+            selected: one of them, into which Slicer puts the answer; ``edited``: settings that the user has changed.
         """
         assert self.scene is not None
         method = self.menu("scribbles")[0]

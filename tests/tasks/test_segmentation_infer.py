@@ -227,8 +227,7 @@ def test_an_uploaded_network_keeps_the_plan_that_it_was_trained_by(tmp_path: Pat
     coarse = replace(present, spacing=(2.0, 2.0, 3.0))
     for plan in (coarse, of_slices(coarse), around_encoder(coarse, (8, 16))):
         publish(build_network(plan).state_dict(), plan, brought)
-        task.replace(brought)
-        assert load_model(path)[1] == plan
+        assert load_model(task.replace(brought))[1] == plan
     torch.save({"model": build_network(coarse).state_dict()}, brought)  # without a plan
     with pytest.raises(UserError, match="does not fit the plan of the present one"):
         task.replace(brought)
@@ -236,7 +235,6 @@ def test_an_uploaded_network_keeps_the_plan_that_it_was_trained_by(tmp_path: Pat
     publish(build_network(other).state_dict(), other, brought)
     with pytest.raises(UserError, match="trained with the preset xray and the present one with mri"):
         task.replace(brought)
-    assert load_model(path)[1] == around_encoder(coarse, (8, 16))
 
 
 def test_a_newly_published_model_is_used_at_once(tmp_path: Path) -> None:

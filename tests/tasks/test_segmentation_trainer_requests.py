@@ -89,8 +89,14 @@ def test_the_settings_show_the_length_of_the_servers_own_method(tmp_path: Path) 
 
 def test_ablations_are_not_on_offer(tmp_path: Path) -> None:
     task = trainer(tmp_path)
-    assert task.config()["method"] == ["supervised", "auto", "fixmatch", "ust_run", "single_strip"]
-    with pytest.raises(
-        UserError, match="'ust_run:no-queue' is not one of supervised, auto, fixmatch, ust_run, single_strip"
-    ):
+    assert task.config()["method"] == [
+        "supervised",
+        "auto",
+        "fixmatch",
+        "ust_run",
+        "single_strip",
+        "poly_cl",
+        "conv_mae",
+    ]
+    with pytest.raises(UserError, match="'ust_run:no-queue' is not one of supervised, auto, fixmatch, ust_run"):
         task.checked({"method": "ust_run:no-queue"})

@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from scipy import ndimage
+from torch import nn
 
 from xssr_strategy.errors import UserError, memory_error
 
@@ -129,13 +130,13 @@ class Sam2:
     device: torch.device
 
 
-def load_boxes(folder: Path, device: torch.device, side: int = 0) -> Sam2:
+def load_boxes(folder: Path, device: torch.device | None = None, side: int = 0) -> Sam2:
     """The network that segments what is in a box.
 
     Args:
         folder: of the weights.
-        device: where to.
-        side: in pixels, of the square to which pictures are resized, a multiple of 16; 0 for that of the training. Half
+        device: where to; by default on a GPU if there is one.
+        side: in pixels, of the square to which pictures are resized, a multiple of 32; 0 for that of the training. Half
             of it takes a third of the time.
 
     Raises:
@@ -144,14 +145,19 @@ def load_boxes(folder: Path, device: torch.device, side: int = 0) -> Sam2:
     with _transformers(folder) as transformers:
         network = _network(transformers.Sam2Model, folder, side)
         processor = _sized(transformers.Sam2Processor.from_pretrained(folder, local_files_only=True), side)
-    return Sam2(network.to(device).eval(), processor, device)
+    return _on_device(network, processor, device)
 
 
-def load_tracker(folder: Path, device: torch.device, side: int = 0) -> Sam2:
+def load_tracker(folder: Path, device: torch.device | None = None, side: int = 0) -> Sam2:
     """The network that follows masks through pictures; arguments and errors as :func:`load_boxes`."""
     with _transformers(folder) as transformers:
         network = _network(transformers.Sam2VideoModel, folder, side)
         processor = _sized(transformers.Sam2VideoProcessor.from_pretrained(folder, local_files_only=True), side)
+    return _on_device(network, processor, device)
+
+
+def _on_device(network: nn.Module, processor: Any, device: torch.device | None) -> Sam2:
+    device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return Sam2(network.to(device).eval(), processor, device)
 
 

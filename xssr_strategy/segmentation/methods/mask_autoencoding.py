@@ -24,7 +24,6 @@ from xssr_strategy.segmentation.plan import SegmentationPlan
 
 # All our choice. Deformations wider or narrower than those of synthesised images rank masks no better.
 AUTOENCODER_STEPS = 400
-STAGE = "mask quality"
 RECIPE = Recipe(batch_size=4, learning_rate=2e-3)
 
 
@@ -51,7 +50,7 @@ class MaskAutoencoding(TrainingMethod):
             network = MaskAutoencoder(plan.spatial_dims, len(plan.labels)).to(device)
         dataset = data.pairs(plan, lambda read: _mask_transforms(plan, seed, read))
         batches = epoch_loader(dataset, self.steps_per_epoch, self.recipe.batch_size, seed)
-        stage = self.stage(STAGE, network, batches, self.steps, _step(network, device))
+        stage = self.stage("mask quality", network, batches, self.steps, _step(network, device))
         self.autoencoder = network
         return replace(stage, segments=False), network
 

@@ -29,8 +29,6 @@ class PolyCL(Supervised):
     """
 
     encoder: ClassVar[str | None] = "poly_cl"
-    scratch: ClassVar[bool] = False
-    """Whether the encoder's weights are left aside, for a comparison of the same network."""
 
     @classmethod
     def planned(cls, plan: SegmentationPlan, preset: Preset) -> SegmentationPlan:
@@ -44,7 +42,7 @@ class PolyCL(Supervised):
             UserError: the data hold no weights of an encoder, or of another one.
         """
         network = self.new_network(plan, seed, torch.device("cpu"))
-        if self.start is None and not self.scratch:
+        if self.start is None and self.encoder is not None:
             load_encoder(network, data.encoder, plan)
         yield supervised_stage(self, network.to(device), data, plan, seed, device)
 
@@ -65,7 +63,6 @@ class SliceUNet(PolyCL):
     """The network of :class:`PolyCL` with drawn weights."""
 
     encoder = None
-    scratch = True
 
 
 class ConvMAE(PolyCL):
@@ -83,7 +80,6 @@ class ConvMAEScratch(ConvMAE):
     """The network of :class:`ConvMAE` with drawn weights."""
 
     encoder = None
-    scratch = True
 
 
 def load_encoder(network: nn.Module, weights: Mapping[str, Tensor] | None, plan: SegmentationPlan) -> None:

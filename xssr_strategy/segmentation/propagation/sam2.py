@@ -34,7 +34,6 @@ class Sam2Tracker(PropagationEngine):
     name = "sam2"
 
     def __init__(self, folder: Path, side: int = 0, device: torch.device | None = None) -> None:
-        device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._sam2 = load_tracker(folder, device, side)
 
     def follow(

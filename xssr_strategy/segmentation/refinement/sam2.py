@@ -29,7 +29,6 @@ class Sam2Boxes(BoxSegmenter):
     name = "sam2"
 
     def __init__(self, folder: Path, side: int = 0, device: torch.device | None = None) -> None:
-        device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._sam2 = load_boxes(folder, device, side)
 
     @torch.inference_mode()

@@ -195,7 +195,7 @@ def test_the_worst_label_comes_first_and_an_empty_or_parted_mask_is_noted(
     def found(predict: object, image: torch.Tensor) -> torch.Tensor:
         logits = torch.zeros(3, *image.shape[1:])
         if image.mean() > 0.05:
-            logits[1, 2:6, 2:6] = logits[1, 20:26, 20:26] = logits[2, 10:14, 2:20] = 9
+            logits[1, 2:6, 2:6] = logits[1, 20:26, 20:26] = logits[2, 10:14, 2:20] = 99
         return logits
 
     monkeypatch.setattr("xssr_strategy.segmentation.inference.Predictor.__call__", found)

@@ -109,6 +109,15 @@ def test_confidence_is_the_mean_probability_of_what_was_found() -> None:
     torch.testing.assert_close(unsure, torch.softmax(torch.tensor([0.0, 1.0]), 0)[1:])
 
 
+def test_the_default_is_the_dice_of_the_autoencoder_times_the_confidence_to_the_fourth() -> None:
+    judge = MaskAutoencoder(2, 1)
+    judge.network = Unchanging()  # type: ignore[assignment]
+    logits = logits_of(blob((20, 20), 9), 1, sure=2.0)
+    probability = float(torch.softmax(torch.tensor([0.0, 2.0]), 0)[1])
+    assert judge.quality(torch.zeros(1, *SIDES), logits, lambda image: image).item() == pytest.approx(probability**4)
+    assert judge.quality_of_logits(torch.zeros(2, *SIDES)).tolist() == [0]  # a label that is nowhere
+
+
 def test_agreement_falls_where_a_mask_follows_the_contrast() -> None:
     image = torch.linspace(0, 1, 48).expand(1, *SIDES)
     steady = logits_of(blob((20, 20), 9), 1)

@@ -23,12 +23,13 @@ IMAGES = [f"i{number}" for number in range(8)]
 
 @dataclass(frozen=True)
 class Store:
-    """One kind of file: how it is opened, what it is called in messages, what deleting it costs, and an old one."""
+    """One kind of file: how it is opened, what it is called in messages, what deleting it costs, and an old one; its version."""
 
     open: Callable[[Path], Any]
     kind: str
     loss: str
     old: str
+    version: int = 1
 
 
 STORES = {
@@ -40,7 +41,9 @@ STORES = {
     "uncertainty": Store(
         UncertaintyStore, "a store of entropies", "the images are scored again", "uncertainty-9cfcb69.sql"
     ),
-    "quality": Store(QualityStore, "a store of mask qualities", "the images are scored again", "quality-4603cf3.sql"),
+    "quality": Store(
+        QualityStore, "a store of mask qualities", "the images are scored again", "quality-4603cf3.sql", version=2
+    ),
 }
 
 

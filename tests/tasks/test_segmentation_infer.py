@@ -280,8 +280,7 @@ def test_the_answer_tells_the_quality_of_the_mask_and_of_each_label(tmp_path: Pa
     assert judge is not None
     pixels, _ = read_for_network(image, XRAY, plan)
     with torch.inference_mode():
-        mask = network(pixels[None])[0].argmax(0)
-    expected = judge.quality_of_mask(mask, 2).tolist()
+        expected = judge.quality_of_logits(network(pixels[None])[0]).tolist()
     assert list(told["label_quality"]) == ["a", "b"]
     assert list(told["label_quality"].values()) == pytest.approx(expected, abs=1e-6)
     assert told["quality"] == pytest.approx(sum(expected) / 2, abs=1e-6)

@@ -20,7 +20,7 @@ from xssr_strategy.pool.leases import Leases
 from xssr_strategy.pool.ranking import rank, read_ranking, read_terms, write_ranking
 from xssr_strategy.pool_map import layout
 from xssr_strategy.segmentation.publication import load_model
-from xssr_strategy.segmentation.score_stores import QualityStore, UncertaintyStore
+from xssr_strategy.segmentation.score_stores import ImageScore, QualityStore, UncertaintyStore
 from xssr_strategy.settings import parse_settings
 from xssr_strategy.simulation.results import read_results
 
@@ -74,7 +74,7 @@ def test_clusters_and_places_of_another_format_are_found_anew(tmp_path: Path, na
     store.close()
 
 
-def test_leases_thumbnails_entropies_and_qualities_are_kept(tmp_path: Path) -> None:
+def test_leases_thumbnails_and_entropies_are_kept(tmp_path: Path) -> None:
     leases = Leases(restore("leases-64256e4.sql", tmp_path / "leases.sqlite"), 60, lambda: 1e9 + 60)
     assert [(lease.image, lease.client) for lease in leases.out().values()] == [("i0", "ann")]
     assert leases.skipped() == {"i1": "blurred"}
@@ -84,12 +84,20 @@ def test_leases_thumbnails_entropies_and_qualities_are_kept(tmp_path: Path) -> N
     entropies = UncertaintyStore(restore("uncertainty-9cfcb69.sql", tmp_path / "uncertainty.sqlite"))
     assert entropies.values("segmentation-0123456789ab") == {"i0": 0.25}
     assert entropies.wanted() == {"auto"}
-    qualities = QualityStore(restore("quality-4603cf3.sql", tmp_path / "quality.sqlite"))
-    assert qualities.values("segmentation-0123456789ab") == {"i0": {"liver": 0.25, "spleen": 0.75}}
-    assert qualities.means() == {"i0": 0.5}
-    assert qualities.wanted() == {"review"}
-    for store in (leases, thumbnails, entropies, qualities):
+    for store in (leases, thumbnails, entropies):
         store.close()
+
+
+def test_qualities_that_were_found_in_another_way_are_found_again(tmp_path: Path) -> None:
+    path = restore("quality-4603cf3.sql", tmp_path / "quality.sqlite")
+    for _ in range(2):  # the second time it is a file of this version
+        qualities = QualityStore(path)
+        assert (qualities.asked(), qualities.means(), qualities.wanted()) == (None, {}, {"review"})
+        qualities.close()
+    qualities = QualityStore(path)
+    qualities.put("segmentation-0123456789ab", [ImageScore("i0", "1", {"liver": 0.5})])
+    qualities.close()
+    assert QualityStore(path).means() == {"i0": 0.5}
 
 
 @pytest.mark.parametrize("commit", ["04ae3d3", "bb7fca5"])

@@ -2,7 +2,8 @@
 
 SingleStrip (arXiv 2508.10464) judges a mask by an autoencoder that knows deformed copies of the true masks alone: a
 mask that it cannot rebuild is anatomically odd. The paper compares that with the agreement of predictions under
-test-time augmentation; the mean confidence is the cheapest of the three.
+test-time augmentation; the mean confidence is the cheapest of the three. The software judges by the autoencoder and the
+confidence together.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ Predict = Callable[[Tensor], Tensor]
 # All our choice: SingleStrip's autoencoder is not known.
 SIDE: Mapping[int, int] = {2: 96, 3: 48}  # of the masks that the autoencoder sees
 CHANNELS: Mapping[int, Sequence[int]] = {2: (16, 32, 64, 64, 16), 3: (16, 32, 64, 16)}
+CONFIDENCE_POWER = 4  # decided on the pools of docs/RESULTS.md
 
 
 class MaskQuality(ABC):
@@ -61,10 +63,7 @@ class MeanConfidence(MaskQuality):
 
     def quality(self, image: Tensor, logits: Tensor, predict: Predict) -> Tensor:
         """As :class:`MaskQuality`."""
-        probabilities = torch.softmax(logits.float(), dim=0)
-        found = label_maps(logits.argmax(0), len(logits) - 1)
-        sizes = found.flatten(1).sum(1)
-        return ((probabilities[1:] * found).flatten(1).sum(1) / sizes.clamp(min=1)).cpu()
+        return mean_confidence(logits)
 
 
 class AugmentationAgreement(MaskQuality):
@@ -87,7 +86,7 @@ class AugmentationAgreement(MaskQuality):
 
 
 class MaskAutoencoder(nn.Module, MaskQuality):
-    """The Dice between a mask and what an autoencoder makes of it.
+    """The Dice between a mask and what an autoencoder makes of it, times a power of the mean confidence.
 
     Args:
         spatial_dims: 2 or 3.
@@ -111,11 +110,16 @@ class MaskAutoencoder(nn.Module, MaskQuality):
 
     def quality(self, image: Tensor, logits: Tensor, predict: Predict) -> Tensor:
         """As :class:`MaskQuality`."""
-        return self.quality_of_mask(logits.argmax(0), len(logits) - 1)
+        return self.quality_of_logits(logits)
+
+    def quality_of_logits(self, logits: Tensor) -> Tensor:
+        """(labels,) quality of the mask that logits (classes, *grid) give."""
+        rebuilt = self.quality_of_mask(logits.argmax(0), len(logits) - 1)
+        return rebuilt * mean_confidence(logits) ** CONFIDENCE_POWER
 
     @torch.inference_mode()
     def quality_of_mask(self, mask: Tensor, labels: int) -> Tensor:
-        """(labels,) quality of a mask (*grid) of label numbers, on any device."""
+        """(labels,) Dice of a mask (*grid) of label numbers, of any origin and on any device, and what is made of it."""
         mask = mask.to(next(self.parameters()).device)
         seen = torch.cat([shrunk((mask == number)[None].float(), self.side) for number in range(1, labels + 1)])
         return dice(seen, self(seen[None].float())[0] > 0).cpu()
@@ -143,6 +147,16 @@ def image_qualities(
         else:
             values = judge.quality(found.image, found.logits, predict).tolist()
             yield image, dict(zip(plan.labels, values, strict=True))
+
+
+def mean_confidence(logits: Tensor) -> Tensor:
+    """(labels,) mean probability of each label of logits (classes, *grid) where it is found; 0 if it is nowhere."""
+    logits = logits.float()
+    highest, found = logits.max(0)
+    probability = (highest - logits.logsumexp(0)).exp()  # of what is found alone: all of a volume's are large
+    sums = torch.bincount(found.flatten(), probability.flatten().double(), minlength=len(logits))
+    sizes = torch.bincount(found.flatten(), minlength=len(logits))
+    return (sums / sizes.clamp(min=1))[1:].float().cpu()
 
 
 def label_maps(mask: Tensor, labels: int) -> Tensor:

@@ -49,7 +49,8 @@ class ScoreStore(ABC, Generic[Value]):
     column: ClassVar[str]
     """Its name and type."""
 
-    _VERSION = 1
+    version_of_values: ClassVar[int] = 1
+    """Raised when the same model says something else; what an earlier version said is forgotten."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -60,7 +61,9 @@ class ScoreStore(ABC, Generic[Value]):
             );
             CREATE TABLE IF NOT EXISTS wanted (strategy TEXT PRIMARY KEY);
         """
-        self._db = open_database(path, schema, self._VERSION, self.kind, "the images are scored again")
+        forget = dict.fromkeys(range(1, self.version_of_values), f"DELETE FROM {self.table}")  # noqa: S608
+        loss = "the images are scored again"
+        self._db = open_database(path, schema, self.version_of_values, self.kind, loss, forget)
 
     @abstractmethod
     def _kept(self, value: Value) -> float | str:
@@ -153,6 +156,7 @@ class QualityStore(ScoreStore[Mapping[str, float]]):
     """Qualities of masks: name of each label of the model -> quality in [0, 1]."""
 
     kind, table, column = "a store of mask qualities", "qualities", "quality TEXT"
+    version_of_values = 2  # the confidence counts
 
     def _kept(self, value: Mapping[str, float]) -> str:
         return json.dumps(value)

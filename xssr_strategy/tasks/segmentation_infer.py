@@ -223,7 +223,7 @@ class JudgeMask(Transform):
         judge: MaskAutoencoder | None = data["judge"]
         if judge is None:
             return {**data, "told": {}}
-        qualities = judge.quality_of_mask(data["pred"].argmax(0), len(self.labels)).tolist()
+        qualities = judge.quality_of_logits(data["pred"]).tolist()
         told = {"quality": fmean(qualities), "label_quality": dict(zip(self.labels, qualities, strict=True))}
         return {**data, "told": told}
 

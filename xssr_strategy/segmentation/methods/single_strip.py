@@ -38,7 +38,7 @@ class SingleStrip(TrainingMethod):
     """
 
     uses_unlabelled = True
-    version = 2  # air that stays black, and an autoencoder without normalisation
+    version = 3  # air that stays black, an autoencoder without normalisation, and the confidence in what is kept
     keep: ClassVar[float] = 0.3
     """Share of the masks that are trained on, those of the best quality."""
 

@@ -1,12 +1,14 @@
 r"""How well the quality of a mask tells its true Dice: the autoencoder, agreement under augmentation, confidence.
 
+The software judges by the autoencoder and the confidence together; each alone stands beside it.
+
     python -m benchmarks.mask_quality ../shared/data/cxr-lung/shenzhen --labels lung --size 64 --steps 500 --count 1
     python -m benchmarks.mask_quality ../shared/data/hippocampus --labels anterior,posterior --steps 300 --count 1
 
 For each seed a network is trained on ``--count`` images of the pool, and segments others of the pool, whose labels it
 does not see. Test cases are not used. Prints Spearman's correlation of each quality with the true Dice, how many of the
 masks above and below a Dice of 0.8 the best limit of a quality tells apart, how many of the worst tenth are in the
-first tenth of the queue, and the time beside that of the prediction.
+first tenth of the queue, the mean difference between quality and true Dice, and the time beside that of the prediction.
 """
 
 from __future__ import annotations
@@ -22,13 +24,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
+from torch import Tensor
 
 from xssr_strategy.images.detect import detect_preset
 from xssr_strategy.labels.reading import usable_pairs
 from xssr_strategy.segmentation.data import TrainingData
 from xssr_strategy.segmentation.geometry import network_image, network_label
 from xssr_strategy.segmentation.inference import Predictor
-from xssr_strategy.segmentation.mask_quality import AugmentationAgreement, MaskQuality, MeanConfidence, dice, label_maps
+from xssr_strategy.segmentation.mask_quality import (
+    AugmentationAgreement,
+    MaskAutoencoder,
+    MaskQuality,
+    MeanConfidence,
+    Predict,
+    dice,
+    label_maps,
+)
 from xssr_strategy.segmentation.methods.catalogue import METHODS
 from xssr_strategy.segmentation.methods.mask_autoencoding import WithMaskQuality
 from xssr_strategy.segmentation.pair_cache import MemoryCache
@@ -49,12 +60,19 @@ def main(arguments: argparse.Namespace) -> None:
         for judge, figures in _judged(domain, names, arguments, seed).items():
             found[judge].append(figures)
             print(f"seed {seed}, {judge}: " + _words(figures), flush=True)
-    print("\n| judge | Spearman | Dice above 0.8 or not | worst tenth in the first tenth | time of a prediction |")
-    print("| --- | ---: | ---: | ---: | ---: |")
+    titles = (
+        "Spearman",
+        "Dice above 0.8 or not",
+        "worst tenth in the first tenth",
+        "difference",
+        "time of a prediction",
+    )
+    print("\n| judge | " + " | ".join(titles) + " |")
+    print("| --- |" + " ---: |" * len(titles))
     for judge, rows in found.items():
         mean, spread = np.mean(rows, axis=0), np.std(rows, axis=0)
         shares = [f"{100 * value:.0f} %" for value in mean[1:3]]
-        cells = [f"{mean[0]:.2f} ± {spread[0]:.2f}", *shares, f"{mean[3]:.2f}"]
+        cells = [f"{mean[0]:.2f} ± {spread[0]:.2f}", *shares, f"{mean[3]:.2f}", f"{mean[4]:.2f}"]
         print(f"| {judge} | " + " | ".join(cells) + " |")
 
 
@@ -71,7 +89,8 @@ def _judged(
     network = train(method, TrainingData(preset, usable, cache=MemoryCache(_CPU)), plan, seed, _CPU)
     assert method.autoencoder is not None
     predict = Predictor(network, plan, _CPU)
-    judges: list[MaskQuality] = [method.autoencoder.eval(), AugmentationAgreement(), MeanConfidence()]
+    autoencoder = method.autoencoder.eval()
+    judges: list[MaskQuality] = [autoencoder, _AutoencoderAlone(autoencoder), AugmentationAgreement(), MeanConfidence()]
     true: list[float] = []
     quality: dict[str, list[float]] = defaultdict(list)
     seconds: dict[str, float] = defaultdict(float)
@@ -92,16 +111,29 @@ def _judged(
     return {name: _figures(np.array(values), np.array(true), relative[name]) for name, values in quality.items()}
 
 
+class _AutoencoderAlone(MaskQuality):
+    """The quality that the paper has."""
+
+    name = "autoencoder alone"
+
+    def __init__(self, autoencoder: MaskAutoencoder) -> None:
+        self._autoencoder = autoencoder
+
+    def quality(self, image: Tensor, logits: Tensor, predict: Predict) -> Tensor:
+        return self._autoencoder.quality_of_mask(logits.argmax(0), len(logits) - 1)
+
+
 def _figures(quality: NDArray[np.float64], true: NDArray[np.float64], relative: float) -> tuple[float, ...]:
-    """Spearman's correlation, share told apart, share of the worst tenth found, time."""
+    """Spearman's correlation, share told apart, share of the worst tenth found, difference, time."""
     tenth = max(1, round(len(true) / 10))
     worst, first = set(np.argsort(true)[:tenth].tolist()), set(np.argsort(quality)[:tenth].tolist())
     told = max(float(np.mean((quality > limit) == (true > _GOOD))) for limit in (-1.0, *quality))
-    return float(spearmanr(quality, true)[0]), told, len(worst & first) / tenth, relative
+    difference = float(np.mean(np.abs(quality - true)))
+    return float(spearmanr(quality, true)[0]), told, len(worst & first) / tenth, difference, relative
 
 
 def _words(figures: Sequence[float]) -> str:
-    names = ("Spearman", "told apart", "worst tenth", "time")
+    names = ("Spearman", "told apart", "worst tenth", "difference", "time")
     return ", ".join(f"{name} {value:.2f}" for name, value in zip(names, figures, strict=True))
 
 

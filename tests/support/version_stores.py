@@ -23,7 +23,7 @@ IMAGES = [f"i{number}" for number in range(8)]
 
 @dataclass(frozen=True)
 class Store:
-    """One kind of file: how it is opened, what it is called in messages, what deleting it costs, and an old one; its version."""
+    """One kind of file: how it is opened, what it is called in messages, what deleting it costs, and an old one."""
 
     open: Callable[[Path], Any]
     kind: str

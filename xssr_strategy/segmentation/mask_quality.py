@@ -93,7 +93,7 @@ class MaskAutoencoder(nn.Module, MaskQuality):
         labels: how many, without the background.
     """
 
-    name = "autoencoder"
+    name = "autoencoder and confidence"
 
     def __init__(self, spatial_dims: int, labels: int) -> None:
         super().__init__()
@@ -119,7 +119,7 @@ class MaskAutoencoder(nn.Module, MaskQuality):
 
     @torch.inference_mode()
     def quality_of_mask(self, mask: Tensor, labels: int) -> Tensor:
-        """(labels,) Dice of a mask (*grid) of label numbers, of any origin and on any device, and what is made of it."""
+        """(labels,) Dice of a mask (*grid) of label numbers, whoever made it, and what the autoencoder makes of it."""
         mask = mask.to(next(self.parameters()).device)
         seen = torch.cat([shrunk((mask == number)[None].float(), self.side) for number in range(1, labels + 1)])
         return dice(seen, self(seen[None].float())[0] > 0).cpu()

@@ -12,6 +12,7 @@ from xssr_strategy.web.auth import accept_signed_tokens, remove_reload_route, re
 from xssr_strategy.web.background_tasks import check_background_tasks
 from xssr_strategy.web.error_handlers import add_error_handlers, limit_archive_proxy
 from xssr_strategy.web.inference import check_inference_requests
+from xssr_strategy.web.inference_thread import infer_in_thread
 from xssr_strategy.web.log_filters import filter_patient_data
 from xssr_strategy.web.map_routes import add_map_routes
 from xssr_strategy.web.model_upload import validate_uploaded_models
@@ -47,6 +48,7 @@ def install(app: ServedApp) -> None:
     filter_patient_data()
     check_next_samples()
     check_inference_requests()
+    infer_in_thread()
     check_background_tasks()
     validate_uploaded_models()
     validate_requests()  # the last is the first that a request meets

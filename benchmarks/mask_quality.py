@@ -4,11 +4,14 @@ The software judges by the autoencoder and the confidence together; each alone s
 
     python -m benchmarks.mask_quality ../shared/data/cxr-lung/shenzhen --labels lung --size 64 --steps 500 --count 1
     python -m benchmarks.mask_quality ../shared/data/hippocampus --labels anterior,posterior --steps 300 --count 1
+    python -m benchmarks.mask_quality ../shared/data/prostate-slices/B --labels 1 --size 64 --steps 500 --count 8 \
+        --judged ../shared/data/prostate-slices/D
 
-For each seed a network is trained on ``--count`` images of the pool, and segments others of the pool, whose labels it
-does not see. Test cases are not used. Prints Spearman's correlation of each quality with the true Dice, how many of the
-masks above and below a Dice of 0.8 the best limit of a quality tells apart, how many of the worst tenth are in the
-first tenth of the queue, the mean difference between quality and true Dice, and the time beside that of the prediction.
+For each seed a network is trained on ``--count`` images of the pool, and segments others of the pool, or those of the
+pool of ``--judged``, whose labels it does not see. Test cases are not used. Prints Spearman's correlation of each
+quality with the true Dice, how many of the masks above and below a Dice of 0.8 the best limit of a quality tells apart,
+how many of the worst tenth are in the first tenth of the queue, the mean difference between quality and true Dice, and
+the time beside that of the prediction.
 """
 
 from __future__ import annotations
@@ -80,7 +83,12 @@ def _judged(
     domain: Domain, names: Sequence[str], arguments: argparse.Namespace, seed: int
 ) -> dict[str, tuple[float, ...]]:
     pool = [domain.pool[place] for place in np.random.default_rng(seed).permutation(len(domain.pool))]
-    labelled, others = pool[: arguments.count], pool[arguments.count :][: arguments.images]
+    labelled, others = pool[: arguments.count], pool[arguments.count :]
+    seen_on = domain
+    if arguments.judged:
+        seen_on = read_domain(arguments.judged, "--judged")
+        others = [seen_on.pool[place] for place in np.random.default_rng(seed).permutation(len(seen_on.pool))]
+    others = others[: arguments.images]
     preset = detect_preset([domain.images[image] for image in labelled])
     preset = replace(preset, segmentation_size=arguments.size or preset.segmentation_size)
     usable, _ = usable_pairs([domain.labelled(image, names) for image in labelled], preset, names)
@@ -95,7 +103,7 @@ def _judged(
     quality: dict[str, list[float]] = defaultdict(list)
     seconds: dict[str, float] = defaultdict(float)
     for image in others:
-        pixels, label = read_case(domain.labelled(image, names), preset, names)
+        pixels, label = read_case(seen_on.labelled(image, names), preset, names)
         seen = network_image(pixels, preset, plan)
         begin = time.perf_counter()
         logits = predict(seen)
@@ -146,5 +154,6 @@ if __name__ == "__main__":
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--size", type=int, default=0)
     parser.add_argument("--images", type=int, default=100, help="judged, at most")
+    parser.add_argument("--judged", type=Path, help="domain whose images are judged; by default others of the pool")
     parser.add_argument("--training", default="supervised")
     main(parser.parse_args())

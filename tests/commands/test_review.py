@@ -201,7 +201,7 @@ def test_the_worst_label_comes_first_and_an_empty_or_parted_mask_is_noted(
     monkeypatch.setattr("xssr_strategy.segmentation.inference.Predictor.__call__", found)
     monkeypatch.setattr(
         "xssr_strategy.segmentation.mask_quality.MaskAutoencoder.quality_of_mask",
-        lambda judge, mask, labels: torch.tensor([0.75, 0.25]) * bool(mask.any()),
+        lambda judge, mask, labels: torch.tensor([0.75, 0.25]) ** 4 * bool(mask.any()),
     )
     Image.new("L", (52, 64)).save(studies / "disc04.png")
     run(capsys, "review", "--studies", studies, "--out", tmp_path / "queue.csv")

@@ -109,12 +109,15 @@ def test_confidence_is_the_mean_probability_of_what_was_found() -> None:
     torch.testing.assert_close(unsure, torch.softmax(torch.tensor([0.0, 1.0]), 0)[1:])
 
 
-def test_the_default_is_the_dice_of_the_autoencoder_times_the_confidence_to_the_fourth() -> None:
+def test_the_default_is_the_fourth_root_of_the_autoencoders_dice_times_the_third_power_of_the_confidence() -> None:
     judge = MaskAutoencoder(2, 1)
-    judge.network = Unchanging()  # type: ignore[assignment]
-    logits = logits_of(blob((20, 20), 9), 1, sure=2.0)
-    probability = float(torch.softmax(torch.tensor([0.0, 2.0]), 0)[1])
-    assert judge.quality(torch.zeros(1, *SIDES), logits, lambda image: image).item() == pytest.approx(probability**4)
+    judge.network = Unchanging(lost=40)  # type: ignore[assignment]
+    mask = blob((20, 20), 9)
+    logits = logits_of(mask, 1, sure=2.0)
+    rebuilt = judge.quality_of_mask(mask, 1).item()
+    assert 0 < rebuilt < 1
+    expected = rebuilt**0.25 * float(torch.softmax(torch.tensor([0.0, 2.0]), 0)[1]) ** 3
+    assert judge.quality(torch.zeros(1, *SIDES), logits, lambda image: image).item() == pytest.approx(expected)
     assert judge.quality_of_logits(torch.zeros(2, *SIDES)).tolist() == [0]  # a label that is nowhere
 
 

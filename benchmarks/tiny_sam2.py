@@ -32,7 +32,7 @@ from xssr_strategy.segmentation.refinement.refine import refine
 from xssr_strategy.segmentation.refinement.sam2 import Sam2Boxes
 from xssr_strategy.segmentation.sam2 import as_picture, contrast_around
 
-STEPS, FRAMES, BOXES = 3000, 4, 6
+STEPS, FRAMES, BOXES, FOLLOWED = 3500, 4, 6, 8
 _LEARNING_RATE, _JITTER = 1e-3, 4
 
 
@@ -42,6 +42,7 @@ def main(out: Path, steps: int, seed: int = 0) -> None:
     rng, network = np.random.default_rng(seed), tiny_network(seed)
     processor = _processor(network, out)
     optimiser = torch.optim.AdamW(network.parameters(), lr=_LEARNING_RATE, weight_decay=0.01)
+    network.memory_attention.register_forward_hook(lambda _module, _seen, found: found.transpose(0, 1))  # of a batch
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _LEARNING_RATE, total_steps=steps)
     began, losses = time.perf_counter(), []
     for step in range(1, steps + 1):
@@ -140,25 +141,60 @@ def _box(phantom: Sequence, rng: np.random.Generator) -> list[float]:
 
 
 def _follow_loss(network: Any, processor: Any, rng: np.random.Generator) -> Tensor:
-    """Of an ellipse on the slices after the one that is drawn, and of the score that tells whether it is there."""
-    phantom = _spread(moving_ellipse(rng, FRAMES, ends=bool(rng.random() < 0.4)))
-    if not phantom.masks[0].any():
-        return torch.zeros(())
-    session = processor.init_video_session(inference_device="cpu", dtype=torch.float32)
-    processor.add_inputs_to_inference_session(
-        session, frame_idx=0, obj_ids=[1], input_masks=[phantom.masks[0].T.copy()], original_size=(SIDE, SIDE)
+    """Of ellipses on the slices after the one that is drawn, and of the score that tells whether they are there.
+
+    The library follows the objects of one video; here each phantom of a batch is one, with pictures of its own.
+    """
+    phantoms: list[Sequence] = []
+    while len(phantoms) < FOLLOWED:
+        one = moving_ellipse(rng, FRAMES, ends=bool(rng.random() < 0.4))
+        if one.masks[0].any():
+            phantoms.append(_spread(one))
+    masks = np.stack([one.masks for one in phantoms], axis=1)  # (slices, phantoms, X, Y)
+    seen = network.get_image_features(
+        _pixels(processor, np.stack([one.slices for one in phantoms], axis=1).reshape(-1, SIDE, SIDE)), return_dict=True
     )
-    forward = type(network).forward.__wrapped__  # with gradients, which the library leaves out
+    session = processor.init_video_session(inference_device="cpu", dtype=torch.float32)
+    session.obj_id_to_idx(1)
     total = torch.zeros(())
-    for place, pixels in enumerate(_pixels(processor, phantom.slices)):
-        found = forward(network, inference_session=session, frame=pixels, frame_idx=place)
+    for place, wanted in enumerate(masks):
+        found = _one_slice(network, session, seen, place, torch.from_numpy(wanted).float().transpose(1, 2)[:, None])
         if place:
-            mask = phantom.masks[place]
-            there = torch.tensor([[float(mask.any())]])
-            total = total + 0.2 * F.binary_cross_entropy_with_logits(found.object_score_logits.view(1, 1), there)
-            if mask.any():
-                total = total + _mask_loss(found.pred_masks[:, 0], mask[None])
+            there = torch.from_numpy(wanted.any(axis=(1, 2)))
+            scores = found["object_score_logits"].flatten()
+            total = total + 0.2 * F.binary_cross_entropy_with_logits(scores, there.float())
+            if there.any():
+                total = total + _mask_loss(found["pred_masks"][there, 0], wanted[there.numpy()])
     return total / (FRAMES - 1)
+
+
+def _one_slice(network: Any, session: Any, seen: Any, place: int, drawn: Tensor) -> dict[str, Tensor]:
+    """What the network finds on a slice of each phantom, with gradients; the masks of the first slice are given."""
+    count, first = len(drawn), place == 0
+    features, positions = (
+        [level[:, place * count : (place + 1) * count] for level in levels]
+        for levels in (seen.fpn_hidden_states, seen.fpn_position_encoding)
+    )
+    session.cache.cache_vision_features(place, {"vision_feats": features, "vision_pos_embeds": positions})
+    found: dict[str, Tensor] = network._run_single_frame_inference(
+        inference_session=session,
+        frame_idx=place,
+        obj_idx=0,
+        batch_size=1,
+        is_init_cond_frame=first,
+        point_inputs=None,
+        mask_inputs=drawn if first else None,
+        reverse=False,
+        streaming=True,
+    )
+    found["object_pointer"] = found["object_pointer"][:, :1]  # of given masks the library makes a pointer for each pair
+    session.store_output(0, place, output_value=found, is_conditioning_frame=first)
+    memory, encoding = network._encode_new_memory(
+        features[-1], found["high_res_masks"], found["object_score_logits"], is_mask_from_pts=first
+    )
+    stored = session.output_dict_per_obj[0]["cond_frame_outputs" if first else "non_cond_frame_outputs"][place]
+    stored |= {"maskmem_features": memory, "maskmem_pos_enc": encoding}
+    return found
 
 
 def _mask_loss(logits: Tensor, masks: np.ndarray) -> Tensor:

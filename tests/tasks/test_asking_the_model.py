@@ -247,3 +247,18 @@ def test_an_image_that_the_model_cannot_read_is_not_asked_for_again_and_not_pick
     assert "i04" not in app.project.uncertainty.asked()[1]
     given = {app.give("entropy_diversity", f"client {n}")["id"] for n in range(15)}
     assert "i04" not in given
+
+
+def test_a_model_of_other_labels_is_not_asked_again_and_again_and_the_reason_says_why(app: Asking) -> None:
+    app.score()
+    app.publish(1)
+    app.give("entropy_diversity")
+    app.give_back()
+    assert app.entropy_due()
+    app.reopen({**CONF, "labels": "liver"})
+    assert not app.entropy_due()  # or a process would start after every click, to no end
+    sentence = "trained with --conf labels foreground but the server runs with --conf labels liver; train again"
+    assert sentence in app.give("entropy_diversity")["reason"]
+    app.give_back()
+    app.reopen()
+    assert app.entropy_due()

@@ -10,16 +10,23 @@ from typing import Generic
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import fingerprint
 from xssr_strategy.images.versions import READING, kept_as, last_change, parse_kept
-from xssr_strategy.segmentation.publication import model_id
+from xssr_strategy.segmentation.plan import SegmentationPlan
+from xssr_strategy.segmentation.publication import model_id, published_plan
 from xssr_strategy.segmentation.score_stores import ScoreStore, Value
 
 
 class PublishedModel:
-    """The id of a model file, found anew only when the file has changed."""
+    """What is to be known of a model file, found anew only when the file has changed.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    Args:
+        path: the file.
+        check: raises UserError for the plan of a model that cannot be asked.
+    """
+
+    def __init__(self, path: Path, check: Callable[[SegmentationPlan], None] = lambda plan: None) -> None:
+        self._path, self._check = path, check
         self._known: tuple[tuple[int, int], str | None] | None = None
+        self._problem: tuple[str, str] | None = None  # of the model of this id
 
     def __call__(self) -> str | None:
         """The id, or None if nothing is published."""
@@ -32,20 +39,33 @@ class PublishedModel:
             return None
         return self._known[1]
 
+    def problem(self) -> str:
+        """Why the model cannot be asked, in a sentence; empty if it can, and if nothing is published."""
+        model = self()
+        if model is None:
+            return ""
+        if self._problem is None or self._problem[0] != model:
+            try:
+                self._check(published_plan(self._path))
+                self._problem = model, ""
+            except UserError as error:
+                self._problem = model, str(error)
+        return self._problem[1]
+
 
 class ModelScores(Generic[Value]):
     """Values of the pool's images, and whether they are those of the present model.
 
     Args:
         store: the values.
-        model: finds the id of the model that is published.
+        model: that is published.
         wanted: whether the values are kept up to date before any strategy has asked for them.
 
     Attributes:
         store: the values.
     """
 
-    def __init__(self, store: ScoreStore[Value], model: Callable[[], str | None], wanted: bool) -> None:
+    def __init__(self, store: ScoreStore[Value], model: PublishedModel, wanted: bool) -> None:
         self.store = store
         self._model = model
         self._always = wanted
@@ -55,6 +75,11 @@ class ModelScores(Generic[Value]):
     def model(self) -> str | None:
         """Id of the model that is published, or None."""
         return self._model()
+
+    @property
+    def problem(self) -> str:
+        """Why the published model cannot be asked; empty if it can."""
+        return self._model.problem()
 
     def asked(self) -> tuple[str | None, Mapping[str, Value]]:
         """The model that has seen most images, and image -> value; none before any was asked."""
@@ -94,7 +119,7 @@ class ModelScores(Generic[Value]):
             images: finds those that it may be asked about.
         """
         wanted = self.model is not None and (self._always or bool(self.store.wanted()))
-        return wanted and bool(self.progress(images())[2])
+        return wanted and not self.problem and bool(self.progress(images())[2])
 
     def progress(self, images: Set[str]) -> tuple[str | None, int, int]:
         """Id of the present model, how many of these images it has seen, and how many wait for it."""

@@ -63,6 +63,8 @@ class EntropyDiversityStrategy(PoolStrategy):
     def _without_model(self, waiting: list[str], datastore: Datastore) -> dict[str, Any]:
         if self._project.uncertainty.model is None:
             why = "no model is trained yet"
+        elif problem := self._project.uncertainty.problem:
+            why = problem
         else:
             why = "the model has not looked at the pool yet"
         answer = self._cold_start.choose(waiting, datastore)

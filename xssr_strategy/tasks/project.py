@@ -23,6 +23,7 @@ from xssr_strategy.pool.opened import open_server_pool
 from xssr_strategy.pool.patients import check_table, known_patients
 from xssr_strategy.pool.ranking import Ranking, follows, ranking_key, read_ranking, standardised_vectors
 from xssr_strategy.segmentation.model_scores import ModelScores, PublishedModel
+from xssr_strategy.segmentation.plan import check_plan
 from xssr_strategy.segmentation.score_stores import QualityStore, UncertaintyStore
 from xssr_strategy.selection.catalogue import MODEL_BASED, REVIEW
 from xssr_strategy.settings import parse_settings
@@ -97,7 +98,8 @@ class Project:
             self.source_labels = opened.source_labels()
             check_table(self.settings.patients, opened.studies.images)
             files, asked = self.workspace, self.settings.viewer_strategy
-            model = PublishedModel(files.segmentation)
+            labels = self.settings.labels
+            model = PublishedModel(files.segmentation, lambda plan: check_plan(plan, self.preset, labels))
             self.uncertainty = ModelScores(UncertaintyStore(files.uncertainty), model, asked in MODEL_BASED)
             self.qualities = ModelScores(QualityStore(files.qualities), model, asked == REVIEW)
             remove_leftovers(files.models)

@@ -53,6 +53,8 @@ class ReviewStrategy(PoolStrategy):
         model, _, to_come = self._project.qualities.progress(set(waiting) & self._project.embedded)
         if model is None:
             why = "no model is trained yet"
+        elif problem := self._project.qualities.problem:
+            why = problem
         elif to_come:
             why = "the masks of the model are not judged yet"
         else:

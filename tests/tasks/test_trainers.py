@@ -16,6 +16,7 @@ from tests.support.trainings import SHORT
 from xssr_strategy.errors import UserError
 from xssr_strategy.segmentation.planned_network import EncoderUNet
 from xssr_strategy.segmentation.publication import load_model
+from xssr_strategy.tasks.encoder_start import encoder_to_start_from
 from xssr_strategy.tasks.trainers import served_trainers
 
 
@@ -95,3 +96,21 @@ def test_a_training_begins_with_the_encoder_of_the_selection_and_trains_another_
         segmentation({**SHORT, "method": "poly_cl"}, app.datastore)
     with FileLock(project.workspace.lock):  # which is none of a training's business whose encoder is there
         assert segmentation({**SHORT, "method": "conv_mae"}, app.datastore)["method"] == "conv_mae"
+
+
+def test_an_encoder_that_is_not_the_selections_learns_again_once_the_pool_has_grown_by_half(
+    app: App, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = app.project.workspace.encoder(replace(app.project.settings, encoder="poly_cl"), app.project.preset)
+    encoder_to_start_from(app.project, "poly_cl", app.datastore)
+    written = other.stat().st_mtime_ns
+    encoder_to_start_from(app.project, "poly_cl", app.datastore)
+    assert other.stat().st_mtime_ns == written
+    write(app.studies, 24, 7)
+    app.reopen(CONF)
+    with FileLock(app.project.workspace.lock), caplog.at_level("WARNING"):  # somebody else is at work
+        encoder_to_start_from(app.project, "poly_cl", app.datastore)
+    assert "The encoder is as it was: encoder poly_cl" in caplog.text
+    assert other.stat().st_mtime_ns == written
+    encoder_to_start_from(app.project, "poly_cl", app.datastore)
+    assert other.stat().st_mtime_ns != written

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xssr_strategy.embedding.catalogue import build_encoder
-from xssr_strategy.embedding.checkpoint import save_encoder
+from xssr_strategy.embedding.checkpoint import encoder_settings, save_encoder
 from xssr_strategy.embedding.encoder import TrainedEncoder, TrainingSettings
 from xssr_strategy.embedding.inputs import training_inputs
 from xssr_strategy.embedding.slice_labels import slices_that_hold_labels
@@ -34,6 +34,7 @@ Progress = Callable[[str, int, int], None]
 
 TRAINING = "training encoder"
 
+_GROWTH = 1.5  # without a source, an encoder learns again once the pool has grown by half (our choice)
 _TRAINING_IMAGES = 2000  # at most, drawn with the seed: more would only fill the disk (our choice)
 
 
@@ -143,6 +144,23 @@ def _labelled_slices(
             "that hold none; name labels with --conf source_labels, or choose poly_cl."
         )
     return organ
+
+
+def is_current(path: Path, images: Mapping[str, Path], of_source: bool) -> bool:
+    """Whether a trained encoder need not learn again.
+
+    Args:
+        path: of its checkpoint; it may be missing.
+        images: id -> path of what it would learn from.
+        of_source: whether they are those of the source, and not the pool's, which grows.
+
+    Raises:
+        UserError: the checkpoint is damaged.
+    """
+    if not path.exists():
+        return False
+    facts = encoder_settings(path)
+    return bool(facts["images"] == images_digest(images)) if of_source else len(images) < _GROWTH * facts["pool"]
 
 
 def images_digest(images: Mapping[str, Path]) -> str:

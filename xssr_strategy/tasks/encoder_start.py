@@ -19,7 +19,9 @@ logger = logging.getLogger(__name__)
 
 
 def encoder_to_start_from(project: Project, name: str, datastore: Datastore) -> EncoderCheckpoint:
-    """The encoder of this name, trained on the images that the selection's learns from if it is not there yet.
+    """The encoder of this name, trained on the images that the selection's learns from where it is missing or outgrown.
+
+    That of the selection, once it is there, is as it is: the vectors are made with it.
 
     Args:
         name: of a trained encoder.
@@ -32,11 +34,20 @@ def encoder_to_start_from(project: Project, name: str, datastore: Datastore) -> 
     path = project.workspace.encoder(settings, project.preset)
     if not path.exists():
         _train(project, settings, path, datastore)
+    elif name != project.settings.encoder:
+        try:
+            _train(project, settings, path, datastore)
+        except UserError as error:
+            logger.warning("The encoder is as it was: %s.", error)
     return load_encoder(path)
 
 
 def _train(project: Project, settings: Settings, path: Path, datastore: Datastore) -> None:
+    """Train the encoder, unless it has learnt from these images."""
     images = pipeline.source_images(settings, _log) or project.pool(datastore)
+    of_source = settings.source is not None
+    if encoder_training.is_current(path, images, of_source):
+        return
     if missing := sum(not image.exists() for image in images.values()):
         raise UserError(
             f"encoder {settings.encoder}, with which the training begins, cannot be trained yet: {missing} of "
@@ -46,7 +57,7 @@ def _train(project: Project, settings: Settings, path: Path, datastore: Datastor
     try:
         # Never waits, as the trainer of the encoder: trainings are one queue.
         with FileLock(project.workspace.lock, timeout=0):
-            if not path.exists():
+            if not encoder_training.is_current(path, images, of_source):
                 encoder_training.train(images, settings, project.preset, project.workspace, _log)
     except Timeout as error:
         raise UserError(

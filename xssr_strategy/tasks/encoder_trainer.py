@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,6 @@ from xssr_strategy.tasks.progress_reporter import ProgressReporter
 from xssr_strategy.tasks.project import Project
 
 logger = logging.getLogger(__name__)
-
-_GROWTH = 1.5  # without a source, the encoder learns again once the pool has grown by half (our choice)
 
 
 class EncoderTrainer(TrainTask):
@@ -53,7 +50,7 @@ class EncoderTrainer(TrainTask):
             images = pipeline.source_images(project.settings, progress) or project.pool(datastore)
             # Never waits: training is one queue, and the segmentation stands behind this.
             with FileLock(project.workspace.lock, timeout=0):
-                if self._is_current(images):
+                if encoder_training.is_current(self._path(), images, project.settings.source is not None):
                     logger.info("The encoder is up to date: nothing to train.")
                     return {"status": "up to date"}
                 encoder_training.train(images, project.settings, project.preset, project.workspace, progress)
@@ -66,14 +63,6 @@ class EncoderTrainer(TrainTask):
             project.report_end(str(error))
             return {"error": str(error)}
         return {"status": "trained", **self.stats()}
-
-    def _is_current(self, images: Mapping[str, Path]) -> bool:
-        if not self._path().exists():
-            return False
-        facts = encoder_settings(self._path())
-        if self._project.settings.source is None:
-            return len(images) < _GROWTH * facts["pool"]
-        return bool(facts["images"] == encoder_training.images_digest(images))
 
     def _path(self) -> Path:
         return self._project.workspace.encoder(self._project.settings, self._project.preset)

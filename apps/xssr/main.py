@@ -122,7 +122,8 @@ class XSSRApp(MONAILabelApp):
         return super().batch_infer(batch_request(request), datastore)
 
     def infer(self, request: dict[str, Any], datastore: Datastore | None = None) -> Any:
-        return super().infer(inference_request(request, self._datastore, self.project.settings.labels), datastore)
+        datastore = datastore or self._datastore  # of a thread that computes a mask, another one that asks it
+        return super().infer(inference_request(request, datastore, self.project.settings.labels), datastore)
 
     def bundle_path(self, model: str | None) -> None:
         """MONAI Label asks for it before it starts a task; no task here is a bundle."""

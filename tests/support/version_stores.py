@@ -29,7 +29,6 @@ class Store:
     kind: str
     loss: str
     old: str
-    version: int = 1
 
 
 STORES = {
@@ -41,9 +40,7 @@ STORES = {
     "uncertainty": Store(
         UncertaintyStore, "a store of entropies", "the images are scored again", "uncertainty-9cfcb69.sql"
     ),
-    "quality": Store(
-        QualityStore, "a store of mask qualities", "the images are scored again", "quality-4603cf3.sql", version=2
-    ),
+    "quality": Store(QualityStore, "a store of mask qualities", "the images are scored again", "quality-4603cf3.sql"),
 }
 
 

@@ -257,6 +257,7 @@ def test_a_model_of_other_labels_is_not_asked_again_and_again_and_the_reason_say
     assert app.entropy_due()
     app.reopen({**CONF, "labels": "liver"})
     assert not app.entropy_due()  # or a process would start after every click, to no end
+    assert "train again" in app.entropy.info()["problem"]
     sentence = "trained with --conf labels foreground but the server runs with --conf labels liver; train again"
     assert sentence in app.give("entropy_diversity")["reason"]
     app.give_back()

@@ -112,6 +112,10 @@ def test_without_a_label_the_kept_one_is_taken_and_an_original_one_before_the_su
     file, _ = task(tmp_path)({**unnamed, "label_info": said})
     assert np.unique(np.asarray(nib.load(file).dataobj)).tolist() == [0, 1]
 
+    write_nifti(studies / "labels" / "final" / "scan.nii.gz", one_slice(2), AFFINE)  # while the volume was being read
+    with pytest.raises(UserError, match="the label that is kept of this image was replaced meanwhile: ask again"):
+        task(tmp_path)({**kept, "image": str(studies / "scan.nii.gz")})
+
     store.save_label("scan", str(label), "original", {"model": "segmentation"})  # what a batch of inferences leaves
     assert Path(with_kept_label(request, store, NAMES)["label"]).parent.name == "final"
     store.save_label("scan", str(label), "original", {})

@@ -15,6 +15,7 @@ from xssr_strategy.embedding.store import SOURCE, TARGET, EmbeddingStore, Vector
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import PRESETS
 from xssr_strategy.images.thumbnail_store import ThumbnailStore
+from xssr_strategy.images.versions import kept_as
 from xssr_strategy.pool import cold_start_plan
 from xssr_strategy.pool.leases import Leases
 from xssr_strategy.pool.ranking import rank, read_ranking, read_terms, write_ranking
@@ -89,15 +90,15 @@ def test_leases_thumbnails_and_entropies_are_kept(tmp_path: Path) -> None:
 
 
 def test_qualities_that_were_found_in_another_way_are_found_again(tmp_path: Path) -> None:
-    path = restore("quality-4603cf3.sql", tmp_path / "quality.sqlite")
-    for _ in range(2):  # the second time it is a file of this version
-        qualities = QualityStore(path)
-        assert (qualities.asked(), qualities.means(), qualities.wanted()) == (None, {}, {"review"})
-        qualities.close()
-    qualities = QualityStore(path)
-    qualities.put("segmentation-0123456789ab", [ImageScore("i0", "1", {"liver": 0.5})])
+    qualities = QualityStore(restore("quality-4603cf3.sql", tmp_path / "quality.sqlite"))
+    model = "segmentation-0123456789ab"  # which is still published
+    assert (qualities.asked(), qualities.means(), qualities.seen(model)) == (None, {}, set())
+    assert qualities.wanted() == {"review"}
+    qualities.put(model, [ImageScore("i1", kept_as("1"), {"liver": 0.25})])
+    assert (qualities.asked(), qualities.means(), qualities.seen(model)) == (model, {"i1": 0.25}, {"i1"})
+    qualities.forget_others(model)
+    assert qualities.means() == {"i1": 0.25}
     qualities.close()
-    assert QualityStore(path).means() == {"i0": 0.5}
 
 
 @pytest.mark.parametrize("commit", ["04ae3d3", "bb7fca5"])

@@ -6,7 +6,7 @@ import asyncio
 import sys
 import threading
 from collections.abc import Iterator
-from types import ModuleType
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -20,47 +20,84 @@ _PATIENCE = 20  # seconds
 
 
 class Masks:
-    """Stands for the computation: begins, and ends when it may."""
+    """Stands for the computation: begins, and ends once the next sample was asked for."""
 
-    def __init__(self) -> None:
-        self.may_end = threading.Event()
+    def __init__(self, may_end: threading.Event) -> None:
+        self._may_end = may_end
         self.at_work, self.most, self.asked = 0, 0, list[dict[str, Any]]()
 
     def __call__(self, background_tasks: Any, model: str, image: str = "", **more: Any) -> dict[str, Any]:
         self.at_work += 1
         self.most = max(self.most, self.at_work)
         self.asked.append({"image": image, **more})
-        ended = self.may_end.wait(_PATIENCE)
+        ended = self._may_end.wait(_PATIENCE)
         self.at_work -= 1
         if image == "none":
             raise HTTPException(404, "There is no such image.")
         return {"model": model, "ended": ended}
 
 
-@pytest.fixture
-def masks(monkeypatch: pytest.MonkeyPatch) -> Masks:
-    masks = Masks()
-    monkeypatch.setattr(infer, "run_inference", masks)
-    return masks
+class Store:
+    """A datastore that notes which thread asks it."""
+
+    def __init__(self) -> None:
+        self.asked_by = 0
+
+    def get_image_uri(self, image: str) -> str:
+        self.asked_by = threading.get_ident()
+        if image == "none":
+            raise HTTPException(404, "There is no such image.")
+        return f"/{image}"
+
+
+class App:
+    """An app that notes which thread computes."""
+
+    def __init__(self) -> None:
+        self.store, self.computed_by = Store(), 0
+
+    def info(self) -> None:
+        raise AssertionError("it takes long, and nothing of it is of use")
+
+    def datastore(self) -> Store:
+        return self.store
+
+    def infer(self, request: dict[str, Any], datastore: Any) -> dict[str, Any]:
+        self.computed_by = threading.get_ident()
+        assert isinstance(datastore, Store)
+        return {"params": {"image": datastore.get_image_uri(request["image"])}}
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch, masks: Masks) -> Iterator[FastAPI]:
+def app() -> App:
+    return App()
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch, app: App) -> Iterator[FastAPI]:
     application = FastAPI()
     application.include_router(infer.router)
+    application.state.asked_next = threading.Event()
 
     @application.get("/next")
     async def next_sample() -> str:
-        masks.may_end.set()
+        application.state.asked_next.set()
         return "answered"
 
-    module = ModuleType("monailabel.app")
-    module.app = application  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "monailabel.app", module)
+    monkeypatch.setitem(sys.modules, "monailabel.app", SimpleNamespace(app=application))
+    monkeypatch.setattr("xssr_strategy.web.request_checks._originals", {})
+    monkeypatch.setattr(infer, "app_instance", lambda: app)
     infer_in_thread()
     infer_in_thread()
     yield application
-    masks.may_end.set()
+    application.state.asked_next.set()
+
+
+@pytest.fixture
+def masks(monkeypatch: pytest.MonkeyPatch, server: FastAPI) -> Masks:
+    masks = Masks(server.state.asked_next)
+    monkeypatch.setattr(infer, "run_inference", masks)
+    return masks
 
 
 def asked(server: FastAPI, *requests: tuple[str, str]) -> list[httpx.Response]:
@@ -93,3 +130,12 @@ def test_the_route_is_there_once_and_the_documentation_has_that_of_monai_label(s
     assert [getattr(route, "name", "") for route in server.router.routes].count("infer in a thread") == 1
     operation = server.openapi()["paths"]["/infer/{model}"]["post"]
     assert operation["summary"].endswith("Run Inference for supported model")
+
+
+def test_the_datastore_is_asked_in_the_thread_that_answers_requests(server: FastAPI, app: App) -> None:
+    found, missing = asked(
+        server, ("POST", "/infer/segmentation?image=i1&output=json"), ("POST", "/infer/segmentation?image=none")
+    )
+    assert found.json() == {"image": "/i1"}
+    assert (missing.status_code, missing.json()) == (404, {"detail": "There is no such image."})
+    assert app.store.asked_by == threading.get_ident() != app.computed_by

@@ -18,7 +18,7 @@ from tests.support.phantoms import write_png
 from xssr_strategy.datastores.opening import open_datastore
 from xssr_strategy.datastores.studies import StudiesDatastore
 from xssr_strategy.errors import UserError
-from xssr_strategy.tasks.inference_request import IMAGE_WAS_SENT
+from xssr_strategy.tasks.inference_request import IMAGE_WAS_SENT, inference_request
 from xssr_strategy.tasks.project import Project
 from xssr_strategy.web import inference, install, map_routes
 
@@ -155,6 +155,23 @@ def test_an_inference_says_whether_its_image_was_sent(
         run(None, "segmentation")
     with pytest.raises(HTTPException, match="not JSON"):
         run(None, "segmentation", params="{", **given)
+
+
+def test_the_address_of_an_image_counts_for_nothing_beside_a_session_that_may_end_meanwhile(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Or whoever ends a session in time could have any file of the server read."""
+    seen: list[str] = []
+    sessions = SimpleNamespace(get_session=lambda name: SimpleNamespace(image="/session/scan.nii.gz"))
+    monkeypatch.setattr(inference, "app_instance", lambda: SimpleNamespace(sessions=lambda: sessions))
+
+    def endpoint(tasks: Any, model: str, image: str, *more: Any) -> Any:
+        seen.append(image)
+        with pytest.raises(HTTPException, match="The session of this image has ended"):
+            inference_request({"model": model, "image": image}, SimpleNamespace(), ())  # type: ignore[arg-type]
+
+    inference._checked(endpoint)(BackgroundTasks(), "segmentation", str(tmp_path), session_id="s1")
+    assert seen == [""]
 
 
 def test_a_label_goes_to_the_propagation_alone_and_an_error_leaves_nothing_of_it(

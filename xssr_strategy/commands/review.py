@@ -104,7 +104,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 
 _ADVICE = (
-    "The quality tells how far a mask looks like those that people drew, from 0 to 1; look at the lowest first. "
+    "The quality tells, from 0 to 1, how far a mask looks like those that people drew and how sure the network is of "
+    "it; look at the lowest first. "
     "Correct a mask in the viewer and submit it: it then counts as a label and leaves this list."
 )
 

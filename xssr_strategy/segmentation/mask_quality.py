@@ -20,6 +20,7 @@ from monai.networks.nets import AutoEncoder
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from xssr_strategy.images.preprocessing import memory_told
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.images.reading import UnreadableImage
 from xssr_strategy.segmentation.inference import Predictor, predictions
@@ -33,6 +34,8 @@ SIDE: Mapping[int, int] = {2: 96, 3: 48}  # of the masks that the autoencoder se
 CHANNELS: Mapping[int, Sequence[int]] = {2: (16, 32, 64, 64, 16), 3: (16, 32, 64, 16)}
 # Decided on the pools of docs/RESULTS.md: with these the quality ranks best, and is nearest to the true Dice.
 REBUILT_POWER, CONFIDENCE_POWER = 0.25, 3
+
+_ROWS = 16  # of the first axis that are looked at together
 
 
 class MaskQuality(ABC):
@@ -143,20 +146,27 @@ def image_qualities(
         preset: kind of image.
     """
     for image, found in predictions(images, predict, plan, preset):
+        told: Mapping[str, float] | UnreadableImage
         if isinstance(found, UnreadableImage):
-            yield image, found
+            told = found
         else:
-            values = judge.quality(found.image, found.logits, predict).tolist()
-            yield image, dict(zip(plan.labels, values, strict=True))
+            try:
+                with memory_told(images[image]):
+                    values = judge.quality(found.image, found.logits, predict).tolist()
+                told = dict(zip(plan.labels, values, strict=True))
+            except UnreadableImage as error:
+                told = error
+        yield image, told
 
 
 def mean_confidence(logits: Tensor) -> Tensor:
     """(labels,) mean probability of each label of logits (classes, *grid) where it is found; 0 if it is nowhere."""
-    logits = logits.float()
-    highest, found = logits.max(0)
-    probability = (highest - logits.logsumexp(0)).exp()  # of what is found alone: all of a volume's are large
-    sums = torch.bincount(found.flatten(), probability.flatten().double(), minlength=len(logits))
-    sizes = torch.bincount(found.flatten(), minlength=len(logits))
+    sums, sizes = logits.new_zeros(len(logits), dtype=torch.float64), logits.new_zeros(len(logits), dtype=torch.int64)
+    for part in logits.float().split(_ROWS, dim=1):  # the probabilities of a whole volume are large
+        highest, found = part.max(0)
+        probability = (highest - part.logsumexp(0)).exp().double()
+        sums += torch.bincount(found.flatten(), probability.flatten(), minlength=len(logits))
+        sizes += torch.bincount(found.flatten(), minlength=len(logits))
     return (sums / sizes.clamp(min=1))[1:].float().cpu()
 
 

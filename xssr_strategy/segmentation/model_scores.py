@@ -46,7 +46,11 @@ class PublishedModel:
             return ""
         if self._problem is None or self._problem[0] != model:
             try:
-                self._check(published_plan(self._path))
+                plan = published_plan(self._path)
+            except UserError as error:  # which the next look may not find
+                return str(error)
+            try:
+                self._check(plan)
                 self._problem = model, ""
             except UserError as error:
                 self._problem = model, str(error)

@@ -49,8 +49,10 @@ class ScoreStore(ABC, Generic[Value]):
     column: ClassVar[str]
     """Its name and type."""
 
-    version_of_values: ClassVar[int] = 1
-    """Raised when the same model says something else; what an earlier version said is forgotten."""
+    _VERSION = 1
+
+    rule: ClassVar[str] = ""
+    """What tells apart values that the same model gives by another rule: those of an earlier version do not count."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -61,9 +63,7 @@ class ScoreStore(ABC, Generic[Value]):
             );
             CREATE TABLE IF NOT EXISTS wanted (strategy TEXT PRIMARY KEY);
         """
-        forget = dict.fromkeys(range(1, self.version_of_values), f"DELETE FROM {self.table}")  # noqa: S608
-        loss = "the images are scored again"
-        self._db = open_database(path, schema, self.version_of_values, self.kind, loss, forget)
+        self._db = open_database(path, schema, self._VERSION, self.kind, "the images are scored again")
 
     @abstractmethod
     def _kept(self, value: Value) -> float | str:
@@ -87,8 +87,9 @@ class ScoreStore(ABC, Generic[Value]):
             f"INSERT OR REPLACE INTO {self.table} VALUES "  # noqa: S608 - a name of this module
             f"(?, ?, ?, ?, (SELECT 1 + coalesce(max(written), 0) FROM {self.table}))"
         )
+        key = model + self.rule
         rows = [
-            (model, one.image, one.fingerprint, None if one.value is None else self._kept(one.value)) for one in scored
+            (key, one.image, one.fingerprint, None if one.value is None else self._kept(one.value)) for one in scored
         ]
         with transaction(self._db):
             self._db.executemany(query, rows)
@@ -96,30 +97,33 @@ class ScoreStore(ABC, Generic[Value]):
     def fingerprints(self, model: str) -> dict[str, str]:
         """image -> fingerprint of everything that a model has seen, read or not."""
         query = f"SELECT image, fingerprint FROM {self.table} WHERE model = ?"  # noqa: S608
-        return dict(self._db.execute(query, (model,)).fetchall())
+        return dict(self._db.execute(query, (model + self.rule,)).fetchall())
 
     def seen(self, model: str) -> set[str]:
         """Every image that a model has seen as it is read now, or could not read."""
         query = f"SELECT image FROM {self.table} WHERE model = ? AND fingerprint LIKE ?"  # noqa: S608
-        return {row[0] for row in self._db.execute(query, (model, kept_as("%")))}
+        return {row[0] for row in self._db.execute(query, (model + self.rule, kept_as("%")))}
 
     def confirm(self, model: str, states: Mapping[str, str]) -> None:
         """Keep what a model said of these images, under another fingerprint each."""
         query = f"UPDATE {self.table} SET fingerprint = ? WHERE model = ? AND image = ?"  # noqa: S608
         with transaction(self._db):
-            self._db.executemany(query, [(state, model, image) for image, state in states.items()])
+            self._db.executemany(query, [(state, model + self.rule, image) for image, state in states.items()])
 
     def values(self, model: str) -> dict[str, Value]:
         """image -> value of every image that a model could read."""
         column = self.column.split()[0]
         query = f"SELECT image, {column} FROM {self.table} WHERE model = ? AND {column} IS NOT NULL"  # noqa: S608
-        return {image: self._read(kept) for image, kept in self._db.execute(query, (model,))}
+        return {image: self._read(kept) for image, kept in self._db.execute(query, (model + self.rule,))}
 
     def asked(self) -> str | None:
         """The model that has seen most images, or None: the one before, until the new one has been through."""
-        query = f"SELECT model FROM {self.table} GROUP BY model ORDER BY count(*) DESC, max(written) DESC"  # noqa: S608
-        row = self._db.execute(f"{query} LIMIT 1").fetchone()
-        return None if row is None else str(row[0])
+        query = (
+            f"SELECT model FROM {self.table} WHERE model LIKE '%' || ? "  # noqa: S608
+            "GROUP BY model ORDER BY count(*) DESC, max(written) DESC LIMIT 1"
+        )
+        row = self._db.execute(query, (self.rule,)).fetchone()
+        return None if row is None else str(row[0]).removesuffix(self.rule)
 
     def values_of_asked(self) -> dict[str, Value]:
         """What that model said; empty before any was asked."""
@@ -128,7 +132,7 @@ class ScoreStore(ABC, Generic[Value]):
 
     def forget_others(self, model: str) -> None:
         """Remove what all other models said."""
-        self._db.execute(f"DELETE FROM {self.table} WHERE model != ?", (model,))  # noqa: S608
+        self._db.execute(f"DELETE FROM {self.table} WHERE model != ?", (model + self.rule,))  # noqa: S608
 
     def want(self, strategy: str) -> None:
         """Remember that a strategy that needs the values was asked for: from then on they are kept up to date."""
@@ -156,7 +160,7 @@ class QualityStore(ScoreStore[Mapping[str, float]]):
     """Qualities of masks: name of each label of the model -> quality in [0, 1]."""
 
     kind, table, column = "a store of mask qualities", "qualities", "quality TEXT"
-    version_of_values = 2  # the confidence counts
+    rule = " with confidence"
 
     def _kept(self, value: Mapping[str, float]) -> str:
         return json.dumps(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,9 +16,7 @@ def data_home() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "xssr"
 
 
-def open_database(
-    path: Path, schema: str, version: int, kind: str, loss: str, upgrades: Mapping[int, str] | None = None
-) -> sqlite3.Connection:
+def open_database(path: Path, schema: str, version: int, kind: str, loss: str) -> sqlite3.Connection:
     """Open a file, made with its folder and tables where missing; a writer does not keep readers out.
 
     Args:
@@ -27,7 +25,6 @@ def open_database(
         version: of the schema.
         kind: what the file is, for the message.
         loss: what deleting the file costs, for the message.
-        upgrades: an earlier version with the same tables -> the statements that make a file of it one of this version.
 
     Raises:
         UserError: the file is no such database, or was written by another version.
@@ -42,10 +39,7 @@ def open_database(
         if found == 0 and _columns(db).items() <= expected.items():  # new, or being made by another process
             db.executescript(f"BEGIN IMMEDIATE; {schema} PRAGMA user_version = {version}; COMMIT;")
             found = _version(db)
-        if upgrades and found in upgrades and _columns(db) == expected:
-            db.executescript(f"BEGIN IMMEDIATE; {upgrades[found]}; PRAGMA user_version = {version}; COMMIT;")
-            found = version
-        foreign = found in (0, version, *(upgrades or ())) and _columns(db) != expected
+        foreign = found in (0, version) and _columns(db) != expected
         if (problem := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
             raise sqlite3.DatabaseError(" ".join(problem.split()))
     except (sqlite3.Error, OSError) as error:

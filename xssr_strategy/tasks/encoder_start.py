@@ -61,7 +61,7 @@ def _train(project: Project, settings: Settings, path: Path, datastore: Datastor
                 encoder_training.train(images, settings, project.preset, project.workspace, _log)
     except Timeout as error:
         raise UserError(
-            f"encoder {settings.encoder}, with which the training begins, is not trained, and the scoring is at work "
+            f"encoder {settings.encoder}, with which the training begins, cannot be trained: the scoring is at work "
             "with the images; train again when it has ended, or choose the method supervised"
         ) from error
 

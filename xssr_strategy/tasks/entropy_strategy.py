@@ -35,7 +35,7 @@ class EntropyDiversityStrategy(PoolStrategy):
         model, entropies = project.uncertainty.asked()
         images, vectors, _ = project.vectors()
         left = set(waiting) & entropies.keys() & set(images)
-        if model is None or not left:
+        if model is None or not left or project.uncertainty.problem:
             return self._without_model(waiting, datastore)
         by_entropy = sorted(left, key=lambda image: (-entropies[image], image))
         short = set(by_entropy[: settings.shortlist * settings.round])

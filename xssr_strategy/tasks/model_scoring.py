@@ -69,10 +69,12 @@ class ModelScoring(ScoringMethod, Generic[Value]):
         """
 
     def info(self) -> dict[str, Any]:
-        """Id of the model (None before there is one), images scored by it, and images that wait for it."""
+        """Id of the model (None before there is one), images scored by it, images that wait, and why in vain if so."""
         images = self._project.unlabelled(self._datastore)
         model, scored, waiting = self._scores.progress(images)
-        return {"description": self.description, "model": model, "scored": scored, "waiting": waiting}
+        told = {"description": self.description, "model": model, "scored": scored, "waiting": waiting}
+        problem = self._scores.problem
+        return {**told, "problem": problem} if problem else told
 
     def __call__(self, request: dict[str, Any], datastore: Datastore) -> dict[str, Any]:
         """One run; the answer tells how many images were scored, or the sentence that says why none could be."""

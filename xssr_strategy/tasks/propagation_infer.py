@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from xssr_strategy.datastores.label_names import unknown_numbers
 from xssr_strategy.errors import UserError
+from xssr_strategy.images.listing import fingerprint
 from xssr_strategy.images.preprocessing import memory_told
 from xssr_strategy.labels.names import IGNORE, segment_names
 from xssr_strategy.labels.records import recorded_names
@@ -32,6 +33,7 @@ PROPAGATE = "propagate"
 """The name by which viewers ask for it."""
 
 LABEL_NAMES = "names_of_label"
+_LABEL_STATE = "state_of_label"
 """In a request: names of the numbers in its label, where they were noted."""
 
 _KEPT = (DefaultLabelTag.ORIGINAL, DefaultLabelTag.FINAL)  # the first of them that somebody drew
@@ -107,6 +109,8 @@ class PropagationInfer(InferTask):
                 )
         except UserError as error:  # a label that was sent has a name that says nothing
             raise UserError(str(error).removeprefix(f"{label}: ")) from None
+        if request.get(_LABEL_STATE, "") not in ("", fingerprint(label)):
+            raise UserError("the label that is kept of this image was replaced meanwhile: ask again")
         told = {
             "engine": engine.name,
             "seconds": round(time.perf_counter() - began, 2),
@@ -174,10 +178,11 @@ def with_kept_label(request: Mapping[str, Any], datastore: Datastore, labels: Se
     image = str(request["image"])
     for tag in _KEPT if not request.get("label") else ():
         file = datastore.get_label_uri(image, tag)
+        state = fingerprint(Path(file)) if file else ""  # who reads the file later may find another label
         info = datastore.get_label_info(image, tag) if file else {}
         if not file or "model" in info:  # noted by MONAI Label of a mask that a model made
             continue
         if reason := unknown_numbers(file, info, labels):
             raise UserError(reason)
-        return {**request, "label": file, LABEL_NAMES: recorded_names(info, Path(file))}
+        return {**request, "label": file, LABEL_NAMES: recorded_names(info, Path(file)), _LABEL_STATE: state}
     return dict(request)

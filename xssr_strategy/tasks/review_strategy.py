@@ -29,7 +29,7 @@ class ReviewStrategy(PoolStrategy):
         project.qualities.store.want(REVIEW)
         model, qualities = project.qualities.asked()
         judged = sorted((fmean(qualities[image].values()), image) for image in waiting if image in qualities)
-        if model is None or not judged:
+        if model is None or not judged or project.qualities.problem:
             return self._without_quality(waiting, datastore)
         quality, image = judged[0]
         by_label = qualities[image]

@@ -22,6 +22,7 @@ from xssr_strategy.segmentation.mask_files import VOLUMES
 from xssr_strategy.tasks.inference_request import IMAGE_WAS_SENT
 from xssr_strategy.tasks.propagation_infer import PROPAGATE
 from xssr_strategy.web.bodies import inference_settings
+from xssr_strategy.web.inference_thread import in_server_thread
 from xssr_strategy.web.request_checks import json_object, patch_endpoint
 
 
@@ -58,13 +59,14 @@ def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
             settings["result_extension"] = ".nrrd"  # between the two formats; dcmqi reads no sheared NIfTI
             settings["label_info"] = as_list(settings.get("label_info"))
         label = _drawn(label) if model == PROPAGATE else None
-        sessions = app.sessions() if session_id else None
-        session = sessions.get_session(session_id) if sessions else None
+        sessions = app.sessions() if session_id and output != "dicom_seg" else None  # which is of the series
+        session = in_server_thread(sessions.get_session, session_id) if sessions else None
         if not (file or image or session):
             raise HTTPException(404, "There is no image: name one of the studies, ?image=ID, or send it as file.")
-        token = IMAGE_WAS_SENT.set(bool(file or session))
+        sent = bool(file or session)
+        token = IMAGE_WAS_SENT.set(sent)
         try:
-            text = json.dumps(settings)
+            text, image = json.dumps(settings), "" if sent else image  # or it counted as sent, were the session gone
             reply = function(background_tasks, model, image, session_id if session else "", text, file, label, output)
             if output == "dicom_seg":
                 background_tasks.add_task(remove_file, reply.path)

@@ -95,7 +95,7 @@ async def page(served: Map, if_none_match: Annotated[str, Header()] = "") -> Res
     return Response(packed, headers=headers, media_type="text/html; charset=utf-8")
 
 
-# What the datastore and the project are asked is asked in the one thread in which MONAI Label asks them.
+# What the datastore and the project are asked is asked in the thread that answers requests, as everywhere.
 
 
 @router.get("/data", summary=f"{RBAC_USER}Map of the pool", dependencies=_user_only)

@@ -32,7 +32,7 @@ class SingleStrip(TrainingMethod):
     """Learns from synthesised images of the labels, then from the best of its own masks, too.
 
     Four stages: synthesised and real images of the labels; an autoencoder of their masks; masks of unlabelled images,
-    of which the autoencoder keeps the best; synthesised and real images, of labels and kept masks alike.
+    of which those of the best quality are kept; synthesised and real images, of labels and kept masks alike.
 
     With several labels it uses them all. Without an unlabelled image no mask is made, and none judged.
     """

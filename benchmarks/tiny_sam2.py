@@ -6,13 +6,14 @@ No weights of SAM 2 are needed to test the software, but drawn ones show nothing
 worth. This network learns in half an hour to follow ellipses; it is of no use for anything else. Prints what it makes
 of phantoms that it has not seen, and fails where a bound is missed: Dice on the five slices after the drawn one, beside
 a copy of that slice and beside registration; on how many slices too many or too few it finds an ellipse that ends; Dice
-of coarse masks before and after refinement. ``--evaluate`` does so with weights that are there.
+of coarse masks before and after refinement. Weights that are there are measured and not trained again.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ def train(out: Path, steps: int, seed: int = 0) -> None:
     """Train, and write the folder of weights."""
     torch.manual_seed(seed)
     rng, network = np.random.default_rng(seed), tiny_network(seed)
-    processor = _processor(network, out)
+    processor = _processor(network)
     optimiser = torch.optim.AdamW(network.parameters(), lr=_LEARNING_RATE, weight_decay=0.01)
     network.memory_attention.register_forward_hook(lambda _module, _seen, found: found.transpose(0, 1))  # of a batch
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _LEARNING_RATE, total_steps=steps)
@@ -122,11 +123,12 @@ def _followed(engine: PropagationEngine, phantom: Sequence) -> float:
     return float(np.mean([dice(one.maps[0] >= 0.5, mask) for one, mask in zip(found, phantom.masks[1:], strict=True)]))
 
 
-def _processor(network: Any, out: Path) -> Any:
-    """As whoever loads the weights gets it."""
+def _processor(network: Any) -> Any:
+    """As whoever loads the weights gets it; they are not written to their place before they are trained."""
     from transformers import Sam2VideoProcessor
 
-    return Sam2VideoProcessor.from_pretrained(write_weights(network, out), local_files_only=True)
+    with tempfile.TemporaryDirectory() as folder:
+        return Sam2VideoProcessor.from_pretrained(write_weights(network, Path(folder)), local_files_only=True)
 
 
 def _pixels(processor: Any, slices: np.ndarray) -> Tensor:
@@ -230,9 +232,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--evaluate", action="store_true", help="train no weights")
     arguments = parser.parse_args()
-    if not arguments.evaluate:
+    if not (arguments.out / "model.safetensors").exists():
         train(arguments.out, arguments.steps)
     found = evaluate(arguments.out)
     show(found, Console())

@@ -32,9 +32,9 @@ def inference_request(request: Mapping[str, Any], datastore: Datastore, labels: 
         HTTPException: there is no such image (404).
     """
     image = request.get("image")
-    if IMAGE_WAS_SENT.get() and not image:
-        raise HTTPException(404, "The session of this image has ended; begin another.")
     if IMAGE_WAS_SENT.get():
+        if not image:
+            raise HTTPException(404, "The session of this image has ended; begin another.")
         logger.info("Inference on an image that was sent")
         return dict(request)
     file = datastore.get_image_uri(image) if isinstance(image, str) else ""

@@ -13,7 +13,7 @@ import torch
 from tests.support.phantoms import write_nifti, write_png
 from xssr_strategy.embedding.augmentation import crops
 from xssr_strategy.embedding.catalogue import build_encoder
-from xssr_strategy.embedding.encoder import TrainingSettings
+from xssr_strategy.embedding.encoder import TrainingBatch, TrainingSettings
 from xssr_strategy.embedding.poly_cl import PolyCL, contrastive_loss, drawn_examples
 from xssr_strategy.embedding.training import COLLAPSED, encode_all, mean_cosine, train_encoder
 from xssr_strategy.errors import UserError
@@ -81,6 +81,33 @@ def test_of_a_picture_both_are_the_picture() -> None:
     anchors, positives, negatives = drawn("scan", 1)
     assert (SCANS[anchors] == SCANS[positives]).all()
     assert (SCANS[anchors] != SCANS[negatives]).all()
+
+
+def test_a_picture_belongs_to_others_of_its_scan_and_to_itself_only_without_one() -> None:
+    torch.manual_seed(0)
+    scans = torch.tensor([7, 7, 7, 3, 5])
+    found = torch.cat([drawn_examples(scans, 1, "scan") for _ in range(300)], dim=1)
+    pairs = set(zip(*found[:2].tolist(), strict=True))
+    assert pairs == {(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1), (3, 3), (4, 4)}
+    assert (scans[found[0]] != scans[found[2]]).all()
+
+
+def test_batches_hold_two_pictures_of_a_patient_each_picture_once_an_epoch(tmp_path: Path) -> None:
+    class Watched(PolyCL):
+        def training_loss(self, batch: TrainingBatch, settings: TrainingSettings) -> torch.Tensor:
+            seen.append((batch.images[:, 0, 0, 0, 0].mul(1024).round().long().tolist(), batch.scans.tolist()))
+            return super().training_loss(batch, settings)
+
+    seen: list[tuple[list[int], list[int]]] = []
+    inputs = (np.arange(24)[:, None, None, None, None] / 1024 * np.ones((1, 1, 1, 16, 16))).astype(np.float16)
+    of_whom = np.array([3, 1, 2, 0] * 6)
+    train_encoder(Watched(1, 1), inputs, TrainingSettings(steps=6, batch_size=8), tmp_path / "state", scans=of_whom)
+    for epoch in (seen[:3], seen[3:]):
+        assert sorted(image for images, _ in epoch for image in images) == list(range(24))
+    for images, patients in seen:
+        assert patients == of_whom[images].tolist()
+        assert patients[::2] == patients[1::2]
+    assert seen[0] != seen[3]
 
 
 def test_a_batch_without_any_example_changes_nothing(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from PIL import Image
 from tests.support.pools import PRESET, Bench, order, write
 from xssr_strategy.embedding.checkpoint import load_encoder
 from xssr_strategy.embedding.store import TARGET
+from xssr_strategy.embedding.training import train_encoder
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import find_images
 from xssr_strategy.pool import pipeline
@@ -153,6 +155,27 @@ def test_a_checkpoint_of_other_settings_is_not_used_under_the_name_of_these(benc
     assert read_ranking(bench.store) == ranking
     copied.unlink()
     assert bench.update(settings=settings).encoder != ranking.encoder
+
+
+def test_an_encoder_of_scans_is_told_whose_they_are(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[list[int] | None] = []
+
+    def noted(*arguments: Any, scans: np.ndarray | None, **more: Any) -> float:
+        told.append(None if scans is None else scans.tolist())
+        return train_encoder(*arguments, scans=scans, **more)
+
+    monkeypatch.setattr("xssr_strategy.pool.encoder_training.train_encoder", noted)
+    images = sorted(image.stem for image in bench.studies.iterdir())
+    table = bench.studies.parent / "patients.csv"
+    lines = ["image,patient", *(f"{image},{place // 2:02}" for place, image in enumerate(images)), "of-elsewhere,1"]
+    table.write_text("\n".join(lines))
+    conf = {"encoder": "poly_cl", "encoder_steps": "1", "budget": "4"}
+    alone = bench.update(settings=parse_settings(conf))
+    of_patients = bench.update(settings=parse_settings({**conf, "per_patient": "true", "patients": str(table)}))
+    assert told == [list(range(30)), [place // 2 for place in range(30)]]
+    assert alone.encoder != of_patients.encoder
+    bench.update(settings=parse_settings({**conf, "encoder": "conv_mae"}))
+    assert told[2:] == [None]
 
 
 def test_an_encoder_that_learns_from_labels_takes_those_of_the_source_or_says_so(bench: Bench) -> None:

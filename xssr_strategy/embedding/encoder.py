@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Literal
@@ -86,7 +86,7 @@ class TrainingBatch:
 
     Attributes:
         images: (B, *input_shape) in [0, 1].
-        scans: int64 (B,), the same number for the same image.
+        scans: int64 (B,), the same number for images of one scan or patient, and for the same image.
         organ: int8 (B, S), 1 where a slice holds a label, 0 where it holds none, -1 where nobody knows; None for an
             encoder that learns without labels.
     """
@@ -101,9 +101,11 @@ class TrainedEncoder(Encoder):
 
     Attributes:
         slices: of a volume that it looks at, of which labels are told; 0 for an encoder that learns without labels.
+        tells_scans: whether it learns which images are of one scan or patient; then batches hold two of each.
     """
 
     slices: int = 0
+    tells_scans: bool = False
 
     def input_shape(self, preset: Preset) -> tuple[int, ...]:
         """Of what ``read`` gives of an image."""
@@ -164,25 +166,27 @@ class Foundation:
     takes_weights: bool = True
 
 
+Told = Literal["labels", "scans"]
+"""What an encoder learns from beside images: labels of the source, or which images are of one scan or patient."""
+
 _TRAINED: dict[str, Callable[[Preset], Encoder]] = {}
-_FROM_LABELS: set[str] = set()
+_TOLD: dict[str, frozenset[Told]] = {}
 _FOUNDATIONS: dict[str, Foundation] = {}
 
 
 def register(
-    name: str, from_labels: bool = False
+    name: str, told: Collection[Told] = ()
 ) -> Callable[[Callable[[Preset], Encoder]], Callable[[Preset], Encoder]]:
     """Decorator: make the factory ``preset -> encoder`` known as ``--conf encoder name``.
 
     Args:
         name: of the encoder.
-        from_labels: whether its training needs labels of the source.
+        told: what its training needs beside images.
     """
 
     def keep(factory: Callable[[Preset], Encoder]) -> Callable[[Preset], Encoder]:
         _TRAINED[name] = factory
-        if from_labels:
-            _FROM_LABELS.add(name)
+        _TOLD[name] = frozenset(told)
         return factory
 
     return keep
@@ -236,14 +240,14 @@ def is_foundation(name: str) -> bool:
     return name.partition(":")[0] in _FOUNDATIONS
 
 
-def learns_from_labels(name: str) -> bool:
-    """Whether the encoder of this name is trained with labels of the source.
+def is_told(name: str) -> frozenset[Told]:
+    """What the encoder of this name learns from beside images.
 
     >>> from xssr_strategy.embedding import catalogue  # makes the encoders known
-    >>> learns_from_labels("poly_cl"), learns_from_labels("poly_cl_organ")
-    (False, True)
+    >>> is_told("conv_mae"), is_told("poly_cl_organ")
+    (frozenset(), frozenset({'labels'}))
     """
-    return name in _FROM_LABELS
+    return _TOLD.get(name, frozenset())
 
 
 def takes_weights(name: str) -> bool:

@@ -41,7 +41,9 @@ _SLICES_IN_MEMORY = 144  # of a batch of the pool
 
 
 class PolyCL(TrainedEncoder):
-    """Slices that belong together are drawn together, and others pushed apart; of a picture two parts are such slices.
+    """Slices that belong together are drawn together, and others pushed apart.
+
+    Of a picture two parts are such slices, if no other picture of its scan or patient is in the batch.
 
     The vector of a volume is the mean over its slices.
 
@@ -60,6 +62,7 @@ class PolyCL(TrainedEncoder):
         super().__init__()
         self.dim, self._slices, self._rule = CHANNELS[-1], slices, rule
         self.slices = 0 if rule == "scan" else slices
+        self.tells_scans = rule != "organ"
         self.batch_size = min(Encoder.batch_size, max(1, _SLICES_IN_MEMORY // slices))
         widths = itertools.pairwise((in_channels, *CHANNELS))
         self.stages = nn.Sequential(
@@ -128,10 +131,10 @@ def drawn_examples(scans: Tensor, slices: int, rule: Rule, organ: Tensor | None 
     """Draw a slice of each image, one that belongs to it and one that does not, all of the same batch.
 
     A slice of which nobody knows what it holds is not drawn where that counts. An image is left out if the batch holds
-    no such two for its slice. The only slice of a picture belongs to itself.
+    no such two for its slice. A picture belongs to itself where the batch holds no other of its scan.
 
     Args:
-        scans: int64 (B,), the same number for the same image.
+        scans: int64 (B,), the same number for images of one scan or patient, and for the same image.
         slices: of each image.
         rule: what belongs together. ``organ``: slices that hold it, and slices that do not, of whatever scan.
             ``mixed``: of the same scan and both with the organ or both without; against those of other scans that
@@ -157,9 +160,10 @@ def drawn_examples(scans: Tensor, slices: int, rule: Rule, organ: Tensor | None 
     anchors = images * slices + torch.multinomial(chances[images], 1).squeeze(1)
     same_scan, same_kind = scan[anchors, None] == scan, (holds[anchors, None] == holds) & known
     another = torch.arange(len(scan)) != anchors[:, None]
+    positive = {"scan": same_scan, "organ": same_kind, "mixed": same_scan & same_kind}[rule]
     if slices == 1:
-        another = torch.ones_like(another)
-    positive = {"scan": same_scan, "organ": same_kind, "mixed": same_scan & same_kind}[rule] & another
+        another = another | ~(positive & another).any(dim=1, keepdim=True)
+    positive = positive & another
     other_kind = ~same_kind & known
     negative = {"scan": ~same_scan, "organ": other_kind, "mixed": ~same_scan & other_kind}[rule]
     both = positive.any(dim=1) & negative.any(dim=1)
@@ -173,6 +177,6 @@ def _registered(rule: Rule, preset: Preset) -> Encoder:
     return PolyCL(preset.channels, SLICES if preset.spatial_dims == 3 else 1, rule)
 
 
-poly_cl = register("poly_cl")(partial(_registered, "scan"))
-poly_cl_organ = register("poly_cl_organ", from_labels=True)(partial(_registered, "organ"))
-poly_cl_mixed = register("poly_cl_mixed", from_labels=True)(partial(_registered, "mixed"))
+poly_cl = register("poly_cl", {"scans"})(partial(_registered, "scan"))
+poly_cl_organ = register("poly_cl_organ", {"labels"})(partial(_registered, "organ"))
+poly_cl_mixed = register("poly_cl_mixed", {"labels", "scans"})(partial(_registered, "mixed"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 import pickle
@@ -34,6 +35,7 @@ def train_encoder(
     on_step: Callable[[int, int], None] = lambda step, steps: None,
     device: torch.device | None = None,
     organ: NDArray[np.int8] | None = None,
+    scans: NDArray[np.intp] | None = None,
 ) -> float:
     """Train ``encoder`` in place and return the loss, averaged over the last tenth of the steps.
 
@@ -47,6 +49,8 @@ def train_encoder(
         on_step: called with (step, steps) after each step.
         device: a GPU if there is one, by default.
         organ: (N, slices) which slices hold a label, for an encoder that learns from that; as ``TrainingBatch`` has it.
+        scans: (N,) the same number for images of one scan or patient, which a batch then holds by twos; each image is
+            a scan of its own by default.
 
     Raises:
         UserError: the encoder cannot learn from so few images.
@@ -69,11 +73,12 @@ def train_encoder(
     optimiser = torch.optim.AdamW(
         encoder.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.95)
     )
-    identity = repr((type(encoder).__name__, inputs.shape, digest, sorted(asdict(settings).items())))
+    of_whom = () if scans is None else (hashlib.sha256(scans.tobytes()).hexdigest(),)
+    identity = repr((type(encoder).__name__, inputs.shape, digest, sorted(asdict(settings).items()), *of_whom))
     first, losses = _resume(state_file, encoder, optimiser, identity)
     saved = time.monotonic()
     with torch.random.fork_rng():
-        steps = _steps(encoder, optimiser, inputs, organ, settings, first)
+        steps = _steps(encoder, optimiser, inputs, organ, scans, settings, first)
         for step, loss in enumerate(steps, start=first + 1):
             losses.append(loss)
             if time.monotonic() - saved > _SAVE_EVERY:
@@ -89,6 +94,7 @@ def _steps(
     optimiser: torch.optim.Optimizer,
     inputs: NDArray[np.float16],
     organ: NDArray[np.int8] | None,
+    scans: NDArray[np.intp] | None,
     settings: TrainingSettings,
     first: int,
 ) -> Iterator[float]:
@@ -96,13 +102,14 @@ def _steps(
     device = next(encoder.parameters()).device
     for step in range(first, settings.steps):
         torch.manual_seed(settings.seed * 1_000_003 + step)
-        rows = _batch(step, len(inputs), settings)
+        rows = _batch(step, len(inputs), settings, scans)
         images = torch.from_numpy(inputs[rows].astype(np.float32)).to(device)
         known = None if organ is None else torch.from_numpy(organ[rows])
         for group in optimiser.param_groups:
             group["lr"] = settings.learning_rate * _cosine(step, settings.steps)
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
-            loss = encoder.training_loss(TrainingBatch(images, torch.from_numpy(rows), known), settings)
+            numbers = torch.from_numpy(rows if scans is None else scans[rows])
+            loss = encoder.training_loss(TrainingBatch(images, numbers, known), settings)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -135,15 +142,26 @@ def encode_all(encoder: Encoder, inputs: NDArray[np.float16], batch_size: int = 
     return np.concatenate(blocks)
 
 
-def _batch(step: int, size: int, settings: TrainingSettings) -> NDArray[np.intp]:
+def _batch(step: int, size: int, settings: TrainingSettings, scans: NDArray[np.intp] | None) -> NDArray[np.intp]:
     """Rows of the step: the epochs' permutations, laid end to end."""
     positions = np.arange(step * settings.batch_size, (step + 1) * settings.batch_size)
     rows = np.empty(len(positions), dtype=np.intp)
     for epoch in np.unique(positions // size):
         here = positions // size == epoch
-        order = np.random.default_rng([settings.seed, int(epoch)]).permutation(size)
+        rng = np.random.default_rng([settings.seed, int(epoch)])
+        order = rng.permutation(size)
+        if scans is not None:
+            order = _by_twos(order, scans, rng)
         rows[here] = order[positions[here] % size]
     return rows
+
+
+def _by_twos(order: NDArray[np.intp], scans: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp]:
+    """The rows of an order, two of a scan after each other, and one where the scan has no other left."""
+    rows = order[np.argsort(scans[order], kind="stable")]
+    begins = np.flatnonzero(np.diff(scans[rows])) + 1
+    twos = [two for scan in np.split(rows, begins) for two in np.split(scan, range(2, len(scan), 2))]
+    return np.concatenate([twos[place] for place in rng.permutation(len(twos))])
 
 
 def _cosine(step: int, steps: int) -> float:

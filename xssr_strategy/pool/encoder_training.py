@@ -21,6 +21,8 @@ from xssr_strategy.embedding.slice_labels import slices_that_hold_labels
 from xssr_strategy.embedding.training import COLLAPSED, encode_all, mean_cosine, train_encoder
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import fingerprint
+from xssr_strategy.images.lists import read_table
+from xssr_strategy.images.patients import patients_by_image
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.images.versions import READING, kept_as
 from xssr_strategy.labels.source import read_source_labels
@@ -96,6 +98,7 @@ def _trained(
     cache = path.with_suffix(f".{digest[:8]}-{READING}.npy")
     inputs, ids = training_inputs(images, encoder, preset, cache, lambda done, total: None, workspace.root)
     organ = _labelled_slices(encoder, [images[image] for image in ids], pairs, settings, preset)
+    scans = _scans(encoder, {image: images[image] for image in ids}, settings)
     training = TrainingSettings(steps=settings.encoder_steps, seed=settings.seed)
     loss = train_encoder(
         encoder,
@@ -105,6 +108,7 @@ def _trained(
         kept_as(digest),
         lambda step, steps: progress(TRAINING, step, steps),
         organ=organ,
+        scans=scans,
     )
     cosine = mean_cosine(encode_all(encoder, inputs[:200]))
     if cosine > COLLAPSED and len(inputs) > 1:
@@ -144,6 +148,24 @@ def _labelled_slices(
             "that hold none; name labels with --conf source_labels, or choose poly_cl."
         )
     return organ
+
+
+def _scans(encoder: TrainedEncoder, images: Mapping[str, Path], settings: Settings) -> NDArray[np.intp] | None:
+    """The same number for images of one patient, for an encoder that learns that; None for the others.
+
+    Patients are those of ``--conf patients``, which may tell of other images, too, and those that the files name.
+
+    Raises:
+        UserError: the table cannot be used.
+    """
+    if not encoder.tells_scans:
+        return None
+    told: dict[str, str] = {}
+    if settings.patients is not None:
+        lines, _ = read_table(settings.patients, ("image",), "patient", images)
+        told = {line.image: line.value for line in lines if line.value}
+    numbers: NDArray[np.intp] = np.unique(list(patients_by_image(images, told).values()), return_inverse=True)[1]
+    return numbers
 
 
 def is_current(path: Path, images: Mapping[str, Path], of_source: bool) -> bool:

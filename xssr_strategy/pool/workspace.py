@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from xssr_strategy.archive.query import is_remote, series_filter
-from xssr_strategy.embedding.encoder import is_foundation, learns_from_labels, short_name
+from xssr_strategy.embedding.encoder import is_foundation, is_told, short_name
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.settings import Settings
 from xssr_strategy.storage.database import data_home
@@ -72,8 +72,10 @@ class Workspace:
         seen = replace(preset, segmentation_size=0, segmentation_roi=0)  # no business of the encoder
         name = settings.encoder
         asked: tuple[object, ...] = (name, settings.encoder_steps, settings.seed, seen, str(settings.source))
-        if learns_from_labels(name):
+        if "labels" in is_told(name):
             asked = (*asked, str(settings.source_labels), settings.labels)
+        if "scans" in is_told(name) and settings.patients is not None:
+            asked = (*asked, str(settings.patients))
         if is_foundation(name):
             told = settings.encoder_options
             asked = (name, str(told.weights), told.slices, told.pooling, seen)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from xssr_strategy.embedding.checkpoint import EncoderCheckpoint, load_encoder
-from xssr_strategy.embedding.encoder import learns_from_labels
+from xssr_strategy.embedding.encoder import is_told
 from xssr_strategy.embedding.pool import embed_pool
 from xssr_strategy.embedding.standardise import standardise
 from xssr_strategy.embedding.store import SOURCE, TARGET, EmbeddingStore
@@ -126,6 +126,8 @@ class Embedding:
         """The file of an encoder."""
         protocol = self._experiment.protocol
         told = protocol.encoder_options
+        learned_from = self._experiment.source if self._source else self._experiment.target
+        table = None if learned_from is None else learned_from.root / "patients.csv"
         settings = Settings(
             encoder=name,
             encoder_steps=protocol.encoder_steps,
@@ -134,8 +136,9 @@ class Embedding:
             encoder_pooling=told.pooling,
             seed=number,
             labels=self._experiment.protocol.labels,
+            patients=table if table and table.exists() else None,
         )
-        pairs = self._source_labels() if learns_from_labels(name) else []
+        pairs = self._source_labels() if "labels" in is_told(name) else []
         workspace = self._workspace
         if pairs:  # other labels, another encoder
             workspace = Workspace(workspace.root / content_of({pair["image"]: pair for pair in pairs}))

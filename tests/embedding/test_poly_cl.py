@@ -99,7 +99,7 @@ def test_batches_hold_two_pictures_of_a_patient_each_picture_once_an_epoch(tmp_p
             return super().training_loss(batch, settings)
 
     seen: list[tuple[list[int], list[int]]] = []
-    inputs = (np.arange(24)[:, None, None, None, None] / 1024 * np.ones((1, 1, 1, 16, 16))).astype(np.float16)
+    inputs = (np.arange(24)[:, None, None, None, None] / 1024 * np.ones((1, 1, 1, 32, 32))).astype(np.float16)
     of_whom = np.array([3, 1, 2, 0] * 6)
     train_encoder(Watched(1, 1), inputs, TrainingSettings(steps=6, batch_size=8), tmp_path / "state", scans=of_whom)
     for epoch in (seen[:3], seen[3:]):

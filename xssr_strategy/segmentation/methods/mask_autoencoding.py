@@ -101,6 +101,7 @@ def _mask_transforms(plan: SegmentationPlan, seed: int, read: Transform) -> Comp
     sides = (SIDE[plan.spatial_dims],) * plan.spatial_dims
     steps: list[Transform] = [
         read,
+        EnsureTyped("label", track_meta=False, device=torch.device("cpu")),  # where the smooth field is
         _Small(sides),
         *deformation("label", sides),
         EnsureTyped("label", track_meta=False),

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from xssr_strategy.errors import UserError
+from xssr_strategy.images.preprocessing import memory_told
 from xssr_strategy.segmentation.data import TrainingData, some_images
 from xssr_strategy.segmentation.inference import Predictor
 from xssr_strategy.segmentation.mask_quality import MaskQuality
@@ -84,9 +85,10 @@ class OwnMasks:
             file = self._folder / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.pt"
             try:
                 if not file.exists():
-                    image, _ = read_for_network(path, self._preset, self._plan)
-                    logits = predict(image)
-                    qualities = judge.quality(image.to(device), logits, predict)
+                    with memory_told(path):
+                        image, _ = read_for_network(path, self._preset, self._plan)
+                        logits = predict(image)
+                        qualities = judge.quality(image.to(device), logits, predict)
                     label = logits.argmax(0, keepdim=True).to(torch.uint8).cpu()
                     save_tensors({"label": label, "quality": qualities}, file)
                 kept = torch.load(file, weights_only=True)

@@ -38,7 +38,7 @@ class SingleStrip(TrainingMethod):
     """
 
     uses_unlabelled = True
-    version = 3  # air that stays black, an autoencoder without normalisation, and the confidence in what is kept
+    version = 4  # the fine-tuning draws other images than the stage before
     keep: ClassVar[float] = 0.3
     """Share of the masks that are trained on, those of the best quality."""
 
@@ -60,9 +60,9 @@ class SingleStrip(TrainingMethod):
             if not len(masks):
                 if self.keep:
                     logger.warning("There is no unlabelled image to learn from: the labels alone are.")
-                yield self.stage("synthesised", network, loaders.with_masks(()), self.steps, update)
+                yield self.stage("synthesised", network, loaders.with_masks((), 0), self.steps, update)
                 return
-            yield self.stage("synthesised", network, loaders.with_masks(()), first, update)
+            yield self.stage("synthesised", network, loaders.with_masks((), 0), first, update)
             judging, self.autoencoder = self._judge.judging(data, plan, seed, device)
             yield judging
             yield Work("masks", masks.make(network, self.autoencoder, device), len(masks))
@@ -73,7 +73,7 @@ class SingleStrip(TrainingMethod):
                 else:
                     what = "Nothing is found on any of %d images: the labels alone are learnt from."
                 logger.warning(what, len(masks.found))
-            yield self.stage("fine-tuning", network, loaders.with_masks(kept), self.steps - first, update)
+            yield self.stage("fine-tuning", network, loaders.with_masks(kept, 1), self.steps - first, update)
 
 
 class SingleStripWithoutMasks(SingleStrip):
@@ -105,9 +105,11 @@ class _Loaders:
         """Real images with a mask in a batch of :meth:`with_masks`."""
         return self._batch_size / 2
 
-    def with_masks(self, masks: Sequence[OwnMask]) -> Iterable[Batch]:
-        """A batch synthesised and a batch real; of labels and masks in turn."""
-        return Joined(self._loader(synthesis_transforms, masks, 2), self._loader(training_transforms, masks, 3))
+    def with_masks(self, masks: Sequence[OwnMask], stage: int) -> Iterable[Batch]:
+        """A batch synthesised and a batch real; of labels and masks in turn. Each stage draws anew."""
+        first = 2 + 2 * stage
+        synthesised = self._loader(synthesis_transforms, masks, first)
+        return Joined(synthesised, self._loader(training_transforms, masks, first + 1))
 
     def _loader(self, transforms: Callable[..., Compose], masks: Sequence[OwnMask], purpose: int) -> Iterable[Batch]:
         data, plan = self._data, self._plan
@@ -124,7 +126,7 @@ class _Loaders:
 
 
 class Joined:
-    """Batches of two loaders, one after the other in one batch.
+    """Batches of two loaders, one after the other in one batch, on the device of the other.
 
     Args:
         one, other: of equally many batches, with the same names in them.
@@ -135,4 +137,4 @@ class Joined:
 
     def __iter__(self) -> Iterator[Batch]:
         for one, other in zip(self._one, self._other, strict=True):
-            yield {name: torch.cat([one[name], other[name]]) for name in one}
+            yield {name: torch.cat([one[name].to(other[name].device), other[name]]) for name in one}

@@ -154,7 +154,7 @@ def synthesis_transforms(
     steps: list[Transform] = [
         read or ReadPair(preset, plan),
         *windows_around_labels(plan),
-        EnsureTyped(KEYS, track_meta=False),
+        EnsureTyped(KEYS, track_meta=False, device=torch.device("cpu")),  # k-means and the smooth field are there
         _Bins(ranges),
         *deformation("bins", plan.roi, ranges),
         _Synthesis(plan.channels, ranges),

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from xssr_strategy.archive.query import Query, is_remote
 from xssr_strategy.embedding.catalogue import encoder_names
-from xssr_strategy.embedding.encoder import EncoderOptions, is_foundation, parse_encoder, takes_weights
+from xssr_strategy.embedding.encoder import EncoderOptions, is_foundation, is_told, parse_encoder, takes_weights
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import PRESETS
 from xssr_strategy.labels.names import are_labels
@@ -220,7 +220,7 @@ class Settings:
         None,
         _file,
         "CSV file `image,patient`",
-        "Of whom the images are, for `per_patient`; by default DICOM's PatientID and BIDS' `sub-` say so.",
+        "Of whom images are, for `per_patient` and `poly_cl`; by default DICOM's PatientID and BIDS' `sub-` say so.",
     )
     lease_minutes: int = _key(
         60, _whole(1, 10**6), "1 or more", "How long an image handed out goes to nobody else; then it comes back."
@@ -264,9 +264,9 @@ def parse_settings(conf: Mapping[str, str], prefix: str = "--conf ") -> Settings
         except ValueError as error:
             raise UserError(f"{_typed(prefix, name)} {text}: must be {error}.") from None
     settings = Settings(**values)
-    if settings.patients is not None and not settings.per_patient:
+    if settings.patients is not None and not (settings.per_patient or "scans" in is_told(settings.encoder)):
         raise UserError(
-            f"{prefix}patients: is read for per_patient alone; add {prefix}per_patient true, or leave it out."
+            f"{prefix}patients: is read for per_patient and poly_cl alone; add {prefix}per_patient true or leave it out."
         )
     if settings.sam_side and settings.sam_weights is None:
         raise UserError(

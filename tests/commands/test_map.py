@@ -129,7 +129,7 @@ def test_the_other_images_of_a_patient(studies: Path, tmp_path: Path, capsys: py
     table = tmp_path / "patients.csv"
     table.write_bytes("\ufeffimage,patient\r\ni05.png,Ann Zanzibar\r\ni02,Ann Zanzibar\r\ni07,Bo\r\n".encode())
     assert draw(studies, "--patients", str(table)) == 2
-    assert "is read for --per-patient alone" in capsys.readouterr().out
+    assert "is read for --per-patient and --encoder poly_cl alone" in capsys.readouterr().out
     assert draw(studies, "--per-patient", "--patients", str(table)) == 0
     fixed = part(studies, "content")["fixed"]
     numbers = dict(zip(fixed["ids"], fixed["patients"], strict=True))

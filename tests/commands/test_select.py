@@ -140,6 +140,6 @@ def test_no_second_image_of_a_patient_before_every_patient_has_one(tmp_path, cap
     with (tmp_path / "next.csv").open(encoding="utf-8") as file:
         assert [row["reason"] for row in csv.DictReader(file)] == [row["reason"] for row in rows]
     assert select(studies, tmp_path / "picks.csv", "--patients", str(table))[0] == 2
-    assert "is read for --per-patient alone; add that, or leave it out" in capsys.readouterr().out
+    assert "is read for --per-patient and --encoder poly_cl alone; add one of them" in capsys.readouterr().out
     assert select(studies, tmp_path / "picks.csv", "--per-patient")[0] == 2
     assert "--per-patient: nothing says of whom an image is" in capsys.readouterr().out

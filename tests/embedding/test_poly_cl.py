@@ -121,8 +121,40 @@ def test_a_batch_without_any_example_changes_nothing(tmp_path: Path) -> None:
 
 def test_a_single_image_has_nothing_to_be_told_apart_from(tmp_path: Path) -> None:
     inputs = np.zeros((1, 1, 1, 32, 32), np.float16)
-    with pytest.raises(UserError, match="encoder poly_cl: needs two images at least"):
+    with pytest.raises(UserError, match="a contrastive encoder needs two images at least"):
         train_encoder(PolyCL(1, 1), inputs, TrainingSettings(steps=1), tmp_path / "state")
+    many = np.zeros((4, 1, 1, 32, 32), np.float16)
+    with pytest.raises(UserError, match="a contrastive encoder needs two images at least"):
+        train_encoder(PolyCL(1, 1), many, TrainingSettings(steps=1), tmp_path / "state", scans=np.zeros(4, np.intp))
+
+
+def test_a_batch_of_one_patient_among_several_does_not_end_the_training(tmp_path: Path) -> None:
+    inputs = np.random.default_rng(0).random((20, 1, 1, 32, 32)).astype(np.float16)
+    of_whom = np.array([0] * 18 + [1] * 2)
+    losses: list[int] = []
+    settings = TrainingSettings(steps=10, batch_size=4)
+    encoder = PolyCL(1, 1)
+    train_encoder(encoder, inputs, settings, tmp_path / "state", "", lambda step, _: losses.append(step), scans=of_whom)
+    assert losses == list(range(1, 11))
+
+
+def test_a_training_that_was_told_otherwise_does_not_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xssr_strategy.embedding.training._SAVE_EVERY", 0.0)
+    inputs = np.random.default_rng(0).random((6, 1, 1, 32, 32)).astype(np.float16)
+    settings, state = TrainingSettings(steps=2, batch_size=4), tmp_path / "state"
+    halves, thirds = np.array([0, 0, 0, 1, 1, 1]), np.array([0, 0, 1, 1, 2, 2])
+    organ, none = np.array([[1], [0]] * 3, np.int8), np.array([[0], [1]] * 3, np.int8)
+    for told in (
+        {"scans": halves},
+        {"scans": thirds},
+        {"scans": thirds, "organ": organ},
+        {"scans": thirds, "organ": none},
+    ):
+        for expected in ([1, 2], []):
+            steps: list[int] = []
+            note = steps.append
+            train_encoder(PolyCL(1, 1, "mixed"), inputs, settings, state, "", lambda step, _, n=note: n(step), **told)
+            assert steps == expected
 
 
 def test_crops_stay_inside_the_picture_and_in_its_range() -> None:

@@ -172,10 +172,16 @@ def test_an_encoder_of_scans_is_told_whose_they_are(bench: Bench, monkeypatch: p
     conf = {"encoder": "poly_cl", "encoder_steps": "1", "budget": "4"}
     alone = bench.update(settings=parse_settings(conf))
     of_patients = bench.update(settings=parse_settings({**conf, "per_patient": "true", "patients": str(table)}))
-    assert told == [list(range(30)), [place // 2 for place in range(30)]]
+    assert told == [None, [place // 2 for place in range(30)]]
     assert alone.encoder != of_patients.encoder
+    bench.update(settings=parse_settings({**conf, "patients": str(table)}))
+    assert len(told) == 2  # no other encoder
+    table.write_text("\n".join(["image,patient", *(f"{image},one" for image in images)]))
+    bench.update(settings=parse_settings({**conf, "patients": str(table), "encoder_steps": "2"}))
+    named_alike = {"source": str(bench.source), "patients": str(table)}
+    bench.update(settings=parse_settings({**conf, **named_alike}))
     bench.update(settings=parse_settings({**conf, "encoder": "conv_mae"}))
-    assert told[2:] == [None]
+    assert told[2:] == [None, None, None]
 
 
 def test_an_encoder_that_learns_from_labels_takes_those_of_the_source_or_says_so(bench: Bench) -> None:

@@ -45,6 +45,25 @@ def test_other_steps_of_the_encoder_are_another_training(hospitals: tuple[Path, 
     assert one.training.digest != other.training.digest
 
 
+def test_an_encoder_learns_whose_pictures_are_whose(tmp_path: Path) -> None:
+    target = hospital(tmp_path / "target", 1, test=2, count=8)
+
+    def encoder() -> str:
+        what = experiment(target, strategies=("full",), methods=("poly_cl",), encoder_steps=1, seeds=1)
+        (one,) = planned(what, tmp_path / "out").jobs
+        assert one.training.encoder is not None
+        return one.training.encoder.id
+
+    alone = encoder()
+    table = target / "patients.csv"
+    table.write_text("image,patient\nscan00,A\nscan01,A\nscan02,B\n")
+    of_patients = encoder()
+    table.write_text("image,patient\nscan00,A\nscan01,B\nscan02,B\n")
+    assert len({alone, of_patients, encoder()}) == 3
+    table.write_text("image,patient\nscan00,A\nscan01,A\nscan02,B\n")
+    assert encoder() == of_patients
+
+
 @pytest.mark.slow
 def test_such_trainings_are_run_and_are_not_those_with_drawn_weights(
     hospitals: tuple[Path, Path], tmp_path: Path

@@ -89,7 +89,7 @@ def test_nobody_says_of_whom_the_images_are(tmp_path: Path) -> None:
     app = App(tmp_path, {**CONF, "per_patient": "true"})
     assert "--conf per_patient: nothing says of whom an image is; name a CSV file" in app.score()["error"]
     assert "with --conf patients." in app.project.state(app.datastore).error
-    with pytest.raises(UserError, match=r"--conf patients: is read for per_patient alone; add --conf per_patient true"):
+    with pytest.raises(UserError, match=r"--conf patients: is read for per_patient and poly_cl alone"):
         parse_settings({"patients": str(next(app.studies.glob("*.png")))})
 
 

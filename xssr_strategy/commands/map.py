@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     outputs = {"--out": arguments.out, "--png": arguments.png}
     check_not_an_image(outputs, arguments.studies, settings.source)
     check_outputs(outputs, {"--sites": arguments.sites, "--dice": arguments.dice, "--patients": arguments.patients})
-    check_patient_options(arguments)
+    check_patient_options(arguments, settings)
     studies = open_studies(arguments.studies, settings)
     sites = None if arguments.sites is None else read_sites(arguments.sites, studies.images)
     if arguments.colour == DICE and arguments.dice is None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from xssr_strategy.embedding.catalogue import encoder_names
+from xssr_strategy.embedding.encoder import is_told
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import PRESETS
 from xssr_strategy.pool.leases import Leases
@@ -42,18 +44,23 @@ def add_patient_options(parser: argparse.ArgumentParser) -> None:
     """``--per-patient`` and ``--patients``."""
     parser.add_argument("--per-patient", action="store_true", help="no second image of a patient before all have one")
     parser.add_argument(
-        "--patients", type=Path, help="CSV file: image,patient, for --per-patient (default: PatientID, BIDS' sub-)"
+        "--patients",
+        type=Path,
+        help="CSV file: image,patient, for --per-patient and poly_cl (default: PatientID, BIDS' sub-)",
     )
 
 
-def check_patient_options(arguments: argparse.Namespace) -> None:
+def check_patient_options(arguments: argparse.Namespace, settings: Settings) -> None:
     """Refuse a table of patients that nobody would read.
 
     Raises:
-        UserError: ``--patients`` without ``--per-patient``.
+        UserError: ``--patients`` without ``--per-patient``, and the encoder does not learn from it.
     """
-    if arguments.patients is not None and not arguments.per_patient:
-        raise UserError(f"--patients {arguments.patients}: is read for --per-patient alone; add that, or leave it out.")
+    if arguments.patients is not None and not (arguments.per_patient or "scans" in is_told(settings.encoder)):
+        raise UserError(
+            f"--patients {arguments.patients}: is read for --per-patient and --encoder poly_cl alone; add one of them, "
+            "or leave it out."
+        )
 
 
 def settings_from_arguments(arguments: argparse.Namespace) -> Settings:
@@ -63,7 +70,9 @@ def settings_from_arguments(arguments: argparse.Namespace) -> Settings:
         UserError: a bad value.
     """
     conf = {name: value for name in _OPTIONS if (value := getattr(arguments, name)) is not None}
-    return resolve_source(parse_settings(conf, prefix="--"), arguments.studies)
+    settings = resolve_source(parse_settings(conf, prefix="--"), arguments.studies)
+    table: Path | None = getattr(arguments, "patients", None)
+    return settings if table is None else replace(settings, patients=table.resolve())
 
 
 def waiting_images(

@@ -105,7 +105,7 @@ def _check_files(arguments: argparse.Namespace, settings: Settings) -> None:
             outputs["the task list of --worklist"] = task_list_of(arguments.worklist)
     check_not_an_image(outputs, arguments.studies, settings.source)
     check_outputs(outputs, {"--exclude": arguments.exclude, "--patients": arguments.patients})
-    check_patient_options(arguments)
+    check_patient_options(arguments, settings)
 
 
 def _images(

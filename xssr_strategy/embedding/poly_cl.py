@@ -24,7 +24,6 @@ from xssr_strategy.embedding.encoder import (
     TrainingSettings,
     register,
 )
-from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.images.slices import slices_input
 
@@ -93,13 +92,10 @@ class PolyCL(TrainedEncoder):
     def training_loss(self, batch: TrainingBatch, settings: TrainingSettings) -> Tensor:
         """As :class:`TrainedEncoder`: of a slice of each image, one that belongs to it, and one that does not.
 
-        Raises:
-            UserError: by ``scan``, there is but one scan.
+        0 of a batch in which no slice has both.
         """
         drawn = drawn_examples(batch.scans, self._slices, self._rule, batch.organ)
         if not drawn.shape[1]:
-            if self._rule == "scan":
-                raise UserError("encoder poly_cl: needs two images at least; add images or choose another encoder.")
             return 0.0 * torch.stack([weight.sum() for weight in self.parameters()]).sum()  # nothing to learn from
         pictures = batch.images.flatten(end_dim=1)[drawn.flatten()]
         vectors = self.projection(self._features(crops(pictures)))

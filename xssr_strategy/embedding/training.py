@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from xssr_strategy.embedding.encoder import Encoder, TrainedEncoder, TrainingBatch, TrainingSettings
+from xssr_strategy.errors import UserError
 from xssr_strategy.storage.tensor_files import save_tensors
 
 logger = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ def train_encoder(
             a scan of its own by default.
 
     Raises:
-        UserError: the encoder cannot learn from so few images.
+        UserError: the encoder learns to tell scans apart, and there is but one.
 
     >>> from pathlib import Path
     >>> from tempfile import TemporaryDirectory
@@ -68,13 +69,15 @@ def train_encoder(
     >>> encode_all(encoder, images).shape
     (6, 16)
     """
+    if encoder.tells_scans and len(inputs if scans is None else np.unique(scans)) < 2:
+        raise UserError("a contrastive encoder needs two images at least; add images or choose another encoder.")
     device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     encoder.to(device).train()
     optimiser = torch.optim.AdamW(
         encoder.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.95)
     )
-    of_whom = () if scans is None else (hashlib.sha256(scans.tobytes()).hexdigest(),)
-    identity = repr((type(encoder).__name__, inputs.shape, digest, sorted(asdict(settings).items()), *of_whom))
+    told = [hashlib.sha256(one.tobytes()).hexdigest() for one in (organ, scans) if one is not None]
+    identity = repr((type(encoder).__name__, inputs.shape, digest, sorted(asdict(settings).items()), *told))
     first, losses = _resume(state_file, encoder, optimiser, identity)
     saved = time.monotonic()
     with torch.random.fork_rng():

@@ -47,6 +47,7 @@ def train(
     workspace: Workspace,
     progress: Progress,
     pairs: Sequence[Mapping[str, str]] | None = None,
+    patients: Mapping[str, str] | None = None,
 ) -> None:
     """Train the encoder of these settings on unlabelled images and write its checkpoint.
 
@@ -56,6 +57,8 @@ def train(
         images: id -> path.
         pairs: labelled ones among them, for an encoder that learns from labels; by default those of
             ``--conf source_labels``.
+        patients: image -> patient, for an encoder that learns which pictures are of one patient; by default those that
+            the files name and, of a pool, those of ``--conf patients``.
 
     Raises:
         UserError: not one image can be read, a foundation encoder cannot be built, or the labels that an encoder needs
@@ -72,7 +75,10 @@ def train(
     if isinstance(encoder, TrainedEncoder):
         if pairs is None and encoder.slices and settings.source_labels is not None:
             pairs = read_source_labels(settings.source_labels, images, settings.labels).pairs
-        facts |= _trained(encoder, chosen, pairs or (), settings, preset, workspace, facts["images"], progress)
+        if patients is None and encoder.tells_scans:
+            patients = _patients(images, settings)
+        told = pairs or (), patients or {}
+        facts |= _trained(encoder, chosen, *told, settings, preset, workspace, facts["images"], progress)
     else:
         logger.info("Encoder %s is used as it is: %d numbers for each image.", settings.encoder, encoder.dim)
         facts |= {"dim": encoder.dim}
@@ -86,6 +92,7 @@ def _trained(
     encoder: TrainedEncoder,
     images: Mapping[str, Path],
     pairs: Sequence[Mapping[str, str]],
+    patients: Mapping[str, str],
     settings: Settings,
     preset: Preset,
     workspace: Workspace,
@@ -98,7 +105,7 @@ def _trained(
     cache = path.with_suffix(f".{digest[:8]}-{READING}.npy")
     inputs, ids = training_inputs(images, encoder, preset, cache, lambda done, total: None, workspace.root)
     organ = _labelled_slices(encoder, [images[image] for image in ids], pairs, settings, preset)
-    scans = _scans(encoder, {image: images[image] for image in ids}, settings)
+    scans = _scans(encoder, ids, patients, preset)
     training = TrainingSettings(steps=settings.encoder_steps, seed=settings.seed)
     loss = train_encoder(
         encoder,
@@ -150,22 +157,37 @@ def _labelled_slices(
     return organ
 
 
-def _scans(encoder: TrainedEncoder, images: Mapping[str, Path], settings: Settings) -> NDArray[np.intp] | None:
-    """The same number for images of one patient, for an encoder that learns that; None for the others.
-
-    Patients are those of ``--conf patients``, which may tell of other images, too, and those that the files name.
+def _patients(images: Mapping[str, Path], settings: Settings) -> dict[str, str]:
+    """image -> patient: of a pool what ``--conf patients`` says, and what the files say.
 
     Raises:
         UserError: the table cannot be used.
     """
-    if not encoder.tells_scans:
-        return None
     told: dict[str, str] = {}
-    if settings.patients is not None:
+    if settings.patients is not None and settings.source is None:
         lines, _ = read_table(settings.patients, ("image",), "patient", images)
         told = {line.image: line.value for line in lines if line.value}
-    numbers: NDArray[np.intp] = np.unique(list(patients_by_image(images, told).values()), return_inverse=True)[1]
-    return numbers
+    return patients_by_image(images, told)
+
+
+def _scans(
+    encoder: TrainedEncoder, images: Sequence[str], patients: Mapping[str, str], preset: Preset
+) -> NDArray[np.intp] | None:
+    """The same number for pictures of one patient, for an encoder that learns that; None if each is its own.
+
+    A volume holds slices enough of its own: each is a scan.
+    """
+    if not encoder.tells_scans or preset.spatial_dims == 3:
+        return None
+    names, numbers = np.unique([patients.get(image, image) for image in images], return_inverse=True)
+    if len(names) == len(images):
+        return None
+    if len(names) == 1:
+        logger.warning("All %d images are of one patient: the encoder takes each for a scan of its own.", len(images))
+        return None
+    logger.info("The encoder learns which of %d images are of one of %d patients.", len(images), len(names))
+    scans: NDArray[np.intp] = numbers
+    return scans
 
 
 def is_current(path: Path, images: Mapping[str, Path], of_source: bool) -> bool:

@@ -74,7 +74,7 @@ class Workspace:
         asked: tuple[object, ...] = (name, settings.encoder_steps, settings.seed, seen, str(settings.source))
         if "labels" in is_told(name):
             asked = (*asked, str(settings.source_labels), settings.labels)
-        if "scans" in is_told(name) and settings.patients is not None:
+        if "scans" in is_told(name) and settings.patients is not None and settings.source is None:
             asked = (*asked, str(settings.patients))
         if is_foundation(name):
             told = settings.encoder_options

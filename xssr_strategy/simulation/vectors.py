@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -126,8 +128,6 @@ class Embedding:
         """The file of an encoder."""
         protocol = self._experiment.protocol
         told = protocol.encoder_options
-        learned_from = self._experiment.source if self._source else self._experiment.target
-        table = None if learned_from is None else learned_from.root / "patients.csv"
         settings = Settings(
             encoder=name,
             encoder_steps=protocol.encoder_steps,
@@ -136,18 +136,26 @@ class Embedding:
             encoder_pooling=told.pooling,
             seed=number,
             labels=self._experiment.protocol.labels,
-            patients=table if table and table.exists() else None,
         )
         pairs = self._source_labels() if "labels" in is_told(name) else []
         workspace = self._workspace
         if pairs:  # other labels, another encoder
             workspace = Workspace(workspace.root / content_of({pair["image"]: pair for pair in pairs}))
+        patients = self._patients() if "scans" in is_told(name) else {}
+        if len(set(patients.values())) < len(patients):  # other patients, another encoder
+            workspace = Workspace(workspace.root / _digest(patients))
         path = workspace.encoder(settings, protocol.preset)
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(workspace.lock):
             if not path.exists():
-                train(self._source or self._pool, settings, protocol.preset, workspace, progress, pairs)
+                train(self._source or self._pool, settings, protocol.preset, workspace, progress, pairs, patients)
         return path
+
+    def _patients(self) -> dict[str, str]:
+        """image -> patient, of what an encoder learns from."""
+        domain = self._experiment.source if self._source else self._experiment.target
+        assert domain is not None, "what is learnt from is a part of a domain"
+        return {image: domain.patients[image] for image in self._source or self._pool}
 
     def _source_labels(self) -> list[dict[str, str]]:
         """The source's labelled images; those of the target are no business of an encoder."""
@@ -173,6 +181,10 @@ class Embedding:
         _, vectors = self._store.vectors(_TEST, checkpoint.id, images)
         _, source = self._store.vectors(SOURCE, checkpoint.id)
         return standardise(vectors, source)[0]
+
+
+def _digest(patients: Mapping[str, str]) -> str:
+    return hashlib.sha256(json.dumps(sorted(patients.items())).encode()).hexdigest()[:10]
 
 
 def _learned_from(experiment: Experiment) -> Mapping[str, Path]:

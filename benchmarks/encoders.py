@@ -77,7 +77,10 @@ def main(arguments: argparse.Namespace) -> None:
     compared = ENCODERS if arguments.of == "choose" else STARTS
     for name in arguments.domains.split(","):
         for volumes, (folder, labels, count) in VOLUMES.items():
-            if _slices(volumes) in (DOMAINS[name].target, DOMAINS[name].source) and not _slices(volumes).exists():
+            if (
+                _slices(volumes) in (DOMAINS[name].target, DOMAINS[name].source)
+                and not (_slices(volumes) / "patients.csv").exists()
+            ):
                 make_slices(folder, _slices(volumes), labels, count)
         rows += (_choose if arguments.of == "choose" else _start)(name, arguments)
     table(("domain", "labels", *compared), rows)
@@ -112,7 +115,7 @@ def _scores(out: Path) -> dict[str, dict[tuple[str, int], Scores]]:
 
 def _choose(name: str, arguments: argparse.Namespace) -> list[list[str]]:
     """A row for each number of labels, with a cell for each encoder."""
-    cells: dict[int, list[str]] = {}
+    cells: dict[int, dict[str, str]] = {}
     random: dict[int, Scores] = {}
     for encoder in ENCODERS if DOMAINS[name].source else ENCODERS[:2]:
         out = arguments.out / f"{name}-{encoder}"
@@ -122,8 +125,11 @@ def _choose(name: str, arguments: argparse.Namespace) -> list[list[str]]:
                     random[budget] = scores
             for (strategy, budget), scores in _scores(out)["supervised"].items():
                 if strategy == "xssr":
-                    cells.setdefault(budget, []).append(_cell(scores, random[budget]))
-    return [[name, str(budget), *some, *["–"] * (len(ENCODERS) - len(some))] for budget, some in sorted(cells.items())]
+                    cells.setdefault(budget, {})[encoder] = _cell(scores, random[budget])
+    return [
+        [name, str(budget), *(found.get(encoder, "–") for encoder in ENCODERS)]
+        for budget, found in sorted(cells.items())
+    ]
 
 
 def _start(name: str, arguments: argparse.Namespace) -> list[list[str]]:

@@ -266,7 +266,7 @@ def parse_settings(conf: Mapping[str, str], prefix: str = "--conf ") -> Settings
     settings = Settings(**values)
     if settings.patients is not None and not (settings.per_patient or "scans" in is_told(settings.encoder)):
         raise UserError(
-            f"{prefix}patients: is read for per_patient and poly_cl alone; add {prefix}per_patient true or leave it out."
+            f"{prefix}patients: is read for per_patient and poly_cl alone; add {prefix}per_patient true, or leave it."
         )
     if settings.sam_side and settings.sam_weights is None:
         raise UserError(

@@ -87,6 +87,20 @@ def test_a_dicom_series_and_its_slice(tmp_path: Path, capsys: pytest.CaptureFixt
     assert dice(sitk.GetArrayFromImage(found), sitk.GetArrayFromImage(written.label)) > 0.9
 
 
+@pytest.mark.parametrize("number", [2, 255, 300])
+def test_a_single_number_stays_what_it_is(number: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image, truth = bent_tube()
+    volume = write_nifti(tmp_path / "volume.nii.gz", image, np.eye(4))
+    drawn = one_slice(truth).astype(np.uint16) * number
+    label = write_nifti(tmp_path / "slice.nii.gz", drawn, np.eye(4))
+    out = tmp_path / "mask.nii.gz"
+    assert run(capsys, "propagate", "--image", volume, "--label", label, "--out", out)[0] == 0
+    mask = np.asarray(nib.load(out).dataobj)
+    assert np.unique(mask).tolist() == [0, number]
+    np.testing.assert_array_equal(mask[..., MIDDLE], drawn[..., MIDDLE])
+    assert dice(mask, truth) > 0.9
+
+
 def test_several_labels_keep_their_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     image, truth = bent_tube()
     left = np.arange(SHAPE[1])[None, :, None] < 16

@@ -6,6 +6,7 @@ import argparse
 import time
 from pathlib import Path
 
+import numpy as np
 from monai.data import MetaTensor
 from rich.console import Console
 
@@ -14,6 +15,7 @@ from xssr_strategy.commands.progress import StageProgress, say
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.detect import detect_preset
 from xssr_strategy.images.preprocessing import conform, memory_told
+from xssr_strategy.labels.formats import read_numbers
 from xssr_strategy.labels.names import IGNORE, are_labels
 from xssr_strategy.labels.reading import examine_label
 from xssr_strategy.labels.segments import SCRIBBLES, file_segments
@@ -69,7 +71,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             progress=lambda *now: progress(FOLLOWING, *now),
         )
     with writing("--out", out):
-        write_mask(found.mask, volume, image, str(out), compress=True)
+        mask = found.mask * _number(label) if names == _UNNAMED else found.mask
+        write_mask(mask, volume, image, str(out), compress=True)
     for note in found.notes:
         say(console, note, style="yellow")
     seconds = time.perf_counter() - began
@@ -96,6 +99,12 @@ def _side(text: str, weights: Path | None) -> int:
     elif side:
         raise UserError("--sam-side: is of SAM 2; add --sam-weights, or leave it out.")
     return side
+
+
+def _number(label: Path) -> np.uint8 | np.uint16:
+    """The number that is drawn in a label of one number, which the mask has, too."""
+    number = int(np.rint(read_numbers(label, False).as_tensor().numpy()).max())
+    return np.uint8(number) if number <= np.iinfo(np.uint8).max else np.uint16(number)
 
 
 def _names(listed: str | None, label: Path, volume: MetaTensor, image: Path) -> tuple[str, ...]:

@@ -94,6 +94,20 @@ def test_a_component_that_stays_gives_no_pixel_away() -> None:
     assert (found.refined, found.kept) == (1, 1)
 
 
+def test_a_label_that_another_one_would_swallow_stays() -> None:
+    """What is found in a ring's box is the whole disc: it overlaps with the ring enough, and would leave nothing."""
+    outer, inner = disc((30, 24), 14), disc((30, 24), 8)
+    coarse = np.where(inner, 2, outer).astype(np.uint8)
+
+    class Whole(Thresholds):
+        def segment(self, picture: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+            return np.stack([np.where(outer, 0.95, 0.0), np.where(inner, 0.9, 0.0)]).astype(np.float32)
+
+    found = refine(np.zeros((1, *SIDES), np.float32), coarse, Whole())
+    np.testing.assert_array_equal(found.mask, coarse)
+    assert (found.refined, found.kept) == (1, 1)
+
+
 def test_where_the_coarse_mask_is_empty_nobody_is_asked() -> None:
     asked = Thresholds()
     found = refine(np.ones((1, *SIDES), np.float32), np.zeros(SIDES, np.uint8), asked)

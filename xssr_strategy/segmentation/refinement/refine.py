@@ -26,7 +26,8 @@ class Refinement:
     Attributes:
         mask: uint8, as the coarse one.
         refined: components of slices that were replaced.
-        kept: components that stayed, because they are small or what was found differs too much from them.
+        kept: components that stayed, because they are small, or because what was found, or what another label left of
+            it, differs too much from them.
     """
 
     mask: NDArray[np.uint8]
@@ -51,7 +52,8 @@ def refine(
     """Refine a mask; where it holds nothing, nothing is looked for.
 
     What is found in the box of a component takes its place if it overlaps with it enough. Of two labels that claim a
-    pixel, the more probable one has it; a component that stays as it is gives no pixel away.
+    pixel, the more probable one has it, unless too little is left of the other then, which stays as it is; a component
+    that stays gives no pixel away.
 
     Args:
         image: (C, rows, columns) or (C, X, Y, Z) in [0, 1], C being 1 or 3.
@@ -83,18 +85,42 @@ def _refined_slice(
         return coarse, (0, len(components))
     seen = picture[0] if len(picture) == 1 else picture
     found = segmenter.segment(seen, np.array([one.box for one in asked]))
-    fine, best = np.zeros_like(coarse), np.zeros(coarse.shape, dtype=np.float32)
-    stays = [one for one in components if int(one.pixels.sum()) < LEAST_PIXELS]
-    for one, probability in zip(asked, found, strict=True):
-        sharp = probability >= 0.5
-        if (sharp & one.pixels).sum() < LEAST_OVERLAP * (sharp | one.pixels).sum():
-            stays.append(one)
-            continue
-        wins = sharp & (probability > best)
-        fine[wins], best[wins] = one.label, probability[wins]
+    changes = [
+        (one, probability)
+        for one, probability in zip(asked, found, strict=True)
+        if _overlap(probability >= 0.5, one.pixels) >= LEAST_OVERLAP
+    ]
+    while True:
+        stays = [one for one in components if all(one is not other for other, _ in changes)]
+        owner = _owners([probability for _, probability in changes], [one.pixels for one in stays], coarse.shape)
+        overlaps = [_overlap(owner == place, one.pixels) for place, (one, _) in enumerate(changes)]
+        if min(overlaps, default=1.0) >= LEAST_OVERLAP:
+            break
+        del changes[int(np.argmin(overlaps))]  # the others may have more without it
+    fine = np.zeros_like(coarse)
+    for place, (one, _) in enumerate(changes):
+        fine[owner == place] = one.label
     for one in stays:
         fine[one.pixels] = one.label
-    return fine, (len(components) - len(stays), len(stays))
+    return fine, (len(changes), len(stays))
+
+
+def _owners(
+    found: Sequence[NDArray[np.float32]], taken: Sequence[NDArray[np.bool_]], shape: tuple[int, ...]
+) -> NDArray[np.intp]:
+    """Which of what was found has each pixel: the most probable from 0.5 on; -1 where none is, or it is taken."""
+    owner, best = np.full(shape, -1), np.zeros(shape, dtype=np.float32)
+    for place, probability in enumerate(found):
+        wins = (probability >= 0.5) & (probability > best)
+        owner[wins], best[wins] = place, probability[wins]
+    for pixels in taken:
+        owner[pixels] = -1
+    return owner
+
+
+def _overlap(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+    """Intersection over union; ``other`` holds something."""
+    return float((one & other).sum() / (one | other).sum())
 
 
 def _components(coarse: NDArray[np.uint8]) -> Iterator[_Component]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import nibabel as nib
@@ -12,6 +13,7 @@ from tests.support.phantoms import write_nifti
 from xssr_strategy.datastores.studies import StudiesDatastore
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import PRESETS
+from xssr_strategy.tasks.asker import ASKER_LEFT
 from xssr_strategy.tasks.propagation_infer import LABEL_NAMES, PropagationInfer, drawn_names, with_kept_label
 from xssr_strategy.tasks.segmentation_infer import SegmentationInfer
 
@@ -77,6 +79,32 @@ def test_it_answers_on_the_voxels_of_the_image_and_says_how(studies: Path, tmp_p
         "notes": [],
         "label_names": {"liver": 1, "tumour": 2},
     }
+
+
+def test_the_axis_of_the_slices_can_be_named(studies: Path, tmp_path: Path) -> None:
+    thick = np.zeros_like(tube())
+    thick[10:12, 12:16, 3:9] = 1  # wider across the slices than along them
+    label = write_nifti(tmp_path / "drawn.nii.gz", thick, AFFINE)
+    _, told = task(studies)(asked(studies, label, axis="as drawn"))
+    assert told["orientation"] == "sagittal"
+    assert any("or name their axis" in note for note in told["notes"])
+    _, named = task(studies)(asked(studies, label, axis=["transverse", "coronal"]))
+    assert (named["orientation"], named["drawn"]) == ("transverse", list(range(3, 9)))
+    with pytest.raises(UserError, match="axis: 'oblique' is not one of as drawn, sagittal, coronal, transverse"):
+        task(studies)(asked(studies, label, axis="oblique"))
+
+
+def test_it_ends_once_whoever_asked_has_left(studies: Path, tmp_path: Path) -> None:
+    left = threading.Event()
+    token = ASKER_LEFT.set(left)
+    try:
+        label = write_nifti(tmp_path / "drawn.nii.gz", one_slice(), AFFINE)
+        task(studies)(asked(studies, label))
+        left.set()
+        with pytest.raises(UserError, match="whoever asked for this mask has left"):
+            task(studies)(asked(studies, label))
+    finally:
+        ASKER_LEFT.reset(token)
 
 
 @pytest.mark.parametrize(("finds", "slices"), [("nothing", 13), ("the tube", 7), ("something else", 13)])

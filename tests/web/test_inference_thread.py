@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,8 @@ import pytest
 from fastapi import FastAPI, HTTPException
 from monailabel.endpoints import infer
 
+from xssr_strategy.errors import UserError
+from xssr_strategy.tasks.asker import while_asked
 from xssr_strategy.web.inference_thread import infer_in_thread
 
 _PATIENCE = 20  # seconds
@@ -124,6 +127,61 @@ def test_masks_are_computed_one_at_a_time_and_a_refusal_lets_the_next_begin(serv
     assert [answer.status_code for answer in answers] == [200, 404, 200, 200]
     assert answers[1].json() == {"detail": "There is no such image."}
     assert masks.most == 1
+
+
+def closing(server: FastAPI, path: str, left: asyncio.Event) -> Any:
+    """A request whose connection is closed when ``left`` is set, as a server tells its application."""
+    body: list[dict[str, Any]] = [{"type": "http.request", "body": b"", "more_body": False}]
+
+    async def receive() -> dict[str, Any]:
+        if body:
+            return body.pop()
+        await left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(_: Any) -> None:
+        pass
+
+    where, _, query = path.partition("?")
+    scope = {"type": "http", "method": "POST", "path": where, "query_string": query.encode(), "headers": []}
+    return server({**scope, "http_version": "1.1", "scheme": "http", "server": ("server", 80)}, receive, send)
+
+
+def test_a_mask_whose_asker_has_left_ends_and_one_that_waited_is_not_begun(
+    server: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[str] = []
+    ended: list[str] = []
+
+    def slow(background_tasks: Any, model: str, image: str = "", **more: Any) -> dict[str, Any]:
+        begun.append(image)
+        for _ in range(100 * _PATIENCE if image == "long" else 1):
+            try:
+                while_asked()
+            except UserError:
+                ended.append(image)
+                raise HTTPException(400, "left") from None
+            time.sleep(0.01)
+        return {"image": image}
+
+    monkeypatch.setattr(infer, "run_inference", slow)
+
+    async def ask() -> Any:
+        left = asyncio.Event()
+        leaving = [
+            asyncio.create_task(closing(server, f"/infer/segmentation?image={name}", left))
+            for name in ("long", "queued")
+        ]
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(server), base_url="http://server") as client:
+            staying = asyncio.create_task(client.post("/infer/segmentation?image=staying", timeout=_PATIENCE))
+            while not begun:
+                await asyncio.sleep(0.01)
+            left.set()
+            await asyncio.gather(*leaving)
+            return (await staying).json()
+
+    assert asyncio.run(ask()) == {"image": "staying"}
+    assert (begun, ended) == (["long", "staying"], ["long"])
 
 
 def test_the_route_is_there_once_and_the_documentation_has_that_of_monai_label(server: FastAPI) -> None:

@@ -23,14 +23,18 @@ from xssr_strategy.labels.records import recorded_names
 from xssr_strategy.labels.segments import SCRIBBLES
 from xssr_strategy.segmentation.propagation.engine import PropagationEngine
 from xssr_strategy.segmentation.propagation.engines import REGISTRATION, SAM2, told_before
-from xssr_strategy.segmentation.propagation.files import orientations, propagate_label, read_volume
+from xssr_strategy.segmentation.propagation.files import AXES, orientations, propagate_label, read_volume
 from xssr_strategy.segmentation.propagation.registration import Registration
+from xssr_strategy.tasks.asker import while_asked
 from xssr_strategy.tasks.segmentation_infer import SegmentationInfer, write_result
 
 logger = logging.getLogger(__name__)
 
 PROPAGATE = "propagate"
 """The name by which viewers ask for it."""
+
+AS_DRAWN = "as drawn"
+"""The axis of a request that names none."""
 
 LABEL_NAMES = "names_of_label"
 _LABEL_STATE = "state_of_label"
@@ -64,7 +68,7 @@ class PropagationInfer(InferTask):
             labels=[],
             dimension=3,
             description="From one drawn slice, or several, to the whole volume" + (f". {slow}" if slow else ""),
-            config={"engine": list(self._engines)},
+            config={"engine": list(self._engines), "axis": [AS_DRAWN, *AXES]},
         )
         self._segmentation = segmentation
 
@@ -78,8 +82,8 @@ class PropagationInfer(InferTask):
         Args:
             request: ``image``, path of the volume; ``label``, path of its label; ``label_info``, names of the label's
                 segments in the order of their numbers; ``selected_label_name``, the one of them that is to be
-                propagated, by default all; ``engine``, name of what follows the slices; ``result_extension`` and the
-                like.
+                propagated, by default all; ``engine``, name of what follows the slices; ``axis``, how the drawn slices
+                lie, by default as they seem to; ``result_extension`` and the like.
 
         Returns:
             The mask's file, and what is told of it: ``engine``, ``seconds``, ``orientation`` and ``drawn`` (places of
@@ -92,7 +96,7 @@ class PropagationInfer(InferTask):
             raise UserError("there is nothing to propagate: send the drawn slices as label, or submit them first")
         path, label = Path(request["image"]), Path(request["label"])
         began = time.perf_counter()
-        engine, labels = self._engine(request), tuple(self._segmentation.labels)
+        engine, axis, labels = self._engine(request), _axis(request), tuple(self._segmentation.labels)
         names = request[LABEL_NAMES] if LABEL_NAMES in request else drawn_names(request, labels)
         try:
             with memory_told(path):
@@ -106,6 +110,8 @@ class PropagationInfer(InferTask):
                     names,
                     self._segmentation.preset,
                     lambda: self._expected(volume, path),
+                    axis,
+                    while_asked,
                 )
         except UserError as error:  # a label that was sent has a name that says nothing
             raise UserError(str(error).removeprefix(f"{label}: ")) from None
@@ -123,9 +129,8 @@ class PropagationInfer(InferTask):
         return write_result(found.mask, volume, path, request), told
 
     def _engine(self, request: Mapping[str, Any]) -> PropagationEngine:
-        """The engine of a request; 3D Slicer sends a menu back as a list or as what was chosen."""
-        asked = request.get("engine") or next(iter(self._engines))
-        name = str(asked[0] if isinstance(asked, list) and asked else asked)
+        """The engine of a request."""
+        name = _chosen(request, "engine") or next(iter(self._engines))
         if name not in self._engines:
             hint = "" if SAM2 in self._engines else "; sam2 needs the server's --conf sam_weights"
             raise UserError(f"engine: '{name}' is not one of {', '.join(self._engines)}{hint}")
@@ -139,6 +144,20 @@ class PropagationInfer(InferTask):
         except UserError as error:
             logger.info("No network says where the label ends: %s", error)
             return None
+
+
+def _axis(request: Mapping[str, Any]) -> str | None:
+    """How the drawn slices lie; None for as they seem to."""
+    axis = _chosen(request, "axis") or AS_DRAWN
+    if axis not in (AS_DRAWN, *AXES):
+        raise UserError(f"axis: '{axis}' is not one of {', '.join((AS_DRAWN, *AXES))}")
+    return None if axis == AS_DRAWN else axis
+
+
+def _chosen(request: Mapping[str, Any], key: str) -> str:
+    """A choice; 3D Slicer sends a menu back as a list or as what was chosen. Empty if there is none."""
+    asked = request.get(key) or ""
+    return str(asked[0] if isinstance(asked, list) and asked else asked)
 
 
 def drawn_names(request: Mapping[str, Any], labels: Sequence[str]) -> tuple[str, ...]:

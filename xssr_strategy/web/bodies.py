@@ -106,6 +106,7 @@ class MaskSettings(Body):
     label_info: Segments = Field([], description=SEGMENTS)
     selected_label_name: ShortText = None
     engine: Annotated[Any, BeforeValidator(_choice)] = None
+    axis: Annotated[Any, BeforeValidator(_choice)] = None
     client_id: Any = None
 
 

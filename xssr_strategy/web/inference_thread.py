@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from functools import partial, wraps
+from functools import partial
 from typing import Any
 
+from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from monailabel.config import settings
 from starlette.concurrency import run_in_threadpool
 
+from xssr_strategy.tasks.asker import ASKER_LEFT
 from xssr_strategy.web.request_checks import patch_endpoint
 
 _NAME = "infer in a thread"
+_LEFT = 499  # nobody reads it; nginx's number for a closed connection
+_LOOK_EVERY = 0.5  # seconds
 _LOOP: ContextVar[asyncio.AbstractEventLoop | None] = ContextVar("the loop that answers requests", default=None)
 
 
@@ -23,7 +30,8 @@ def infer_in_thread() -> None:
     """From here on the server answers other requests while it computes a mask; masks are computed one at a time.
 
     MONAI Label 0.8.5 computes them in the thread that answers everybody: nobody gets a next sample, or can submit a
-    label, before the mask is there. Datastore, sessions and project are still asked in that one thread.
+    label, before the mask is there. Datastore, sessions and project are still asked in that one thread. A mask whose
+    asker has closed the connection is not begun, or ends where :func:`while_asked` is called.
     """
     server, infer = (sys.modules.get(f"monailabel.{name}") for name in ("app", "endpoints.infer"))
     if server is None or infer is None:  # a background process is asked by nobody
@@ -40,13 +48,37 @@ def infer_in_thread() -> None:
 def _threaded(infer: Any) -> Any:
     one_at_a_time = asyncio.Lock()
 
-    @wraps(infer.api_run_inference)  # its parameters, and who may ask
-    async def api_run_inference(user: Any, **sent: Any) -> Any:
-        async with one_at_a_time:
+    async def api_run_inference(asked: Request, user: Any, **sent: Any) -> Any:
+        async with _watched(asked) as left, one_at_a_time:
+            if left.is_set():
+                return Response(status_code=_LEFT)
             _LOOP.set(asyncio.get_running_loop())
+            ASKER_LEFT.set(left)
             return await run_in_threadpool(infer.run_inference, **sent)
 
+    own = inspect.signature(infer.api_run_inference)  # its parameters, and who may ask
+    request = inspect.Parameter("asked", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Request)
+    api_run_inference.__signature__ = own.replace(  # type: ignore[attr-defined]
+        parameters=[request, *own.parameters.values()]
+    )
     return api_run_inference
+
+
+@asynccontextmanager
+async def _watched(asked: Request) -> AsyncIterator[threading.Event]:
+    """An event that is set when the connection is closed before there is an answer."""
+    left = threading.Event()
+
+    async def watch() -> None:
+        while not await asked.is_disconnected():
+            await asyncio.sleep(_LOOK_EVERY)
+        left.set()
+
+    watching = asyncio.create_task(watch())
+    try:
+        yield left
+    finally:
+        watching.cancel()
 
 
 def in_server_thread(function: Callable[..., Any], *args: Any) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from itertools import islice
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 import torch
 
 from tests.support.sam2 import tiny_network, write_weights
+from xssr_strategy.errors import UserError
 from xssr_strategy.segmentation.propagation.propagate import propagate
 from xssr_strategy.segmentation.propagation.sam2 import Sam2Tracker
 from xssr_strategy.segmentation.sam2 import as_picture, contrast_around, load_tracker
@@ -109,6 +112,32 @@ def test_two_at_once_and_one_that_is_left_do_not_meet(weights: Path) -> None:
         np.testing.assert_array_equal(twin.maps, wanted.maps)
     left.close()
     np.testing.assert_array_equal(next(islice(tracker.follow(seen, drawn(), (1.0, 1.0)), 1)).maps, alone[0].maps)
+
+
+def test_a_session_that_is_left_is_freed(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tracker = Sam2Tracker(weights, device=CPU)
+    sessions: list[weakref.ref] = []
+    processor = type(tracker._sam2.processor)
+    begin = processor.init_video_session
+
+    def noted(self, **told):  # type: ignore[no-untyped-def]
+        session = begin(self, **told)
+        sessions.append(weakref.ref(session))
+        return session
+
+    monkeypatch.setattr(processor, "init_video_session", noted)
+
+    def leave(done: int, total: int) -> None:
+        if done == 3:
+            raise UserError("left")
+
+    given = np.zeros((8, *drawn().shape[1:]), np.uint8)
+    given[2] = drawn()[0]
+    with pytest.raises(UserError, match="left"):
+        propagate(slices(8), given, ("a",), (3.0, 1.0, 1.0), tracker, progress=leave)
+    gc.collect()
+    assert sessions
+    assert [session() for session in sessions] == [None] * len(sessions)
 
 
 def test_what_was_drawn_stays_as_it_was(weights: Path) -> None:

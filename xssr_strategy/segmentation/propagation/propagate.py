@@ -82,7 +82,10 @@ def propagate(
     followed = _Followed(slices, given, len(labels), [step for at, step in enumerate(spacing) if at != axis], engine)
     mask, notes = given.copy(), []
     if sorted(counts)[1] <= 2 * min(counts):
-        notes.append("nearly as many slices hold a label across another axis: see that the drawn ones were recognised")
+        notes.append(
+            "nearly as many slices hold a label across another axis: see that the drawn ones were recognised, or name "
+            "their axis"
+        )
     done = len(places)
     for first, last in zip([None, *places], [*places, None], strict=True):
         for place, maps in followed.stretch(first, last, trusted):

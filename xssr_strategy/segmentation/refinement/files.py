@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,12 @@ from xssr_strategy.segmentation.refinement.segmenter import BoxSegmenter
 
 
 def refine_mask(
-    image: MetaTensor, path: Path, mask: NDArray[np.uint8], segmenter: BoxSegmenter, preset: Preset
+    image: MetaTensor,
+    path: Path,
+    mask: NDArray[np.uint8],
+    segmenter: BoxSegmenter,
+    preset: Preset,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Refinement:
     """Refine a mask of an image; of a volume on the axes R, A and S, so that the file's axes decide nothing.
 
@@ -28,6 +34,7 @@ def refine_mask(
         mask: uint8 (*spatial).
         segmenter: of what is in a box.
         preset: kind of image.
+        progress: called with (slices done, slices that hold a label).
 
     Raises:
         UserError: the image cannot be used.
@@ -35,9 +42,9 @@ def refine_mask(
     conformed = conform(image, preset, path)
     grey = scale_intensity(conformed.as_tensor(), preset).numpy()
     if preset.spatial_dims == 2:
-        return refine(grey, mask, segmenter)
+        return refine(grey, mask, segmenter, progress=progress)
     affine = image.affine.numpy()
-    found = refine(grey, _to_ras(mask, affine), segmenter, spacing_of(conformed))
+    found = refine(grey, _to_ras(mask, affine), segmenter, spacing_of(conformed), progress)
     return replace(found, mask=to_file_axes(found.mask, affine))
 
 

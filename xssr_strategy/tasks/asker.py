@@ -1,0 +1,22 @@
+"""Whether whoever asked for a mask still waits for it."""
+
+from __future__ import annotations
+
+import threading
+from contextvars import ContextVar
+
+from xssr_strategy.errors import UserError
+
+ASKER_LEFT: ContextVar[threading.Event | None] = ContextVar("whoever asked has left", default=None)
+"""Set once the connection of the request at hand is closed; None where nobody watches it."""
+
+
+def while_asked(done: int = 0, total: int = 0) -> None:
+    """Called between slices of a mask that takes long, with how many are done.
+
+    Raises:
+        UserError: whoever asked for the mask has closed the connection.
+    """
+    left = ASKER_LEFT.get()
+    if left is not None and left.is_set():
+        raise UserError("whoever asked for this mask has left: it is not computed any further")

@@ -75,6 +75,12 @@ def test_names_and_colours_are_those_of_the_asker_or_of_the_app(tmp_path: Path) 
     assert [one.SegmentLabel for one in segments] == ["Leber", "tumour"]
     assert [one.SegmentDescription for one in segments] == ["all of it", "a lesion"]
     assert segments[1].RecommendedDisplayCIELabValue[0] == 0  # black
+    swapped = [{"name": "Tumour", "description": "a lesion"}, {"name": "liver", "description": "all of it"}]
+    segments = pydicom.dcmread(written(tmp_path / "series", series.label, numbers, swapped)).SegmentSequence
+    assert [one.SegmentLabel for one in segments] == ["liver", "Tumour"]
+    assert [one.SegmentDescription for one in segments] == ["all of it", "a lesion"]
+    segments = pydicom.dcmread(written(tmp_path / "series", series.label, numbers, swapped[:1])).SegmentSequence
+    assert [one.SegmentLabel for one in segments] == ["liver", "Tumour"]
     odd = [{"color": "red", "segmentAttribute": 1}, {"color": [300, 0, 0], "description": 7}]
     segments = pydicom.dcmread(written(tmp_path / "series", series.label, numbers, odd)).SegmentSequence
     assert [one.SegmentDescription for one in segments] == list(NAMES)

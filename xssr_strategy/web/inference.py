@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -102,14 +102,16 @@ def _segmentation_file(series: str, label: str, label_info: Any, *_args: Any, **
     Args:
         series: folder of the DICOM files.
         label: file of the mask.
-        label_info: mappings with ``name`` in the order of the numbers, and ``color``, ``description`` or dcmqi's own
-            ``segmentAttribute`` if the asker wants; by default the app's labels.
+        label_info: mappings with ``name``, and ``color``, ``description`` or dcmqi's own ``segmentAttribute`` if the
+            asker wants. Where each name is one of the app's labels, each is of that label; otherwise they are in the
+            order of the numbers. By default the app's labels.
 
     Raises:
         HTTPException: nothing is drawn (422).
     """
-    asked: dict[int, Any] = dict(enumerate(label_info or (), start=1))
-    said = [(name, asked.get(number, {})) for number, name in enumerate(app_instance().labels, start=1)]
+    labels = list(app_instance().labels)
+    asked = _by_number(list(label_info or ()), labels)
+    said = [(name, asked.get(number, {})) for number, name in enumerate(labels, start=1)]
     names = [info.get("name") or name for name, info in said]
     attributes = {number: _attributes(info) for number, (_, info) in enumerate(said, start=1)}
     with tempfile.NamedTemporaryFile(suffix=".dcm", delete=False) as file:
@@ -124,6 +126,15 @@ def _segmentation_file(series: str, label: str, label_info: Any, *_args: Any, **
         remove_file(str(path))
         raise
     return str(path)
+
+
+def _by_number(label_info: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> dict[int, Mapping[str, Any]]:
+    """Number -> what is said of it; a label that is named elsewhere in the list must not change places with another."""
+    numbers = {name.lower(): number for number, name in enumerate(labels, start=1)}
+    named = [numbers.get(str(info.get("name", "")).lower()) for info in label_info]
+    if None in named or len(set(named)) < len(named):
+        return dict(enumerate(label_info, start=1))
+    return {number: info for number, info in zip(named, label_info, strict=True) if number is not None}
 
 
 def _attributes(info: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from tests.support.judged import PLAN, discs, publish_judged
 from tests.support.phantoms import phantom_pairs
 from xssr_strategy.images.preset import PRESETS, Preset
 from xssr_strategy.labels.reading import usable_pairs
+from xssr_strategy.pool.workspace import Workspace
 from xssr_strategy.segmentation.data import TrainingData
 from xssr_strategy.segmentation.methods.mask_autoencoding import WithMaskQuality
 from xssr_strategy.segmentation.methods.supervised import Supervised
@@ -153,10 +154,50 @@ def test_a_check_without_a_network_is_told_in_a_sentence(
     assert sentence in printed
 
 
-def test_a_single_label_of_another_name_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    decathlon(tmp_path, ["tumour"])
+@pytest.mark.parametrize("said", [["tumour"], ["liver", "tumour"]])
+def test_labels_of_another_name_than_the_networks_only_one_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], said: list[str]
+) -> None:
+    decathlon(tmp_path, said)
     publish_judged(tmp_path / "model.pt", 1)
     _, printed = run(
         capsys, "check", tmp_path / "set", "--trained", tmp_path / "model.pt", "--out", tmp_path / "check.csv"
     )
-    assert "The label is called tumour in LABELS and foreground in --trained: they are compared" in printed
+    assert f"The label is called {', '.join(said)} in LABELS and foreground in --trained: they are compared" in printed
+
+
+def test_labels_that_the_network_may_have_learnt_from_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    discs(tmp_path, 2)
+    publish_judged(Workspace(tmp_path / ".xssr").segmentation, 1)
+    for labels in (tmp_path, tmp_path / "labels"):
+        status, printed = run(capsys, "check", labels, "--trained", tmp_path, "--out", tmp_path / "check.csv")
+        assert (status, "The network may have learnt from these labels" in printed) == (0, True)
+    discs(tmp_path / "others", 2)
+    _, printed = run(capsys, "check", tmp_path / "others", "--trained", tmp_path, "--out", tmp_path / "check.csv")
+    assert "may have learnt" not in printed
+    assert rows(tmp_path / "check.csv")[0]["agreements"].startswith("foreground=")
+
+
+def test_an_image_too_large_for_the_memory_is_told_and_the_others_are_checked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    discs(tmp_path, 3)
+    publish_judged(tmp_path / "model.pt", 1)
+    judge = "xssr_strategy.segmentation.mask_quality.MaskAutoencoder.quality_of_mask"
+    answers = iter([MemoryError(), None, None])
+
+    def quality_of_mask(*_: object) -> torch.Tensor:
+        if error := next(answers):
+            raise error
+        return torch.tensor([0.5])
+
+    monkeypatch.setattr(judge, quality_of_mask)
+    drawn = "xssr_strategy.commands.judged_model.JudgedModel.picture"
+    monkeypatch.setattr(drawn, lambda *_: (_ for _ in ()).throw(MemoryError()))
+    check = ("check", tmp_path, "--trained", tmp_path / "model.pt", "--out", tmp_path / "check.csv")
+    status, printed = run(capsys, *check)
+    assert status == 1
+    assert "disc00.png: does not fit into memory" in printed
+    assert len(rows(tmp_path / "check.csv")) == 2

@@ -62,7 +62,7 @@ def test_a_review_lists_every_waiting_mask_the_worst_first(
     qualities = [float(row["quality"]) for row in found]
     assert qualities == sorted(qualities)
     assert len(set(qualities)) > 3  # or any order would do
-    assert all(re.fullmatch(r"foreground=\d\.\d{4}", row["labels"]) for row in found)
+    assert all(re.fullmatch(r"foreground=\d\.\d{4}", row["qualities"]) for row in found)
 
     page = out.with_suffix(".html").read_text(encoding="utf-8")
     assert page.count("<img src=") == 3
@@ -70,6 +70,10 @@ def test_a_review_lists_every_waiting_mask_the_worst_first(
     assert "http" not in page.replace("http-equiv", "")  # it needs no network
 
     tasks = json.loads(out.with_suffix(".mitk.json").read_text(encoding="utf-8"))
+    assert {task["Result"] for task in tasks["Tasks"]} == {
+        str(tmp_path / "queue.mitk" / f"{row['image']}.nrrd") for row in found[:3]
+    }
+    assert (tmp_path / "queue.mitk").is_dir()  # where MITK saves
     assert tasks["FileFormat"] == "MITK Segmentation Task List"
     assert [task["Name"] for task in tasks["Tasks"]] == [row["image"] for row in found[:3]]
     for task, row in zip(tasks["Tasks"], found[:3], strict=True):
@@ -186,6 +190,17 @@ def test_the_masks_of_volumes_lie_on_the_voxels_of_their_files(
         Path(served).unlink()
 
 
+def test_a_mask_that_does_not_fit_into_memory_costs_itself(
+    studies: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = "xssr_strategy.commands.judged_model.original_label"
+    monkeypatch.setattr(drawn, lambda *_: (_ for _ in ()).throw(MemoryError()))
+    status, printed = run(capsys, "review", "--studies", studies, "--out", tmp_path / "queue.csv", "--shown", "2")
+    assert status == 0
+    assert "does not fit into memory; crop or downsample the image" in printed
+    assert (tmp_path / "queue.csv").exists()
+
+
 def test_the_worst_label_comes_first_and_an_empty_or_parted_mask_is_noted(
     studies: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,7 +226,7 @@ def test_the_worst_label_comes_first_and_an_empty_or_parted_mask_is_noted(
     assert {(row["rank"], row["quality"]) for row in empty} == {(f"{n}", "0.0000") for n in range(1, len(empty) + 1)}
     parted = [row for row in by_image.values() if row["note"] == "liver in 2 parts"]
     assert parted
-    assert {row["labels"] for row in parted} == {"spleen=0.2500 liver=0.7500"}
+    assert {row["qualities"] for row in parted} == {"spleen=0.2500 liver=0.7500"}
     page = (tmp_path / "queue.html").read_text(encoding="utf-8")
     assert "spleen 0.25, liver 0.75" in page
     assert "liver in 2 parts" in page

@@ -127,7 +127,7 @@ def test_bad_pairs_are_left_out_with_one_line_each(tmp_path: Path, caplog: pytes
     for name in ("b", "a", "empty", "shape", "gone"):
         image = write_png(tmp_path / f"{name}.png", np.arange(30).reshape(5, 6))
         drawn = np.zeros((6, 5) if name == "shape" else (5, 6))
-        drawn[0, 0] = name != "empty"
+        drawn[0, :2] = name != "empty"
         label = tmp_path / "labels" / f"{name}.png"
         if name != "gone":
             write_png(label, drawn)

@@ -38,7 +38,9 @@ def test_rounding_of_scaled_files_is_tolerated() -> None:
 @pytest.mark.parametrize(
     ("values", "names", "told"),
     [
-        ([0, 255], ("lung",), ""),
+        ([0, 255, 255], ("lung",), ""),
+        ([0, 0, 2], ("a", "b"), "a single voxel is drawn on it"),
+        ([1, 2, 2], ("a", "b"), "it fills the image"),
         ([0, 1, 2], ("a", "b"), ""),
         ([0, 0], ("a", "b"), EMPTY),
         ([0, 1e-5], ("lung",), EMPTY),

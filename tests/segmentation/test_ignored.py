@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,9 @@ from xssr_strategy.labels.values import IGNORED
 from xssr_strategy.segmentation.data import TrainingData
 from xssr_strategy.segmentation.methods.base import StepResult, Work
 from xssr_strategy.segmentation.methods.catalogue import METHODS, method_names
+from xssr_strategy.segmentation.methods.mask_autoencoding import MaskAutoencoding
 from xssr_strategy.segmentation.network import build_loss
+from xssr_strategy.segmentation.pair_cache import NoCache
 from xssr_strategy.segmentation.plan import plan_from
 from xssr_strategy.segmentation.training import EpochReport, Validation, _RunningDice, train
 from xssr_strategy.segmentation.transforms import _PlacesOfWindows, training_transforms
@@ -104,6 +107,27 @@ def test_every_method_trains_on_labels_of_which_a_part_was_not_looked_at(tmp_pat
     validation = Validation(usable, 0)
     train(method, TrainingData(XRAY, usable, others, encoder=weights), plan, 0, CPU, validation, reports.append)
     assert all(0.0 <= (report.validation_dice or 0.0) <= 1.0 for report in reports)
+
+
+def test_labels_that_end_where_nobody_has_looked_do_not_teach_what_masks_look_like(tmp_path: Path) -> None:
+    partly = partly_seen(tmp_path, count=2)
+    image, mask = ellipsoids((60, 48), 1, np.random.default_rng(5))
+    write_png(tmp_path / "whole.png", np.clip(60 + 120 * image, 0, 255))
+    write_png(tmp_path / "whole_label.png", mask)
+    whole = labelled_pair(str(tmp_path / "whole.png"), str(tmp_path / "whole_label.png"), NAMES)
+    for pairs, expected in (([*partly, whole], {whole["image"]}), (partly, {pair["image"] for pair in partly})):
+        usable, _ = usable_pairs(pairs, XRAY, ("blob",))
+        read: set[str] = set()
+
+        class Noting(NoCache):
+            def dataset(self, items: Any, *more: Any, noted: set[str] = read) -> Any:
+                noted.update(item["image"] for item in items)
+                return super().dataset(items, *more)
+
+        MaskAutoencoding(2).judging(
+            TrainingData(XRAY, usable, cache=Noting()), plan_from(usable, XRAY, ("blob",)), 0, CPU
+        )
+        assert read == expected
 
 
 def test_the_dice_of_a_training_is_that_of_the_voxels_that_were_seen() -> None:

@@ -54,27 +54,34 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     domain = read_domain(_with_images(arguments.labels), "LABELS")
     model = JudgedModel(file)
     names = model.plan.labels
-    if len(names) == 1 and len(domain.label_names) == 1 and names != domain.label_names:
-        called = f"{domain.label_names[0]} in LABELS and {names[0]} in --trained"
+    if len(names) == 1 and domain.label_names and names != domain.label_names:
+        called = f"{', '.join(domain.label_names)} in LABELS and {names[0]} in --trained"
         say(console, f"The label is called {called}: they are compared all the same.", style="yellow")
+    if Path(arguments.trained).resolve() == domain.root.resolve():
+        say(
+            console,
+            "The network may have learnt from these labels: of such ones it finds few mistakes.",
+            style="yellow",
+        )
     refuse_other_names(domain, "LABELS", names, replace(domain, label_names=names))
     found: list[JudgedMask] = []
     unreadable = 0
     with StageProgress(console) as progress:
         for done, image in enumerate(sorted(domain.labels), start=1):
             try:
-                found.append(_checked(model, domain, image))
+                with memory_told(domain.images[image]):
+                    found.append(_checked(model, domain, image))
             except UserError as error:
                 unreadable += 1
                 say(console, f"not checked: {error}", style="yellow")
             progress(CHECKING, done, len(domain.labels))
         found.sort(key=lambda one: (one.scores["agreement"], one.image))
         for place, one in enumerate(found[: arguments.shown]):
-            with suppress(UserError):  # removed since it was checked
+            with suppress(UserError), memory_told(one.path):  # removed since it was checked, or too large to draw
                 found[place] = replace(one, picture=_picture(model, domain, one.image))
             progress(DRAWING, place + 1, min(arguments.shown, len(found)))
     with writing("--out", out):
-        write_table(out, found)
+        write_table(out, found, "agreements")
         write_page(page_of(out), f"Labels of {domain.name} to check", _ADVICE, found, names)
     say(console, f"{len(found)} labels checked, {unreadable} that cannot be read.")
     for one in found[:5]:
@@ -130,8 +137,7 @@ def _checked(model: JudgedModel, domain: Domain, image: str) -> JudgedMask:
     pixels, stored = read_case(domain.labelled(image, names), model.preset, names)
     label, known = without_ignored(stored)
     qualities = model.judge.quality_of_mask(label, len(names))
-    with memory_told(domain.images[image]):
-        made = model.mask(pixels) * known
+    made = model.mask(pixels) * known
     agreements = label_dice(label, made, len(names))
     numbers = range(1, len(names) + 1)
     there = torch.tensor([bool((label == number).any() or (made == number).any()) for number in numbers])
@@ -154,4 +160,5 @@ def _mean(values: torch.Tensor, there: torch.Tensor) -> float:
 
 def _picture(model: JudgedModel, domain: Domain, image: str) -> bytes:
     pixels, label = read_case(domain.labelled(image, model.plan.labels), model.preset, model.plan.labels)
-    return model.picture(pixels, without_ignored(label)[0], model.mask(pixels))
+    drawn, known = without_ignored(label)
+    return model.picture(pixels, drawn, model.mask(pixels) * known)

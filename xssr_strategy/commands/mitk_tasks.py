@@ -35,7 +35,8 @@ class SegmentationTask:
 def write_task_list(file: Path, name: str, tasks: Sequence[SegmentationTask]) -> None:
     """Write a list.
 
-    MITK saves what is drawn in a folder beside the list, of its name without the ending, as ``NAME.nrrd``.
+    MITK saves what is drawn in a folder beside the list, of its name without the ending, as ``NAME.nrrd``. The folder
+    is made, as MITK may not.
 
     Args:
         file: JSON file.
@@ -49,6 +50,7 @@ def write_task_list(file: Path, name: str, tasks: Sequence[SegmentationTask]) ->
         "Name": name,
         "Tasks": [_described(task, results) for task in tasks],
     }
+    results.mkdir(exist_ok=True)
     file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

@@ -27,6 +27,7 @@ from xssr_strategy.commands.review_files import (
 )
 from xssr_strategy.commands.worklist_files import VIEWER, study_link
 from xssr_strategy.errors import UserError
+from xssr_strategy.images.preprocessing import memory_told
 from xssr_strategy.images.reading import UnreadableImage
 from xssr_strategy.pool import pipeline
 from xssr_strategy.pool.encoder_training import Progress
@@ -92,7 +93,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     for why in gone:
         say(console, f"set aside: {why}", style="yellow")
     with writing("--out", out):
-        write_table(out, masks)
+        write_table(out, masks, "qualities")
         write_page(page_of(out), "Automatic masks to review", _ADVICE, masks, model.plan.labels)
         write_tasks(task_list_of(out), out.stem, masks)
     say(console, f"{len(masks)} masks, {len(waiting) - len(masks)} images that cannot be read.")
@@ -105,7 +106,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 _ADVICE = (
     "The quality tells, from 0 to 1, how far a mask looks like those that people drew and how sure the network is of "
-    "it; look at the lowest first. "
+    "it; look at the lowest first. An empty mask has quality 0, even where there is nothing to find. "
     "Correct a mask in the viewer and submit it: it then counts as a label and leaves this list."
 )
 
@@ -164,13 +165,15 @@ def _judged(
         one = JudgedMask(image, path, {"quality": fmean(by_label.values())}, by_label, link=link)
         if len(found) < arguments.shown:
             try:
-                pixels = model.read(path)
-                file, found_there = model.write(path, folder / image)
-            except UserError as error:  # damaged or removed since it was judged
+                with memory_told(path):
+                    pixels = model.read(path)
+                    file, found_there = model.write(path, folder / image)
+                    picture = model.picture(pixels, model.mask(pixels))
+            except UserError as error:  # damaged or removed since it was judged, or too large to draw
                 gone.append(str(error))
                 continue
             note = note_of(found_there, model.plan.labels)
-            one = replace(one, mask=file, note=note, picture=model.picture(pixels, model.mask(pixels)))
+            one = replace(one, mask=file, note=note, picture=picture)
             progress(DRAWING, len(found) + 1, min(arguments.shown, len(order)))
         found.append(one)
     return found, gone

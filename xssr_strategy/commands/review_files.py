@@ -83,12 +83,12 @@ def masks_of(table: Path) -> Path:
     return table.with_suffix(".masks")
 
 
-def write_table(file: Path, masks: Sequence[JudgedMask]) -> None:
-    """A row for each mask: rank, image, path, scores, labels with the lowest quality first, mask, note."""
+def write_table(file: Path, masks: Sequence[JudgedMask], by_label: str) -> None:
+    """A row for each mask: rank, image, path, scores, ``by_label`` with the lowest label first, mask, note."""
     columns = list(masks[0].scores) if masks else []
     with file.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
-        writer.writerow(("rank", "image", "path", *columns, "labels", "mask", "note"))
+        writer.writerow(("rank", "image", "path", *columns, by_label, "mask", "note"))
         for rank, one in enumerate(masks, start=1):
             scores = (f"{one.scores[column]:.4f}" for column in columns)
             labels = " ".join(f"{name}={quality:.4f}" for name, quality in one.worst_first)

@@ -40,6 +40,7 @@ class LabelledImage:
         shape, spacing: of the image, in pixels and mm, in RAS if 3-D.
         remark: what is odd about the label; empty if nothing is.
         names: of the numbers in the label's file, as it was written; empty if nobody noted them.
+        whole: whether somebody has looked at every voxel.
     """
 
     image: str
@@ -48,6 +49,7 @@ class LabelledImage:
     spacing: tuple[float, ...]
     remark: str = ""
     names: tuple[str, ...] = ()
+    whole: bool = True
 
     @property
     def item(self) -> dict[str, str]:
@@ -132,7 +134,7 @@ def examined_pairs(
     for pair in sorted(datalist, key=lambda pair: pair["image"]):
         try:
             image = conform(read_image(pair["image"]), preset, pair["image"])
-            odd = examine_label(pair["label"], labels, image, names_of(pair))
+            numbers, odd = _read(pair["label"], labels, image, names_of(pair))
         except UserError as error:
             bad.append((pair["label"], str(error)))
             logger.warning("left out of the training: %s", error)
@@ -140,7 +142,8 @@ def examined_pairs(
         if odd:
             logger.warning("trained on: %s: %s", pair["label"], odd)
         shape, spacing = tuple(image.shape[1:]), spacing_of(image)
-        good.append(LabelledImage(pair["image"], pair["label"], shape, spacing, odd, names_of(pair)))
+        whole = not bool((numbers == IGNORED).any())
+        good.append(LabelledImage(pair["image"], pair["label"], shape, spacing, odd, names_of(pair), whole))
     return good, bad
 
 

@@ -101,6 +101,10 @@ def remark(values: NDArray[Any], names: Sequence[str]) -> str:
     drawn = drawn[drawn != 0]
     if not drawn.size:
         return EMPTY
+    if drawn.size == 1 < values.size:
+        return "a single voxel is drawn on it; submit it again if that is not meant"
+    if drawn.size == values.size:
+        return "it fills the image: no background is learnt from it; submit it again if that is not meant"
     if len(names) > 1 or drawn.min() == drawn.max():
         return ""
     found = np.unique(drawn)

@@ -36,6 +36,7 @@ class ReviewStrategy(PoolStrategy):
         worst = min(by_label, key=lambda name: by_label[name])
         which = f", lowest for {worst} ({by_label[worst]:.2f})" if len(by_label) > 1 else ""
         before = "" if model == project.qualities.model else " by the model before the present one"
+        empty = "" if quality else " Nothing is found on it, which may be right."
         state = project.state(datastore)
         return {
             "id": image,
@@ -44,7 +45,7 @@ class ReviewStrategy(PoolStrategy):
             "label_quality": dict(by_label),
             "model": model,
             "reason": f"Its automatic mask{before} has the lowest quality of {len(judged)} ({quality:.2f}{which}): run "
-            "the segmentation and correct it.",
+            f"the segmentation and correct it.{empty}",
             "embedded": state.embedded,
             "pool": state.pool,
         }

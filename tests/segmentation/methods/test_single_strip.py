@@ -17,7 +17,7 @@ from xssr_strategy.segmentation.data import TrainingData
 from xssr_strategy.segmentation.mask_quality import MaskAutoencoder
 from xssr_strategy.segmentation.methods.catalogue import METHODS
 from xssr_strategy.segmentation.methods.own_masks import ReadPairOrOwnMask
-from xssr_strategy.segmentation.methods.single_strip import SingleStrip
+from xssr_strategy.segmentation.methods.single_strip import SingleStrip, _Loaders
 from xssr_strategy.segmentation.pair_cache import MemoryCache
 from xssr_strategy.segmentation.plan import plan_from
 from xssr_strategy.segmentation.training import EpochReport, TrainingStoppedError, train
@@ -85,6 +85,33 @@ def test_an_image_that_cannot_be_read_is_left_out_with_its_sentence(
     with caplog.at_level(logging.WARNING):
         trained(found)
     assert sum("not learnt from: " in record.message for record in caplog.records) == 1
+
+
+def test_an_image_that_does_not_fit_into_memory_is_left_out_with_a_sentence(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged = MaskAutoencoder.quality
+    errors = iter([RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), None, None, None])
+
+    def quality(self: MaskAutoencoder, *more: object) -> Tensor:
+        if error := next(errors):
+            raise error
+        return judged(self, *more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(MaskAutoencoder, "quality", quality)
+    with caplog.at_level(logging.WARNING):
+        trained(scans(tmp_path, XRAY, ("blob",)))
+    assert sum("does not fit into memory" in record.message for record in caplog.records) == 1
+
+
+def test_the_fine_tuning_draws_other_images_than_the_stage_before(tmp_path: Path) -> None:
+    found = scans(tmp_path, XRAY, ("blob",))
+    usable, _ = usable_pairs(found.pairs[:1], found.preset, found.labels)
+    data = TrainingData(found.preset, usable, cache=MemoryCache(CPU))
+    loaders = _Loaders(data, plan_from(usable, found.preset, found.labels), 2, 2, seed=0)
+    first, again, second = (next(iter(loaders.with_masks((), stage)))["image"] for stage in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert all(not torch.equal(one, other) for one, other in zip(first, second, strict=True))
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ from xssr_strategy.segmentation.methods.recipe import STEPS_PER_EPOCH, Recipe
 from xssr_strategy.segmentation.methods.synthesis import deformation
 from xssr_strategy.segmentation.network import without_ignored
 from xssr_strategy.segmentation.plan import SegmentationPlan
+from xssr_strategy.segmentation.transforms import ReadPair
 
 # All our choice. Deformations wider or narrower than those of synthesised images rank masks no better.
 AUTOENCODER_STEPS = 400
@@ -48,7 +49,12 @@ class MaskAutoencoding(TrainingMethod):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = MaskAutoencoder(plan.spatial_dims, len(plan.labels)).to(device)
-        dataset = data.pairs(plan, lambda read: _mask_transforms(plan, seed, read))
+        # Where nobody has looked a mask seems to end: such labels teach only where there is no other.
+        pairs = [*data.labelled, *data.source_labelled]
+        whole = [pair.item for pair in pairs if pair.whole] or [pair.item for pair in pairs]
+        dataset = data.cache.dataset(
+            whole, ReadPair(data.preset, plan), lambda read: _mask_transforms(plan, seed, read)
+        )
         batches = epoch_loader(dataset, self.steps_per_epoch, self.recipe.batch_size, seed)
         stage = self.stage("mask quality", network, batches, self.steps, _step(network, device))
         self.autoencoder = network

@@ -233,8 +233,24 @@ def test_what_cannot_be_propagated_has_a_sentence_and_writes_nothing(
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_a_picture_is_no_volume(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    image = write_png(tmp_path / "x.png", np.full((20, 20), 90))
+def test_a_volume_in_colour_is_followed_by_its_grey(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image, truth = bent_tube()
+    grey = np.clip(image, 0, 255).astype(np.uint8)
+    colours = sitk.GetImageFromArray(np.stack([grey] * 3, axis=-1).transpose(2, 1, 0, 3), isVector=True)
+    sitk.WriteImage(colours, str(tmp_path / "colour.mha"))
+    drawn = sitk.GetImageFromArray(one_slice(truth).T)
+    sitk.WriteImage(drawn, str(tmp_path / "slice.mha"))
+    out = tmp_path / "mask.mha"
+    status, printed = run(
+        capsys, "propagate", "--image", tmp_path / "colour.mha", "--label", tmp_path / "slice.mha", "--out", out
+    )
+    assert status == 0, printed
+    assert dice(sitk.GetArrayFromImage(sitk.ReadImage(str(out))).T, truth) > 0.9
+
+
+@pytest.mark.parametrize("values", [np.full((20, 20), 90), np.full((3, 20, 20), 90)], ids=["grey", "colour"])
+def test_a_picture_is_no_volume(tmp_path: Path, capsys: pytest.CaptureFixture[str], values: NDArray) -> None:
+    image = write_png(tmp_path / "x.png", values)
     label = write_png(tmp_path / "y.png", np.eye(20))
     status, printed = run(capsys, "propagate", "--image", image, "--label", label, "--out", tmp_path / "mask.nii.gz")
     assert status == 2

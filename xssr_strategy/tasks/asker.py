@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from contextvars import ContextVar
 
 from xssr_strategy.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 ASKER_LEFT: ContextVar[threading.Event | None] = ContextVar("whoever asked has left", default=None)
 """Set once the connection of the request at hand is closed; None where nobody watches it."""
@@ -19,4 +22,5 @@ def while_asked(done: int = 0, total: int = 0) -> None:
     """
     left = ASKER_LEFT.get()
     if left is not None and left.is_set():
+        logger.info("Whoever asked has closed the connection: the mask is given up after %d of %d slices", done, total)
         raise UserError("whoever asked for this mask has left: it is not computed any further")

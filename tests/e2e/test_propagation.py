@@ -57,6 +57,31 @@ def test_one_drawn_slice_becomes_a_volume(room: Room) -> None:
     assert told["filled"] == (found > 0).any(axis=(1, 2)).sum() - 1
 
 
+def test_an_image_of_a_session_is_propagated_as_one_of_the_studies_is(room: Room, tmp_path: Path) -> None:
+    sample = room.eve.next_sample()
+    file, truth = room.domain.image(sample["id"]), room.domain.drawn(sample["id"])
+    drawn = np.zeros_like(truth)
+    place = int((truth == 1).sum(axis=(1, 2)).argmax())
+    drawn[place] = truth[place]
+    label = sitk.GetImageFromArray(drawn.astype(np.uint8))
+    label.CopyInformation(read_volume(file))
+    sitk.WriteImage(label, str(tmp_path / "label.nii.gz"))
+    session = requests.put(f"{room.server.url}/session/", files={"files": (file.name, file.read_bytes())}, timeout=60)
+
+    def mask(**where: str) -> np.ndarray:
+        sent = {"label": ("label.nii.gz", (tmp_path / "label.nii.gz").read_bytes())}
+        params = {"output": "image", **where}
+        answer = requests.post(f"{room.server.url}/infer/propagate", params=params, files=sent, timeout=120)
+        assert answer.status_code == 200, answer.text
+        (tmp_path / "mask.nii.gz").write_bytes(answer.content)
+        return sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "mask.nii.gz")))
+
+    of_session = mask(session_id=session.json()["session_id"])
+    np.testing.assert_array_equal(of_session, mask(image=sample["id"]))
+    np.testing.assert_array_equal(of_session[place], truth[place])
+    assert (of_session > 0).sum() > 3 * (truth[place] > 0).sum()
+
+
 def test_it_takes_one_image_at_a_time_and_no_network(room: Room) -> None:
     batch = room.eve.send("POST", "/batch/infer/propagate", "{}", {"content-type": "application/json"})
     assert (batch.status_code, "one image at a time" in batch.text) == (422, True), batch.text

@@ -19,7 +19,7 @@ from xssr_strategy.labels.formats import read_numbers
 from xssr_strategy.labels.names import IGNORE, are_labels
 from xssr_strategy.labels.reading import examine_label
 from xssr_strategy.labels.segments import SCRIBBLES, file_segments
-from xssr_strategy.labels.values import EMPTY
+from xssr_strategy.labels.values import EMPTY, FULL, SINGLE
 from xssr_strategy.segmentation.mask_files import VOLUMES, write_mask
 from xssr_strategy.segmentation.propagation.engines import engines, told_before
 from xssr_strategy.segmentation.propagation.files import AXES, orientations, propagate_label, read_volume
@@ -120,7 +120,7 @@ def _names(listed: str | None, label: Path, volume: MetaTensor, image: Path) -> 
         if named:
             return tuple(named)
         odd = examine_label(label, _UNNAMED, conform(volume, detect_preset([image], read=lambda _: volume), image))
-        if odd not in ("", EMPTY):
+        if odd not in ("", EMPTY, SINGLE, FULL):
             raise UserError(f"{label}: {odd.partition(';')[0]}; name them with --labels.")
         return _UNNAMED
     names = tuple(name.strip() for name in listed.split(","))

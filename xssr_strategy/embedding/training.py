@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,8 +51,7 @@ def train_encoder(
         on_step: called with (step, steps) after each step.
         device: a GPU if there is one, by default.
         organ: (N, slices) which slices hold a label, for an encoder that learns from that; as ``TrainingBatch`` has it.
-        scans: (N,) the same number for images of one scan or patient, which a batch then holds by twos; each image is
-            a scan of its own by default.
+        scans: (N,) the same number for images of one patient, which a batch holds by twos; by default each is its own.
 
     Raises:
         UserError: the encoder learns to tell scans apart, and there is but one.
@@ -69,15 +69,13 @@ def train_encoder(
     >>> encode_all(encoder, images).shape
     (6, 16)
     """
-    if encoder.tells_scans and len(inputs if scans is None else np.unique(scans)) < 2:
-        raise UserError("a contrastive encoder needs two images at least; add images or choose another encoder.")
-    device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    encoder.to(device).train()
+    _refuse_a_single_scan(encoder, inputs if scans is None else np.unique(scans))
+    encoder.to(device or torch.device("cuda" if torch.cuda.is_available() else "cpu")).train()
     optimiser = torch.optim.AdamW(
         encoder.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.95)
     )
-    told = [hashlib.sha256(one.tobytes()).hexdigest() for one in (organ, scans) if one is not None]
-    identity = repr((type(encoder).__name__, inputs.shape, digest, sorted(asdict(settings).items()), *told))
+    told = [type(encoder).__name__, inputs.shape, digest, sorted(asdict(settings).items())]
+    identity = repr((*told, *(_content(one) for one in (organ, scans) if one is not None)))
     first, losses = _resume(state_file, encoder, optimiser, identity)
     saved = time.monotonic()
     with torch.random.fork_rng():
@@ -157,6 +155,15 @@ def _batch(step: int, size: int, settings: TrainingSettings, scans: NDArray[np.i
             order = _by_twos(order, scans, rng)
         rows[here] = order[positions[here] % size]
     return rows
+
+
+def _refuse_a_single_scan(encoder: TrainedEncoder, scans: NDArray[Any]) -> None:
+    if encoder.tells_scans and len(scans) < 2:
+        raise UserError("a contrastive encoder needs two images at least; add images or choose another encoder.")
+
+
+def _content(told: NDArray[Any]) -> str:
+    return hashlib.sha256(told.tobytes()).hexdigest()
 
 
 def _by_twos(order: NDArray[np.intp], scans: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp]:

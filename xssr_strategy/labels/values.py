@@ -24,6 +24,9 @@ masks lie between 0.18 and 1.
 
 EMPTY = "nothing is drawn on it: it is trained on as pure background; submit it again if that is not meant"
 
+SINGLE = "a single voxel is drawn on it; submit it again if that is not meant"
+FULL = "it fills the image: no background is learnt from it; submit it again if that is not meant"
+
 
 def checked_numbers(values: NDArray[Any], names: Sequence[str]) -> NDArray[np.uint8]:
     """The label numbers that a file holds.
@@ -102,9 +105,9 @@ def remark(values: NDArray[Any], names: Sequence[str]) -> str:
     if not drawn.size:
         return EMPTY
     if drawn.size == 1 < values.size:
-        return "a single voxel is drawn on it; submit it again if that is not meant"
+        return SINGLE
     if drawn.size == values.size:
-        return "it fills the image: no background is learnt from it; submit it again if that is not meant"
+        return FULL
     if len(names) > 1 or drawn.min() == drawn.max():
         return ""
     found = np.unique(drawn)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -54,6 +56,29 @@ def test_a_network_of_another_shape_is_never_half_loaded(tmp_path: Path) -> None
     before = {name: value.clone() for name, value in network.state_dict().items()}
     assert not warm_start(network, path)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As PyTorch opens it twice, what is read may be the plan of one file with the weights of another."""
+    path = tmp_path / "model.pt"
+    publish(build_unet(2, 1, 2).state_dict(), PLAN, path)
+    other = replace(PLAN, labels=("other",))
+    load, calls = torch.load, []
+
+    def replaced(*arguments: Any, **more: Any) -> Any:
+        content = load(*arguments, **more)
+        calls.append(1)
+        if len(calls) < 3:
+            publish(build_unet(2, 1, 2).state_dict(), other, path)
+        if len(calls) == 2:
+            raise RuntimeError("Trying to resize storage that is not resizable")
+        return content
+
+    monkeypatch.setattr(torch, "load", replaced)
+    assert published_plan(path) == other
+    assert len(calls) == 3
 
 
 def test_statistics_are_strict_json(tmp_path: Path) -> None:

@@ -181,14 +181,33 @@ def _fill(network: nn.Module, content: Mapping[str, Any], path: Path) -> bool:
 
 
 def _content(path: Path) -> Mapping[str, Any]:
-    """What a model file holds; tensors are read when they are used."""
+    """What a model file holds; tensors are read when they are used.
+
+    PyTorch opens the file twice to map it: what another process publishes in between would give the plan of one network
+    and the weights of another. It is read again until it is the same file before and after.
+    """
+    while True:
+        before = _identity(path)
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        except Exception as error:  # whatever torch's unpickler stumbles over in a file that is damaged or another one
+            if _identity(path) != before:
+                continue
+            raise _unreadable(path, error) from error
+        if _identity(path) != before:
+            continue
+        if not isinstance(content, Mapping):
+            raise _unreadable(path, TypeError())
+        return content
+
+
+def _identity(path: Path) -> tuple[int, int, int] | None:
+    """Changes when the file is replaced; None without one."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # whatever torch's unpickler stumbles over in a file that is damaged or another one
-        raise _unreadable(path, error) from error
-    if not isinstance(content, Mapping):
-        raise _unreadable(path, TypeError())
-    return content
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _unreadable(path: Path, error: Exception) -> UserError:

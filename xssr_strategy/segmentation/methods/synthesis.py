@@ -118,7 +118,10 @@ def _clusters(values: np.ndarray, count: int, generator: torch.Generator) -> np.
         return np.zeros(len(values), dtype=np.int64)
     seed = int(torch.randint(2**31, (1,), generator=generator))
     means = KMeans(count, init="random", n_init=1, max_iter=20, random_state=seed).fit(seen)
-    return np.unique(means.predict(values), return_inverse=True)[1]
+    found = means.predict(values)
+    used = np.bincount(found, minlength=count) > 0
+    numbers: np.ndarray = (np.cumsum(used) - 1)[found]  # without gaps; np.unique would sort all voxels
+    return numbers
 
 
 def synthesize(bins: Tensor, generator: torch.Generator, channels: int = 1, ranges: SynthesisRanges = RANGES) -> Tensor:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from xssr_strategy.archive.query import Query, is_remote
 from xssr_strategy.embedding.catalogue import encoder_names
-from xssr_strategy.embedding.encoder import EncoderOptions, is_foundation, is_told, parse_encoder, takes_weights
+from xssr_strategy.embedding.encoder import EncoderOptions, is_foundation, learns_from, parse_encoder, takes_weights
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import PRESETS
 from xssr_strategy.labels.names import are_labels
@@ -264,7 +264,7 @@ def parse_settings(conf: Mapping[str, str], prefix: str = "--conf ") -> Settings
         except ValueError as error:
             raise UserError(f"{_typed(prefix, name)} {text}: must be {error}.") from None
     settings = Settings(**values)
-    if settings.patients is not None and not (settings.per_patient or "scans" in is_told(settings.encoder)):
+    if settings.patients is not None and not (settings.per_patient or "scans" in learns_from(settings.encoder)):
         raise UserError(
             f"{prefix}patients: is read for per_patient and poly_cl alone; add {prefix}per_patient true, or leave it."
         )

@@ -41,6 +41,7 @@ def test_rounding_of_scaled_files_is_tolerated() -> None:
         ([0, 255, 255], ("lung",), ""),
         ([0, 0, 2], ("a", "b"), "a single voxel is drawn on it"),
         ([1, 2, 2], ("a", "b"), "it fills the image"),
+        ([1, 2, 2], ("lung",), "it holds 2 numbers (1, 2)"),
         ([0, 1, 2], ("a", "b"), ""),
         ([0, 0], ("a", "b"), EMPTY),
         ([0, 1e-5], ("lung",), EMPTY),

@@ -13,7 +13,7 @@ from tests.support.phantoms import write_nifti
 from xssr_strategy.datastores.studies import StudiesDatastore
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import PRESETS
-from xssr_strategy.tasks.asker import ASKER_LEFT
+from xssr_strategy.tasks.disconnect import CLIENT_DISCONNECTED
 from xssr_strategy.tasks.propagation_infer import LABEL_NAMES, PropagationInfer, drawn_names, with_kept_label
 from xssr_strategy.tasks.segmentation_infer import SegmentationInfer
 
@@ -96,7 +96,7 @@ def test_the_axis_of_the_slices_can_be_named(studies: Path, tmp_path: Path) -> N
 
 def test_it_ends_once_whoever_asked_has_left(studies: Path, tmp_path: Path) -> None:
     left = threading.Event()
-    token = ASKER_LEFT.set(left)
+    token = CLIENT_DISCONNECTED.set(left)
     try:
         label = write_nifti(tmp_path / "drawn.nii.gz", one_slice(), AFFINE)
         task(studies)(asked(studies, label))
@@ -104,7 +104,7 @@ def test_it_ends_once_whoever_asked_has_left(studies: Path, tmp_path: Path) -> N
         with pytest.raises(UserError, match="whoever asked for this mask has left"):
             task(studies)(asked(studies, label))
     finally:
-        ASKER_LEFT.reset(token)
+        CLIENT_DISCONNECTED.reset(token)
 
 
 @pytest.mark.parametrize(("finds", "slices"), [("nothing", 13), ("the tube", 7), ("something else", 13)])

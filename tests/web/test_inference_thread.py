@@ -16,7 +16,7 @@ from fastapi import FastAPI, HTTPException
 from monailabel.endpoints import infer
 
 from xssr_strategy.errors import UserError
-from xssr_strategy.tasks.asker import while_asked
+from xssr_strategy.tasks.disconnect import stop_if_disconnected
 from xssr_strategy.web.inference_thread import infer_in_thread
 
 _PATIENCE = 20  # seconds
@@ -157,7 +157,7 @@ def test_a_mask_whose_asker_has_left_ends_and_one_that_waited_is_not_begun(
         begun.append(image)
         for _ in range(100 * _PATIENCE if image == "long" else 1):
             try:
-                while_asked()
+                stop_if_disconnected()
             except UserError:
                 ended.append(image)
                 raise HTTPException(400, "left") from None

@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if Path(arguments.trained).resolve() == domain.root.resolve():
         say(
             console,
-            "The network may have learnt from these labels: of such ones it finds few mistakes.",
+            "The network may have learnt from these labels: it then agrees with their mistakes.",
             style="yellow",
         )
     refuse_other_names(domain, "LABELS", names, replace(domain, label_names=names))

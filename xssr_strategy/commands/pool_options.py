@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from xssr_strategy.embedding.catalogue import encoder_names
-from xssr_strategy.embedding.encoder import is_told
+from xssr_strategy.embedding.encoder import learns_from
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import PRESETS
 from xssr_strategy.pool.leases import Leases
@@ -56,7 +56,7 @@ def check_patient_options(arguments: argparse.Namespace, settings: Settings) -> 
     Raises:
         UserError: ``--patients`` without ``--per-patient``, and the encoder does not learn from it.
     """
-    if arguments.patients is not None and not (arguments.per_patient or "scans" in is_told(settings.encoder)):
+    if arguments.patients is not None and not (arguments.per_patient or "scans" in learns_from(settings.encoder)):
         raise UserError(
             f"--patients {arguments.patients}: is read for --per-patient and --encoder poly_cl alone; add one of them, "
             "or leave it out."

@@ -240,11 +240,11 @@ def is_foundation(name: str) -> bool:
     return name.partition(":")[0] in _FOUNDATIONS
 
 
-def is_told(name: str) -> frozenset[Told]:
+def learns_from(name: str) -> frozenset[Told]:
     """What the encoder of this name learns from beside images.
 
     >>> from xssr_strategy.embedding import catalogue  # makes the encoders known
-    >>> is_told("conv_mae"), is_told("poly_cl_organ")
+    >>> learns_from("conv_mae"), learns_from("poly_cl_organ")
     (frozenset(), frozenset({'labels'}))
     """
     return _TOLD.get(name, frozenset())

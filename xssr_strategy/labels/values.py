@@ -104,15 +104,13 @@ def remark(values: NDArray[Any], names: Sequence[str]) -> str:
     drawn = drawn[drawn != 0]
     if not drawn.size:
         return EMPTY
-    if drawn.size == 1 < values.size:
-        return SINGLE
+    if len(names) == 1 and drawn.min() != drawn.max():
+        found = np.unique(drawn)
+        listed = ", ".join(f"{value:g}" for value in found[:_NAMED]) + (", ..." if len(found) > _NAMED else "")
+        return (
+            f"it holds {len(found)} numbers ({listed}) and all of them count as {names[0]}; "
+            "submit it again if some are something else"
+        )
     if drawn.size == values.size:
         return FULL
-    if len(names) > 1 or drawn.min() == drawn.max():
-        return ""
-    found = np.unique(drawn)
-    listed = ", ".join(f"{value:g}" for value in found[:_NAMED]) + (", ..." if len(found) > _NAMED else "")
-    return (
-        f"it holds {len(found)} numbers ({listed}) and all of them count as {names[0]}; "
-        "submit it again if some are something else"
-    )
+    return SINGLE if drawn.size == 1 else ""

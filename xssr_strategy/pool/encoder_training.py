@@ -75,7 +75,7 @@ def train(
     if isinstance(encoder, TrainedEncoder):
         if pairs is None and encoder.slices and settings.source_labels is not None:
             pairs = read_source_labels(settings.source_labels, images, settings.labels).pairs
-        if patients is None and encoder.tells_scans:
+        if patients is None and encoder.tells_scans and preset.spatial_dims == 2:
             patients = _patients(images, settings)
         told = pairs or (), patients or {}
         facts |= _trained(encoder, chosen, *told, settings, preset, workspace, facts["images"], progress)

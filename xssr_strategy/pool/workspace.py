@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from xssr_strategy.archive.query import is_remote, series_filter
-from xssr_strategy.embedding.encoder import is_foundation, is_told, short_name
+from xssr_strategy.embedding.encoder import is_foundation, learns_from, short_name
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.settings import Settings
 from xssr_strategy.storage.database import data_home
@@ -72,9 +72,10 @@ class Workspace:
         seen = replace(preset, segmentation_size=0, segmentation_roi=0)  # no business of the encoder
         name = settings.encoder
         asked: tuple[object, ...] = (name, settings.encoder_steps, settings.seed, seen, str(settings.source))
-        if "labels" in is_told(name):
+        if "labels" in learns_from(name):
             asked = (*asked, str(settings.source_labels), settings.labels)
-        if "scans" in is_told(name) and settings.patients is not None and settings.source is None:
+        of_pool = settings.patients is not None and settings.source is None
+        if of_pool and "scans" in learns_from(name) and preset.spatial_dims == 2:
             asked = (*asked, str(settings.patients))
         if is_foundation(name):
             told = settings.encoder_options

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from xssr_strategy.embedding.checkpoint import EncoderCheckpoint, load_encoder
-from xssr_strategy.embedding.encoder import is_told
+from xssr_strategy.embedding.encoder import learns_from
 from xssr_strategy.embedding.pool import embed_pool
 from xssr_strategy.embedding.standardise import standardise
 from xssr_strategy.embedding.store import SOURCE, TARGET, EmbeddingStore
@@ -137,11 +137,12 @@ class Embedding:
             seed=number,
             labels=self._experiment.protocol.labels,
         )
-        pairs = self._source_labels() if "labels" in is_told(name) else []
+        pairs = self._source_labels() if "labels" in learns_from(name) else []
         workspace = self._workspace
         if pairs:  # other labels, another encoder
             workspace = Workspace(workspace.root / content_of({pair["image"]: pair for pair in pairs}))
-        patients = self._patients() if "scans" in is_told(name) else {}
+        pictures = protocol.preset.spatial_dims == 2
+        patients = self._patients() if pictures and "scans" in learns_from(name) else {}
         if len(set(patients.values())) < len(patients):  # other patients, another encoder
             workspace = Workspace(workspace.root / _digest(patients))
         path = workspace.encoder(settings, protocol.preset)

@@ -25,7 +25,7 @@ from xssr_strategy.segmentation.propagation.engine import PropagationEngine
 from xssr_strategy.segmentation.propagation.engines import REGISTRATION, SAM2, told_before
 from xssr_strategy.segmentation.propagation.files import AXES, orientations, propagate_label, read_volume
 from xssr_strategy.segmentation.propagation.registration import Registration
-from xssr_strategy.tasks.asker import while_asked
+from xssr_strategy.tasks.disconnect import stop_if_disconnected
 from xssr_strategy.tasks.segmentation_infer import SegmentationInfer, write_result
 
 logger = logging.getLogger(__name__)
@@ -111,7 +111,7 @@ class PropagationInfer(InferTask):
                     self._segmentation.preset,
                     lambda: self._expected(volume, path),
                     axis,
-                    while_asked,
+                    stop_if_disconnected,
                 )
         except UserError as error:  # a label that was sent has a name that says nothing
             raise UserError(str(error).removeprefix(f"{label}: ")) from None

@@ -13,7 +13,7 @@ from xssr_strategy.images.preprocessing import memory_told
 from xssr_strategy.images.reading import read_image
 from xssr_strategy.segmentation.refinement.files import refine_mask
 from xssr_strategy.segmentation.refinement.segmenter import BoxSegmenter
-from xssr_strategy.tasks.asker import while_asked
+from xssr_strategy.tasks.disconnect import stop_if_disconnected
 from xssr_strategy.tasks.segmentation_infer import SegmentationInfer, write_result
 
 REFINED = "segmentation_refined"
@@ -60,7 +60,7 @@ class RefinementInfer(InferTask):
             image = read_image(path)
             coarse = self.segmentation.mask_of(image, path)
             segmenter = self._segmenter()
-            found = refine_mask(image, path, coarse, segmenter, self.segmentation.preset, while_asked)
+            found = refine_mask(image, path, coarse, segmenter, self.segmentation.preset, stop_if_disconnected)
         told = {
             "engine": segmenter.name,
             "seconds": round(time.perf_counter() - began, 2),

@@ -17,7 +17,7 @@ from fastapi.routing import APIRoute
 from monailabel.config import settings
 from starlette.concurrency import run_in_threadpool
 
-from xssr_strategy.tasks.asker import ASKER_LEFT
+from xssr_strategy.tasks.disconnect import CLIENT_DISCONNECTED
 from xssr_strategy.web.request_checks import patch_endpoint
 
 _NAME = "infer in a thread"
@@ -31,7 +31,7 @@ def infer_in_thread() -> None:
 
     MONAI Label 0.8.5 computes them in the thread that answers everybody: nobody gets a next sample, or can submit a
     label, before the mask is there. Datastore, sessions and project are still asked in that one thread. A mask whose
-    asker has closed the connection is not begun, or ends where :func:`while_asked` is called.
+    asker has closed the connection is not begun, or ends where :func:`stop_if_disconnected` is called.
     """
     server, infer = (sys.modules.get(f"monailabel.{name}") for name in ("app", "endpoints.infer"))
     if server is None or infer is None:  # a background process is asked by nobody
@@ -53,7 +53,7 @@ def _threaded(infer: Any) -> Any:
             if left.is_set():
                 return Response(status_code=_LEFT)
             _LOOP.set(asyncio.get_running_loop())
-            ASKER_LEFT.set(left)
+            CLIENT_DISCONNECTED.set(left)
             return await run_in_threadpool(infer.run_inference, **sent)
 
     own = inspect.signature(infer.api_run_inference)  # its parameters, and who may ask

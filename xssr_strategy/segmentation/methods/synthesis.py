@@ -26,6 +26,7 @@ from monai.transforms import (
     RandSmoothDeformd,
     Transform,
 )
+from monai.utils import convert_to_tensor
 from sklearn.cluster import KMeans
 from torch import Tensor
 from torch.nn import functional as F
@@ -36,6 +37,7 @@ from xssr_strategy.segmentation.plan import SegmentationPlan
 from xssr_strategy.segmentation.transforms import KEYS, ReadPair, windows_around_labels
 
 _SEEN = 4096  # voxels of a region that k-means looks at; our choice
+_FEW = 64  # voxels among which most regions have as many values as bins
 
 
 @dataclass(frozen=True)
@@ -99,21 +101,22 @@ def intensity_bins(image: Tensor, label: Tensor, count: int, generator: torch.Ge
     >>> bool(bins[0, 0] == bins[0, 1]), bool(bins[0, 2] == bins[0, 3]), bins.unique().tolist(), bins[0, 4].item()
     (True, True, [0, 1, 2], 2)
     """
-    bins = torch.zeros(label.shape[1:], dtype=torch.int64)
+    bins = torch.zeros(label.numel(), dtype=torch.int64)
     first = 0
     for number in label.unique():
-        inside = label[0] == number
-        values = image[:, inside].T.double().numpy()  # (voxels, C)
+        inside = torch.nonzero(label.flatten() == number).squeeze(1)
+        values = image.flatten(1)[:, inside].T.double().numpy()  # (voxels, C)
         found = _clusters(values, count, generator)
         bins[inside] = first + torch.from_numpy(found)
         first += int(found.max()) + 1
-    return bins.unsqueeze(0)
+    return bins.reshape(label.shape)
 
 
 def _clusters(values: np.ndarray, count: int, generator: torch.Generator) -> np.ndarray:
     """int64 (voxels,): which of at most ``count`` clusters, numbered from 0, each row of (voxels, C) belongs to."""
     seen = values[torch.randint(len(values), (_SEEN,), generator=generator).numpy()] if len(values) > _SEEN else values
-    count = min(count, len(np.unique(seen, axis=0)))
+    if len(np.unique(seen[:_FEW], axis=0)) < count:  # else there are enough, and the many need not be sorted
+        count = min(count, len(np.unique(seen, axis=0)))
     if count == 1:
         return np.zeros(len(values), dtype=np.int64)
     seed = int(torch.randint(2**31, (1,), generator=generator))
@@ -243,7 +246,7 @@ class _Synthesis(_Drawing):
         self._channels, self._ranges = channels, ranges
 
     def __call__(self, data: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        bins = torch.as_tensor(data["bins"]).long()
+        bins = convert_to_tensor(data["bins"], dtype=torch.int64)  # no MetaTensor, which is slower
         image = synthesize(bins, self.generator(), self._channels, self._ranges)
         if self.R.random() < self._ranges.dark:
             image = image * ~data["dark"][bins]

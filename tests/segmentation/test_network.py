@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from xssr_strategy.segmentation.network import build_loss, build_unet, side_multiple
+from xssr_strategy.segmentation.network import build_loss, build_unet, likeliest, side_multiple
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,9 @@ def test_loss_of_an_empty_label_is_finite_and_has_a_gradient() -> None:
     assert logits.grad is not None
     assert torch.isfinite(logits.grad).all()
     assert logits.grad.abs().sum() > 0
+
+
+def test_likeliest_class_is_the_argmax_with_equal_logits_too() -> None:
+    logits = torch.randint(0, 3, (2, 4, 9, 8, 7), generator=torch.Generator().manual_seed(0)).float()
+    assert torch.equal(likeliest(logits, 1), logits.argmax(1))
+    assert torch.equal(likeliest(logits[0], keepdim=True), logits[0].argmax(0, keepdim=True))

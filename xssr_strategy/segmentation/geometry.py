@@ -66,9 +66,8 @@ def original_label(logits: Tensor, file_affine: np.ndarray, shape: Sequence[int]
     label = torch.zeros(conformed_shape, dtype=torch.uint8 if len(probabilities) <= 256 else torch.int16)
     for index, probability in enumerate(probabilities):
         candidate = _interpolate(probability.unsqueeze(0), conformed_shape).squeeze(0).cpu()
-        wins = candidate > best
-        label[wins] = index
-        best[wins] = candidate[wins]
+        label.masked_fill_(candidate > best, index)
+        torch.maximum(best, candidate, out=best)
     return label if label.ndim == 2 else torch.from_numpy(to_file_axes(label.numpy(), file_affine))
 
 

@@ -24,6 +24,7 @@ from xssr_strategy.images.preprocessing import memory_told
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.images.reading import UnreadableImage
 from xssr_strategy.segmentation.inference import Predictor, predictions
+from xssr_strategy.segmentation.network import likeliest
 from xssr_strategy.segmentation.plan import SegmentationPlan
 
 Predict = Callable[[Tensor], Tensor]
@@ -84,7 +85,7 @@ class AugmentationAgreement(MaskQuality):
         """As :class:`MaskQuality`."""
         views = [image**gamma for gamma in self.GAMMAS[1:]]
         views += [(image * factor).clamp(0, 1) for factor in self.BRIGHTNESSES]
-        masks = [found.argmax(0) for found in (logits, *map(predict, views))]
+        masks = [likeliest(found) for found in (logits, *map(predict, views))]
         pairs = itertools.combinations(masks, 2)
         return torch.stack([label_dice(one, other, len(logits) - 1) for one, other in pairs]).mean(0).cpu()
 
@@ -118,7 +119,7 @@ class MaskAutoencoder(nn.Module, MaskQuality):
 
     def quality_of_logits(self, logits: Tensor) -> Tensor:
         """(labels,) quality of the mask that logits (classes, *grid) give."""
-        rebuilt = self.quality_of_mask(logits.argmax(0), len(logits) - 1)
+        rebuilt = self.quality_of_mask(likeliest(logits), len(logits) - 1)
         return rebuilt**REBUILT_POWER * mean_confidence(logits) ** CONFIDENCE_POWER
 
     @torch.inference_mode()

@@ -19,7 +19,7 @@ from xssr_strategy.labels.reading import LabelledImage
 from xssr_strategy.segmentation.data import TrainingData
 from xssr_strategy.segmentation.inference import build_inferer
 from xssr_strategy.segmentation.methods.base import Stage, StepResult, TrainingMethod, Work
-from xssr_strategy.segmentation.network import without_ignored
+from xssr_strategy.segmentation.network import likeliest, without_ignored
 from xssr_strategy.segmentation.plan import SegmentationPlan
 from xssr_strategy.storage.tensor_files import save_tensors
 
@@ -256,7 +256,7 @@ class _RunningDice:
         self._empty = False
         classes = logits.shape[1]
         known, seen = without_ignored(label)
-        self._metric(one_hot(logits.detach().argmax(1, keepdim=True) * seen, classes), one_hot(known, classes))
+        self._metric(one_hot(likeliest(logits.detach(), 1, keepdim=True) * seen, classes), one_hot(known, classes))
 
     def mean(self) -> float | None:
         """The mean, or None if nothing was added."""

@@ -17,6 +17,7 @@ from xssr_strategy.images.preprocessing import memory_told
 from xssr_strategy.segmentation.data import TrainingData, some_images
 from xssr_strategy.segmentation.inference import Predictor
 from xssr_strategy.segmentation.mask_quality import MaskQuality
+from xssr_strategy.segmentation.network import likeliest
 from xssr_strategy.segmentation.plan import SegmentationPlan
 from xssr_strategy.segmentation.transforms import ReadPair, read_for_network
 from xssr_strategy.storage.tensor_files import save_tensors
@@ -89,7 +90,7 @@ class OwnMasks:
                         image, _ = read_for_network(path, self._preset, self._plan)
                         logits = predict(image)
                         qualities = judge.quality(image.to(device), logits, predict)
-                    label = logits.argmax(0, keepdim=True).to(torch.uint8).cpu()
+                    label = likeliest(logits, keepdim=True).to(torch.uint8).cpu()
                     save_tensors({"label": label, "quality": qualities}, file)
                 kept = torch.load(file, weights_only=True)
                 holds_label = bool(kept["label"].any())

@@ -30,7 +30,7 @@ from xssr_strategy.segmentation.methods.semi_supervised import (
     ramp_up,
     trusted_loss,
 )
-from xssr_strategy.segmentation.network import without_ignored
+from xssr_strategy.segmentation.network import likeliest, without_ignored
 
 # UST-RUN's code.
 LOW_FREQUENCIES = 0.01  # half-size of the square of amplitudes that are mixed, as a share of the smallest side
@@ -114,7 +114,7 @@ class _UstRunConsistency(Consistency):
             logits = self.student(seen.image)
         found = torch.ones(len(seen.image))
         if done >= UNTRIED:
-            found = hardness(logits.argmax(1, keepdim=True), seen.guess.label, logits.shape[1])
+            found = hardness(likeliest(logits, 1, keepdim=True), seen.guess.label, logits.shape[1])
         self._reliable.offer(seen, found)
         self._hardest = seen.row(int(found.argmax()))
 

@@ -13,10 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from xssr_strategy.simulation.figures import learning_curves
-from xssr_strategy.simulation.report_numbers import luck_words, needed_words, numbers_of, result_rows
+from xssr_strategy.simulation.report_numbers import luck_words, needed_rows, numbers_of, rank_rows, result_rows
 from xssr_strategy.simulation.results import ExperimentInfo, JobResult, Site, read_experiment_info, read_results
 from xssr_strategy.simulation.scores import METRICS, Scores, by_method, gather
-from xssr_strategy.simulation.statistics import compare, verdicts
+from xssr_strategy.simulation.statistics import SHARES, compare, verdicts
 
 COLUMNS = (
     "strategy",
@@ -28,6 +28,18 @@ COLUMNS = (
     "points above random [95 %]",
     "seeds",
     "draws",
+)
+NEEDED = ("strategy", *(f"labels for {share:g} % of full" for share in SHARES))
+RANKS = (
+    "strategy",
+    "labels",
+    "judged by",
+    "Dice",
+    "better than % of random sets",
+    "mean of these",
+    "worst",
+    "best",
+    "random sets",
 )
 SITES = (
     "strategy",
@@ -54,12 +66,14 @@ def main(out: Path, curves: Path | None = None, sites: bool = False) -> None:
         if one.metric == "dice" and (one.strategy == facts.default or one.method != one.against_method):
             print(f"- {one.sentence}")
     for numbers in methods:
-        for title, words in (
-            ("draws of random that pass for better or worse than the others", luck_words(numbers)),
-            ("labels for 99 % of full data", needed_words(numbers)),
-        ):
-            if words:
-                print(f"\n{numbers.method}, {title}: {'; '.join(words)}.")
+        if words := luck_words(numbers):
+            print(
+                f"\n{numbers.method}, random draws that pass for better or worse than the others: {'; '.join(words)}."
+            )
+        for columns, rows in ((NEEDED, needed_rows(numbers)), (RANKS, rank_rows(numbers))):
+            if rows:
+                print(f"\n{numbers.method}:\n")
+                table(columns, rows)
     for name, some in by_method(results, facts.methods).items():
         seconds = {result.training: result.seconds for result in some if result.seconds}
         hours = sum(seconds.values()) / 3600

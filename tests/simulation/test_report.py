@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import csv
 import dataclasses
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.support.synthetic import POOL, facts, result, write_experiment
@@ -87,7 +89,18 @@ def page(whole: Path) -> Page:
 
 
 def test_all_parts_are_there_in_their_order(page: Page) -> None:
-    parts = ["answer", "curves", "results", "verdicts", "differences", "calibration", "picks", "worst", "sites"]
+    parts = [
+        "answer",
+        "curves",
+        "results",
+        "verdicts",
+        "random-sets",
+        "differences",
+        "calibration",
+        "picks",
+        "worst",
+        "sites",
+    ]
     found = [attributes["id"] for tag, attributes in page.elements if tag == "section"]
     assert found == [*parts, "small-print"]
     assert "hospital A → hospital B" in page.text
@@ -169,6 +182,30 @@ def test_the_worst_cases_are_the_lowest_means(whole: Path, page: Page) -> None:
     shown = re.findall(r"(case_\d\d) Dice (\d\.\d{3})", part)
     assert [case for case, _ in shown] == sorted(mean, key=mean.__getitem__)[:4]
     assert [float(dice) for _, dice in shown] == pytest.approx(sorted(mean.values())[:4], abs=0.0005)
+
+
+def test_the_place_among_random_sets_is_told(whole: Path, page: Page) -> None:
+    found = numbers_of(read_experiment_info(whole), read_results(whole)).ranks
+    own = [one for one in found if one.strategy == "xssr" and not one.part]
+    assert [(one.budget, one.draws) for one in own] == [(4, 4), (8, 4), (16, 4)]
+    assert own[-1].sentence in page.text[: page.text.index("What labels are worth")]
+    part = page.source[page.source.index('id="random-sets"') : page.source.index('id="differences"')]
+    assert part.count('<td class="text">worst site</td>') == 2 * 3
+    assert part.count('<td class="text">north</td>') == 1  # of the largest budget
+
+
+def test_the_numbers_are_there_for_programs(whole: Path) -> None:
+    told = json.loads((whole / "report.json").read_text(encoding="utf-8"))
+    facts, results = read_experiment_info(whole), read_results(whole)
+    mean = {(one["strategy"], one["budget"]): one["dice"] for one in told["results"]}
+    for key in (("xssr", 8), ("random", 16), ("full", POOL)):
+        jobs = [one.dice for one in results if (one.job.strategy, one.job.budget) == key]
+        assert mean[key] == pytest.approx(np.mean(jobs))
+    assert {one["sentence"] for one in told["comparisons"]} == {one.sentence for one in verdicts(facts, results)}
+    needed = {(one["strategy"], one["percent"]): one["labels"] for one in told["labels_needed"]}
+    assert set(needed) == {(name, share) for name in ("xssr", "coreset", "random") for share in (98.0, 99.0, 99.5)}
+    assert needed["xssr", 98.0] in (4, 8, 16)
+    assert {one["part"] for one in told["random_sets"]} == {"", "north", "south", "worst site"}
 
 
 def test_the_tables_lie_beside_it(whole: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.synthetic import facts, result
 from xssr_strategy.simulation.bootstrap import Estimate, resampled_means
-from xssr_strategy.simulation.report_numbers import answer, needed_words, numbers_of
+from xssr_strategy.simulation.report_numbers import answer, needed_rows, numbers_of
 from xssr_strategy.simulation.results import JobResult
 from xssr_strategy.simulation.scores import Scores, gather, paired
 from xssr_strategy.simulation.statistics import (
@@ -284,5 +284,5 @@ def test_the_labels_that_suffice_tell_which_larger_numbers_do_not() -> None:
         jobs += grid("xssr", share * full, budget)
     assert labels_needed(gather(jobs, "dice"), "xssr") == (8, [12, 20])
     numbers = numbers_of(FACTS, jobs)
-    assert needed_words(numbers) == ["xssr: 8 (but not 12 and 20)"]
+    assert needed_rows(numbers) == [["xssr", "8 (but not 20)", "8 (but not 12 and 20)", "16 (but not 20)"]]
     assert answer(numbers)[-1].note.endswith("xssr gets there; with 12 and 20 it does not")

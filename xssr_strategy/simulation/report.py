@@ -18,19 +18,21 @@ from xssr_strategy.selection.catalogue import RANDOM
 from xssr_strategy.simulation import figures
 from xssr_strategy.simulation.bootstrap import CONFIDENCE, RESAMPLES
 from xssr_strategy.simulation.remarks import trainings_by_remark
+from xssr_strategy.simulation.report_data import write_report_data
 from xssr_strategy.simulation.report_numbers import (
     Numbers,
     answer,
     luck_words,
-    needed_words,
+    needed_rows,
     numbers_of,
+    rank_rows,
     result_rows,
     site_tables,
 )
 from xssr_strategy.simulation.report_pictures import first_job, picks_of, worst_cases
 from xssr_strategy.simulation.results import ExperimentInfo, JobResult, read_experiment_info, read_results
 from xssr_strategy.simulation.scores import METRICS, Metric, budgets, by_method
-from xssr_strategy.simulation.statistics import ENOUGH, Comparison, verdicts
+from xssr_strategy.simulation.statistics import ENOUGH, SHARES, Comparison, verdicts
 from xssr_strategy.simulation.tables import write_tables
 from xssr_strategy.simulation.thumbnails import PREDICTION, TRUTH, label_colours, thumbnail
 
@@ -41,7 +43,7 @@ NO_FAILURES: Mapping[str, str] = MappingProxyType({})
 
 
 def write_report(out: Path, failures: Mapping[str, str] = NO_FAILURES, missing: int = 0) -> Path:
-    """Write ``OUT/report.html`` and the CSV files of what ``OUT`` holds so far.
+    """Write ``OUT/report.html``, ``OUT/report.json`` and the CSV files of what ``OUT`` holds so far.
 
     Args:
         out: folder of a simulation.
@@ -60,6 +62,7 @@ def write_report(out: Path, failures: Mapping[str, str] = NO_FAILURES, missing: 
     numbers = {name: numbers_of(facts, some, comparisons) for name, some in groups.items()}
     first = next(iter(numbers.values()))
     write_tables(out, facts, results, comparisons)
+    write_report_data(out, list(numbers.values()), comparisons, missing)
     template = files("xssr_strategy.simulation").joinpath("report.html.jinja").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     page = environment.from_string(template).render(
@@ -94,7 +97,12 @@ def _numbers(methods: Sequence[Numbers], between: Sequence[Comparison]) -> dict[
         "cards": answer(first),
         "lead_sentences": [one.sentence for one in first.against(RANDOM) if one.strategy == first.lead],
         "rows": [row for numbers in methods for row in result_rows(numbers)],
-        "needed": [words + _of(numbers, methods) for numbers in methods for words in needed_words(numbers)],
+        "needed": [(_of(numbers, methods), rows) for numbers in methods if (rows := needed_rows(numbers))],
+        "shares": [f"{share:g}" for share in SHARES],
+        "rank": next(
+            (one.sentence for one in reversed(first.ranks) if one.strategy == first.lead and not one.part), ""
+        ),
+        "ranks": [(_of(numbers, methods), rows) for numbers in methods if (rows := rank_rows(numbers))],
         "verdicts": {title: [one.sentence for one in group] for title, group in groups.items() if group},
         "luck": luck_words(first),
         "sites": [(_of(numbers, methods), table) for numbers in methods for table in site_tables(numbers)],

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 from xssr_strategy.selection.catalogue import RANDOM
 from xssr_strategy.simulation.bootstrap import Estimate
+from xssr_strategy.simulation.random_sets import WORST_SITE, SetRank, set_ranks
 from xssr_strategy.simulation.results import ExperimentInfo, JobResult, Site
 from xssr_strategy.simulation.scores import Metric, Scores, Table, budgets, gather, mean, strategies
 from xssr_strategy.simulation.statistics import (
     ENOUGH,
+    SHARES,
     Comparison,
     count,
     decided_draws,
@@ -40,6 +42,7 @@ class Numbers:
         names: the strategies that pick, the default first.
         comparisons: all between strategies.
         percent: of full data by strategy and budget, where known.
+        ranks: of the strategies' sets among random ones.
     """
 
     facts: ExperimentInfo
@@ -49,6 +52,7 @@ class Numbers:
     names: tuple[str, ...]
     comparisons: tuple[Comparison, ...]
     percent: dict[tuple[str, int], Estimate | None]
+    ranks: tuple[SetRank, ...]
 
     @property
     def lead(self) -> str | None:
@@ -97,7 +101,8 @@ def numbers_of(
     percent = {key: percent_of_full(dice, *key) for key in dice}
     names = tuple(strategies(dice, facts.default))
     own = tuple(one for one in compared if one.method == one.against_method == method)
-    return Numbers(facts, method, dice, gather(results, "hd95", facts.patients), names, own, percent)
+    hd95, ranks = gather(results, "hd95", facts.patients), tuple(set_ranks(facts, results))
+    return Numbers(facts, method, dice, hd95, names, own, percent, ranks)
 
 
 def answer(numbers: Numbers) -> list[Card]:
@@ -129,16 +134,39 @@ def result_rows(numbers: Numbers) -> list[list[str]]:
     return rows
 
 
-def needed_words(numbers: Numbers) -> list[str]:
-    """For every strategy its name and the labels that it needs for ``ENOUGH``; empty without full data."""
+def needed_rows(numbers: Numbers) -> list[list[str]]:
+    """For every strategy its name and the labels that it needs for each of ``SHARES``; empty without full data."""
     if not budgets(numbers.dice, FULL):
         return []
-    words = []
-    for name in numbers.names:
-        needed, below = labels_needed(numbers.dice, name)
-        number = "not reached" if needed is None else f"{needed:,}"
-        words.append(f"{name}: {number}{f' (but not {_listed(below)})' if below else ''}")
-    return words
+    return [[name, *(_needed_words(numbers, name, share) for share in SHARES)] for name in numbers.names]
+
+
+def _needed_words(numbers: Numbers, name: str, share: float) -> str:
+    needed, below = labels_needed(numbers.dice, name, share)
+    number = "not reached" if needed is None else f"{needed:,}"
+    return f"{number}{f' (but not {_listed(below)})' if below else ''}"
+
+
+def rank_rows(numbers: Numbers) -> list[list[str]]:
+    """Strategy, labels, what judges, Dice, percentile, random sets: mean, lowest, highest and how many.
+
+    All test cases and the worst site of every strategy; labels and sites of the report's own, at its largest budget.
+    """
+    own = [one for one in numbers.ranks if one.strategy == numbers.lead]
+    largest = max((one.budget for one in own), default=0)
+    shown = [one for one in numbers.ranks if one.part in ("", WORST_SITE) or (one in own and one.budget == largest)]
+    return [
+        [
+            one.strategy,
+            f"{one.budget:,}",
+            one.part or "all test cases",
+            _fixed(one.dice, 3),
+            f"{one.percentile:.0f}",
+            *(_fixed(value, 3) for value in (one.random, one.worst, one.best)),
+            str(one.draws),
+        ]
+        for one in shown
+    ]
 
 
 def luck_words(numbers: Numbers) -> list[str]:

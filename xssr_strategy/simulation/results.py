@@ -213,13 +213,13 @@ def _read(path: Path, kind: type) -> dict[str, Any]:
 
 
 def _write(path: Path, values: Mapping[str, Any]) -> None:
-    write_atomic(path, json.dumps(_plain(values), allow_nan=False).encode())
+    write_atomic(path, json.dumps(plain(values), allow_nan=False).encode())
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Without NaN, for which JSON has no word."""
     if isinstance(value, Mapping):
-        return {key: _plain(entry) for key, entry in value.items()}
+        return {key: plain(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(entry) for entry in value]
+        return [plain(entry) for entry in value]
     return None if isinstance(value, float) and math.isnan(value) else value

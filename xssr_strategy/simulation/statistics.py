@@ -27,6 +27,9 @@ from xssr_strategy.simulation.strategies import FULL
 ENOUGH = 99.0
 """Per cent of full data that count as enough; our choice."""
 
+SHARES = (98.0, ENOUGH, 99.5)
+"""Per cent of full data for which the labels needed are told."""
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -229,14 +232,14 @@ def percent_of_full(table: Table, strategy: str, budget: int) -> Estimate | None
     return estimate(100.0 * float(pair.one.mean() / pair.other.mean()), 100.0 * share)
 
 
-def labels_needed(table: Table, strategy: str) -> tuple[int | None, list[int]]:
-    """The smallest budget run whose mean Dice is ``ENOUGH`` per cent of full data, and the larger ones whose is not.
+def labels_needed(table: Table, strategy: str, share: float = ENOUGH) -> tuple[int | None, list[int]]:
+    """The smallest budget run whose mean Dice is ``share`` per cent of full data, and the larger ones whose is not.
 
     Larger ones below it tell that luck has a part in the smallest. (None, []) if no budget is enough.
     """
     run = budgets(table, strategy)
     found = {budget: percent_of_full(table, strategy, budget) for budget in run}
-    enough = [budget for budget, share in found.items() if share is not None and share.value >= ENOUGH]
+    enough = [budget for budget, reached in found.items() if reached is not None and reached.value >= share]
     if not enough:
         return None, []
     return enough[0], [budget for budget in run if budget > enough[0] and budget not in enough]

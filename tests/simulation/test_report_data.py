@@ -38,7 +38,7 @@ def test_the_numbers_are_there_for_programs(tmp_path: Path) -> None:
 
 def test_where_there_is_no_number_null_stands(tmp_path: Path) -> None:
     write_experiment_info(tmp_path, facts({"image_00": "gone.png"}))
-    write_result(tmp_path, result("xssr", [[0.9]], hd95=[[float("nan")]]))
+    write_result(tmp_path, result("xssr", [[0.9]], hd95=[[float("nan")]], picks=("image_00",)))
     write_report(tmp_path)
     told = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     (only,) = told["results"]

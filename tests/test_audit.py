@@ -76,7 +76,8 @@ def _dependencies() -> Iterator[tuple[str, str, tuple[int, ...], tuple[int, ...]
     listed = [setup["options"]["install_requires"], *setup["options.extras_require"].values()]
     for line in "\n".join(listed).splitlines():
         if line and not line.startswith("#"):
-            match = re.fullmatch(r"([\w-]+)(?:\[\w+\])?>=([\d.]+)(?:,!=[\d.]+)*,<([\d.]+)", line)
+            needed = line.partition(";")[0]  # without the versions of Python that it is for
+            match = re.fullmatch(r"([\w-]+)(?:\[\w+\])?>=([\d.]+)(?:,!=[\d.]+)*,<([\d.]+)", needed)
             assert match, f"{line}: give it a lower and an upper bound"
             yield line, match[1].lower(), _numbers(match[2]), _numbers(match[3])
 

@@ -22,7 +22,11 @@ _STRATEGIES = "xssr,kmeans,coreset,typiclust,random,full"
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What is compared, how it is trained and judged, and where it runs."""
-    parser.add_argument("--target", type=_folder, required=True, help="labelled domain whose pool is picked from")
+    pool = parser.add_mutually_exclusive_group(required=True)
+    pool.add_argument("--target", type=_folder, help="labelled domain whose pool is picked from")
+    pool.add_argument(
+        "--pool-from", type=_folder, metavar="RECIPE", help="TOML file that mixes such a pool from several domains"
+    )
     parser.add_argument("--source", type=_folder, help="domain that the encoder learns from (default: the pool itself)")
     parser.add_argument(
         "--test", type=_folder, help="labelled domain of the test cases (default: those the target holds out)"

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from xssr_strategy.selection import Selection
 from xssr_strategy.selection.catalogue import MODEL_BASED, RANDOM, SELECTORS
+from xssr_strategy.selection.xssr import XSSR
 from xssr_strategy.simulation.experiment import Experiment
 from xssr_strategy.simulation.results import Job
-from xssr_strategy.simulation.strategies import FULL, SOURCE_ONLY, asks_the_network
+from xssr_strategy.simulation.strategies import FULL, PER_PATIENT, PER_SITE, SOURCE_ONLY, asks_the_network
 from xssr_strategy.simulation.vectors import Embedded
 
 
@@ -79,12 +81,19 @@ class JobSelector:
         if key not in self._known:
             row = {image: row for row, image in enumerate(seen.images)}
             labelled = [row[image] for image in earlier]
-            if network is None:
-                name = job.strategy if job.strategy in SELECTORS else MODEL_BASED[job.strategy].first
-                rule = SELECTORS[name](draw)
-            else:
-                # Labelled images have none, and one that the network cannot read is nobody's worry.
-                rule = MODEL_BASED[job.strategy].then(np.array([entropies.get(image, 0.0) for image in seen.images]))
-            self._known[key] = rule.select(seen.target, job.budget - len(earlier), seen.source, labelled)
+            select = self._rule(job.strategy, draw, seen, None if network is None else entropies)
+            self._known[key] = select(seen.target, job.budget - len(earlier), seen.source, labelled)
         selection = self._known[key]
         return JobPicks((*earlier, *(seen.images[row] for row in selection.indices)), selection)
+
+    def _rule(
+        self, strategy: str, draw: int, seen: Embedded, entropies: Mapping[str, float] | None
+    ) -> Callable[..., Selection]:
+        """How a strategy selects; with ``entropies`` it asks the network."""
+        groups = {PER_PATIENT: self._experiment.target.patients, PER_SITE: self._experiment.target.sites}
+        if strategy in groups:
+            return partial(XSSR().select, groups=[groups[strategy][image] for image in seen.images])
+        if entropies is None:
+            return SELECTORS[strategy if strategy in SELECTORS else MODEL_BASED[strategy].first](draw).select
+        # Labelled images have none, and one that the network cannot read is nobody's worry.
+        return MODEL_BASED[strategy].then(np.array([entropies.get(image, 0.0) for image in seen.images])).select

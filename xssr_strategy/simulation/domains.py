@@ -42,6 +42,7 @@ class Domain:
             (DICOM's PatientID, BIDS' ``sub-``), a name that these share; otherwise the image's own id.
         label_places: id -> where its label is looked for, ``*`` being any image extension.
         numbers: what the folder says of the numbers in its labels.
+        kinds: id -> kind, of the images that ``kinds.csv`` lists; the report tells each kind apart.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Domain:
     patients: Mapping[str, str]
     label_places: Mapping[str, str]
     numbers: FileNumbers = field(default_factory=FileNumbers)
+    kinds: Mapping[str, str] = field(default_factory=dict)
 
     def labelled(self, image: str, labels: Sequence[str]) -> dict[str, str]:
         """An image that has a label, and its label, as ``labelled_pair`` makes it.
@@ -74,10 +76,10 @@ def read_domain(path: Path, option: str, labelled: bool = True) -> Domain:
     """Look at a folder of images in one of the layouts (:mod:`xssr_strategy.labels.layouts`); no pixel is read.
 
     In each of them ``test.txt`` may hold out images (one id, file name or path a line), beside those of nnU-Net's
-    ``imagesTs`` with ``labelsTs``, ``sites.csv`` (``image,site``) may tell where an image is from, and ``patients.csv``
-    (``image,patient``) of whom it is; of images that it does not name, the files say so
-    (:mod:`xssr_strategy.images.patients`). The Decathlon's own test images have no labels and are not used. A pool may
-    be empty: a folder may be all test cases.
+    ``imagesTs`` with ``labelsTs``, ``sites.csv`` (``image,site``) may tell where an image is from, ``kinds.csv``
+    (``image,kind``) of what kind it is, and ``patients.csv`` (``image,patient``) of whom; of images that it does not
+    name, the files say so (:mod:`xssr_strategy.images.patients`). The Decathlon's own test images have no labels and
+    are not used. A pool may be empty: a folder may be all test cases.
 
     Args:
         path: the folder.
@@ -87,8 +89,9 @@ def read_domain(path: Path, option: str, labelled: bool = True) -> Domain:
 
     Raises:
         UserError: no such folder, layout, image or label; a label that is a JPEG; two images with one id; a
-            ``dataset.json``, ``test.txt``, ``sites.csv`` or ``patients.csv`` that cannot be read or names what is not
-            there; a patient with images in the pool and among the test cases; images of several channels.
+            ``dataset.json``, ``test.txt``, ``sites.csv``, ``kinds.csv`` or ``patients.csv`` that cannot be read or
+            names what is not there; a patient with images in the pool and among the test cases; images of several
+            channels.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
@@ -224,6 +227,7 @@ def _domain(path: Path, layout: FolderLayout, labelled: bool) -> Domain:
         patients=patients,
         label_places=layout.label_places,
         numbers=layout.numbers,
+        kinds=_column(path / "kinds.csv", "kind", layout),
     )
 
 

@@ -30,8 +30,8 @@ class SetRank:
 
     Attributes:
         strategy, method, budget: whose.
-        part: what judges: "" for all test cases, the name of a label or of a site, or ``WORST_SITE``, which is for
-            each set the site with its lowest Dice.
+        part: what judges: "" for all test cases, the name of a label or of a site, ``kind`` and the name of a kind, or
+            ``WORST_SITE``, which is for each set the site with its lowest Dice.
         percentile: per cent of the random sets that are worse; an equal one counts half.
         dice: of the strategy's sets, in [0, 1].
         random, worst, best: mean, lowest and highest Dice of the random sets.
@@ -85,14 +85,17 @@ _Judge = Callable[[Array, tuple[str, ...]], Array]
 
 
 def set_ranks(facts: ExperimentInfo, results: Sequence[JobResult]) -> list[SetRank]:
-    """Every strategy and budget for which random sets have been trained: all cases, each label, each site, the worst.
+    """Every strategy and budget for which random sets have been trained.
+
+    Judged by all test cases, each label, each kind, each site and the worst site.
 
     Args:
         facts: what all jobs share.
         results: those of one training method.
 
     Returns:
-        The default strategy first, then by name and budget; labels and sites only where there are several.
+        The default strategy first, then by name and budget; labels and sites only where there are several, kinds where
+        they are named.
     """
     judged = [("", results)]
     if len(facts.labels) > 1:
@@ -106,7 +109,7 @@ def set_ranks(facts: ExperimentInfo, results: Sequence[JobResult]) -> list[SetRa
                 continue
             own, random = scores[strategy, budget], scores[RANDOM, budget]
             trained = [one for seeds in sets if (one := _trained(own, random, seeds)) is not None]
-            judges = {part: _mean, **({} if part else _site_judges(facts))}
+            judges = {part: _mean, **({} if part else {**_kind_judges(facts), **_site_judges(facts)})}
             ranks = [_rank(own, name, judge, trained) for name, judge in judges.items()]
             found += [one for one in ranks if one is not None]
     return sorted(found, key=lambda one: (one.strategy != facts.default, one.strategy, one.budget))
@@ -148,6 +151,13 @@ def _site_judges(facts: ExperimentInfo) -> Mapping[str, _Judge]:
         return lowest
 
     return {**sites, WORST_SITE: worst} if len(sites) > 1 else {}
+
+
+def _kind_judges(facts: ExperimentInfo) -> Mapping[str, _Judge]:
+    cases: dict[str, set[str]] = {}
+    for case, kind in facts.kinds.items():
+        cases.setdefault(f"kind {kind}", set()).add(case)
+    return {name: _mean_of(frozenset(some)) for name, some in sorted(cases.items())}
 
 
 def _mean_of(wanted: frozenset[str]) -> _Judge:

@@ -136,6 +136,7 @@ class ExperimentInfo:
         settings: what else decides a result (name -> value), for the report's small print.
         methods: training methods that are compared; the report is about the first.
         patients: test case -> patient, of the test cases whose domain names patients; empty in earlier versions.
+        kinds: test case -> kind, of the test cases whose domain names kinds; empty in earlier versions.
     """
 
     command: str
@@ -150,6 +151,7 @@ class ExperimentInfo:
     settings: Mapping[str, Any]
     methods: tuple[str, ...] = field(default_factory=lambda: (SUPERVISED,))
     patients: Mapping[str, str] = field(default_factory=dict)
+    kinds: Mapping[str, str] = field(default_factory=dict)
 
 
 def write_result(out: Path, result: JobResult) -> None:

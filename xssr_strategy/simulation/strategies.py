@@ -26,6 +26,9 @@ def asks_the_network(name: str, labelled: int) -> bool:
     return name in MODEL_BASED and labelled >= MODEL_BASED[name].after
 
 
+PER_PATIENT, PER_SITE = "xssr:per-patient", "xssr:per-site"
+"""XSSR that picks no second image of a patient, or of a site, before each has one."""
+
 GROUPS: Mapping[str, tuple[str, ...]] = {"ablations": tuple(ABLATIONS)}
 
 
@@ -52,7 +55,7 @@ def parse_strategies(text: str) -> tuple[str, ...]:
     Traceback (most recent call last):
     xssr_strategy.errors.UserError: --strategies corset: no such strategy (did you mean coreset?); choose among ...
     """
-    known = {_key(name): name for name in (*SELECTORS, *MODEL_BASED, FULL, SOURCE_ONLY, *GROUPS)}
+    known = {_key(name): name for name in (*SELECTORS, PER_PATIENT, PER_SITE, *MODEL_BASED, FULL, SOURCE_ONLY, *GROUPS)}
     names: list[str] = []
     for word in (word.strip() for word in text.split(",")):
         name = known.get(_key(word))

@@ -2,12 +2,13 @@
 
     python -m benchmarks.development ../shared/data/cxr-lung/shenzhen simulations/development/shenzhen
 
-A quarter of the pool becomes the test cases, the rest the pool. ``xssr simulate --target`` takes the folder.
+A quarter of the pool's patients become the test cases, the rest the pool. ``xssr simulate --target`` takes the folder.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 from pathlib import Path
 
 from xssr_strategy.simulation.domains import held_out, read_domain, without_label
@@ -16,7 +17,7 @@ SHARE = 0.25
 
 
 def make(domain: Path, out: Path) -> None:
-    """Link the pool's images and labels below ``out`` and hold out a quarter."""
+    """Link the pool's images and labels below ``out``, say of whom and where from they are, and hold out a quarter."""
     source = read_domain(domain, "DOMAIN")
     if without_label(source):
         raise SystemExit(f"{domain}: no label for {without_label(source)[0]}; add it or remove the image.")
@@ -26,6 +27,9 @@ def make(domain: Path, out: Path) -> None:
             link.parent.mkdir(parents=True, exist_ok=True)
             if not link.is_symlink():
                 link.symlink_to(file.resolve())
+    for column, told in (("patient", source.patients), ("site", source.sites)):
+        with (out / f"{column}s.csv").open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([("image", column), *((image, told[image]) for image in source.pool)])
     (out / "test.txt").unlink(missing_ok=True)
     test = held_out(read_domain(out, "OUT"), SHARE).test
     (out / "test.txt").write_text("\n".join(sorted(test)) + "\n")

@@ -1,0 +1,186 @@
+r"""Where choosing matters: the rules beside a hundred random sets, on pools as labs have them.
+
+    python -m benchmarks.pools development simulations/pools-development
+    python -m benchmarks.pools final simulations/pools-final --figure docs/images/percentiles.svg
+
+Writes a recipe for each pool, runs ``xssr simulate`` on it, and prints the percentile of every rule's sets among random
+sets of the same size, and its points above their mean. ``development`` makes pool and test cases of the pools alone, to
+choose rules on; ``final`` judges by the held-out cases and is for the end. Finished trainings are not made again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from benchmarks.development import make as make_development
+from benchmarks.results import table
+from xssr_strategy.simulation.random_sets import WORST_SITE, SetRank, set_ranks
+from xssr_strategy.simulation.results import read_experiment_info, read_results
+
+DATA, DEVELOPMENT = Path("../shared/data"), Path("simulations/development")
+RULES = (
+    "xssr",
+    "xssr:per-patient",
+    "xssr:per-site",
+    "kmeans",
+    "typiclust",
+    "coreset",
+    "facility-location",
+    "cold_start",
+)
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A pool and where the encoder learns.
+
+    Attributes:
+        labels: names of the labels.
+        parts: folder below the data -> what a recipe says of it.
+        source: folder of another hospital's, or None for the pool itself.
+        sites, patients: whether there are several sites, and several images of a patient.
+    """
+
+    labels: str
+    parts: Mapping[str, str]
+    source: str | None = None
+    sites: bool = False
+    patients: bool = False
+
+    @property
+    def rules(self) -> list[str]:
+        """Those that make a difference."""
+        without = {"xssr:per-site": not self.sites, "xssr:per-patient": not self.patients}
+        return [rule for rule in RULES if not without.get(rule, False)]
+
+
+_XRAYS = ("cxr-lung/shenzhen", "cxr-lung/montgomery", "cxr-jsrt")
+POOLS = {
+    "three hospitals with one of 5 %": Pool(
+        "lung", {_XRAYS[0]: "images = 150", _XRAYS[1]: "", _XRAYS[2]: "share = 0.05"}, sites=True
+    ),
+    "5 % with an endorectal coil": Pool(
+        "prostate", {"prostate-slices/B": "", "prostate-slices/D": "share = 0.05"}, sites=True, patients=True
+    ),
+    "a third comes twice": Pool("lung", {_XRAYS[0]: "images = 150\nrepeats = 0.33"}, patients=True),
+    "slices of B": Pool("prostate", {"prostate-slices/B": ""}, patients=True),
+    "slices of D": Pool("prostate", {"prostate-slices/D": ""}, patients=True),
+    "slices of ACDC": Pool("ventricle", {"cardiac-acdc": ""}, patients=True),
+    "slices of Sunnybrook": Pool("ventricle", {"cardiac-sunnybrook": ""}, patients=True),
+    "B to D": Pool("prostate", {"prostate-slices/D": ""}, "prostate-slices/B", patients=True),
+    "D to B": Pool("prostate", {"prostate-slices/B": ""}, "prostate-slices/D", patients=True),
+    "ACDC to Sunnybrook": Pool("ventricle", {"cardiac-sunnybrook": ""}, "cardiac-acdc", patients=True),
+    "Sunnybrook to ACDC": Pool("ventricle", {"cardiac-acdc": ""}, "cardiac-sunnybrook", patients=True),
+    "JSRT to Shenzhen": Pool("lung", {_XRAYS[0]: ""}, _XRAYS[2]),
+    "Shenzhen to JSRT": Pool("lung", {_XRAYS[2]: ""}, _XRAYS[0]),
+}
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Run what is missing, then print and draw."""
+    found: dict[str, list[SetRank]] = {}
+    for name in arguments.pools.split(","):
+        out = arguments.out / name.replace(" ", "-").replace(",", "").replace("%", "percent")
+        if _run(POOLS[name], out, arguments):
+            found[name] = set_ranks(read_experiment_info(out / "results"), read_results(out / "results"))
+    for part in ("", WORST_SITE):
+        rows = [row for name, ranks in found.items() for row in _rows(name, ranks, part)]
+        if rows:
+            print(f"Percentile among random sets (points above their mean), {part or 'all test cases'}:\n")
+            table(("pool", "labels", "random: worst to best", *RULES), rows)
+    if arguments.figure:
+        arguments.figure.parent.mkdir(parents=True, exist_ok=True)
+        _draw(found, arguments.figure)
+
+
+def _run(pool: Pool, out: Path, arguments: argparse.Namespace) -> bool:
+    folders = {folder: _folder(folder, arguments.of) for folder in pool.parts}
+    out.mkdir(parents=True, exist_ok=True)
+    recipe = out / "recipe.toml"
+    recipe.write_text(
+        "".join(f'[[part]]\nfolder = "{folders[folder]}"\n{more}\n' for folder, more in pool.parts.items())
+    )
+    command = [Path(sys.executable).parent / "xssr", "simulate", "--pool-from", recipe, "--labels", pool.labels]
+    command += [] if pool.source is None else ["--source", _folder(pool.source, arguments.of)]
+    for option in ("budget", "steps", "encoder_steps", "seeds", "draws", "size"):
+        command += [f"--{option.replace('_', '-')}", getattr(arguments, option)]
+    strategies = ",".join([*pool.rules, "random"])
+    command += ["--strategies", strategies, "--workspace", arguments.out / "workspace", "--out", out / "results"]
+    return subprocess.run(list(map(str, command)), check=False).returncode == 0
+
+
+def _folder(name: str, of: str) -> Path:
+    """Of a domain, or of what development may look at of it."""
+    if of == "final":
+        return (DATA / name).resolve()
+    folder = DEVELOPMENT / name.replace("cxr-lung/", "").replace("/", "-")
+    if not (folder / "test.txt").exists():
+        make_development(DATA / name, folder)
+    return folder.resolve()
+
+
+def _rows(name: str, ranks: Sequence[SetRank], part: str) -> list[list[str]]:
+    rows = []
+    for budget in sorted({one.budget for one in ranks}):
+        some = {one.strategy: one for one in ranks if (one.budget, one.part) == (budget, part)}
+        if some:
+            any_one = next(iter(some.values()))
+            cells = [
+                f"{some[rule].percentile:.0f} ({100 * (some[rule].dice - some[rule].random):+.1f})"
+                if rule in some
+                else "–"
+                for rule in RULES
+            ]
+            rows.append([name, str(budget), f"{any_one.worst:.3f} to {any_one.best:.3f}", *cells])
+    return rows
+
+
+def _draw(found: Mapping[str, Sequence[SetRank]], file: Path) -> None:
+    """A row for each pool, a mark for each rule at its mean percentile over the budgets."""
+    figure = Figure(figsize=(7.1, 1.2 + 0.32 * len(found)), layout="constrained")
+    axes = figure.subplots()
+    for number, rule in enumerate(RULES):
+        places = [
+            (float(np.mean(values)), row)
+            for row, ranks in enumerate(found.values())
+            if (values := [one.percentile for one in ranks if (one.strategy, one.part) == (rule, "")])
+        ]
+        if places:
+            axes.plot(*zip(*places, strict=True), "os^DvP*X"[number], label=rule, markersize=7, alpha=0.8)
+    axes.axvline(50, color="#595959", linewidth=0.8)
+    axes.set_yticks(range(len(found)), list(found))
+    axes.invert_yaxis()
+    axes.set_xlim(-2, 102)
+    axes.set_xlabel("per cent of random sets that are worse")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.3, -0.12), ncols=4, frameon=False)
+    figure.savefig(file)
+
+
+def _known(text: str) -> str:
+    unknown = [name for name in text.split(",") if name not in POOLS]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"{unknown[0]}: is none of {'; '.join(POOLS)}")
+    return text
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("of", choices=("development", "final"))
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--pools", type=_known, default=",".join(POOLS))
+    parser.add_argument("--figure", type=Path)
+    parser.add_argument("--budget", default="6,12")
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--encoder-steps", type=int, default=800)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--draws", type=int, default=100)
+    parser.add_argument("--size", type=int, default=64)
+    main(parser.parse_args())

@@ -19,7 +19,7 @@ from xssr_strategy.segmentation.network import build_unet
 from xssr_strategy.segmentation.plan import SegmentationPlan
 from xssr_strategy.segmentation.publication import load_model, model_id, publish
 from xssr_strategy.segmentation.score_stores import ImageScore, UncertaintyStore
-from xssr_strategy.segmentation.uncertainty import image_entropies, predictive_entropy
+from xssr_strategy.segmentation.uncertainty import class_entropies, image_entropies, predictive_entropy
 
 XRAY, MRI = replace(PRESETS["xray"], segmentation_size=32), PRESETS["mri"]
 CPU = torch.device("cpu")
@@ -42,6 +42,15 @@ def test_it_is_the_formula() -> None:
     p = torch.softmax(logits, dim=1).numpy()
     expected = -(p * np.log(p)).sum(axis=1).mean(axis=(1, 2))
     assert predictive_entropy(logits).numpy() == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_parts_of_the_classes_are_the_formula_and_sum_up_to_the_entropy() -> None:
+    logits = torch.randn(2, 3, 6, 6, dtype=torch.float64)
+    p = torch.softmax(logits, dim=1).numpy()
+    pixels = -(p * np.log(p)).sum(axis=1, keepdims=True)
+    found = class_entropies(logits)
+    assert found.numpy() == pytest.approx((p * pixels).mean(axis=(2, 3)), abs=1e-6)
+    assert found.sum(1).tolist() == pytest.approx(predictive_entropy(logits).tolist(), abs=1e-6)
 
 
 class Doubt(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +15,7 @@ from tests.support.hospitals import POOL, Inline, comparable, experiment, planne
 from tests.support.phantoms import write_png
 from xssr_strategy.cli import main
 from xssr_strategy.errors import UserError
-from xssr_strategy.selection import ColdStart, EntropyDiversity
+from xssr_strategy.selection import ClaspPE, ColdStart, EntropyDiversity
 from xssr_strategy.selection.budget import parse_budget
 from xssr_strategy.selection.catalogue import AUTO_LABELS
 from xssr_strategy.simulation.experiment import Experiment
@@ -61,12 +62,42 @@ def test_entropy_diversity_is_the_rule_on_what_the_last_network_is_least_sure_of
     for before, after in pairwise(found.values()):
         left = set(seen.images) - set(before.picks)
         assert before.entropies.keys() == left
-        assert all(0.0 < value < np.log(2.0) for value in before.entropies.values())
-        entropy = [before.entropies.get(image, np.nan) for image in seen.images]
+        assert all(len(values) == 2 and 0.0 < sum(values) < np.log(2.0) for values in before.entropies.values())
+        entropy = [sum(before.entropies.get(image, (np.nan,))) for image in seen.images]
         known = [row[image] for image in before.picks]
         expected = EntropyDiversity(entropy).select(seen.target, 3, labeled=known)
         assert list(after.picks[len(before.picks) :]) == [seen.images[place] for place in expected.indices]
     assert not found[8].entropies  # nobody asks after the last round
+
+
+@pytest.mark.slow
+def test_clasp_pe_asks_the_last_network_of_every_label(hospitals: tuple[Path, Path], tmp_path: Path) -> None:
+    what = in_rounds(hospitals[1], hospitals[0], (2, 3, 3), strategies=("clasp_pe",))
+    simulate(what, tmp_path)
+    seen = planned(what, tmp_path).planner._selector._parts[0]
+    row = {image: row for row, image in enumerate(seen.images)}
+    found = by_budget(tmp_path, "clasp_pe")
+    for before, after, beta in zip((found[2], found[5]), (found[5], found[8]), (1.0, 100.0), strict=True):
+        values = np.array([before.entropies.get(image, (0.0, 0.0)) for image in seen.images])
+        known = [row[image] for image in before.picks]
+        expected = ClaspPE(values, beta, seed=0).select(seen.target, 3, labeled=known)
+        assert list(after.picks[len(before.picks) :]) == [seen.images[place] for place in expected.indices]
+
+
+@pytest.mark.slow
+def test_entropies_of_an_earlier_version_serve_entropy_diversity_and_are_found_again_for_clasp_pe(
+    hospitals: tuple[Path, Path], tmp_path: Path
+) -> None:
+    for name, again in (("entropy_diversity", 0), ("clasp_pe", 2)):
+        what, out = in_rounds(hospitals[1], hospitals[0], (2, 3, 3), strategies=(name,)), tmp_path / name
+        simulate(what, out)
+        for file in (out / "jobs").glob("*.json"):
+            told = json.loads(file.read_text())
+            told["entropies"] = {image: sum(values) for image, values in told["entropies"].items()}
+            file.write_text(json.dumps(told))
+        engine = Inline()
+        assert simulate(what, out, engine) == {}
+        assert len(engine.ran) == again  # those of the rounds before the last
 
 
 @pytest.mark.slow

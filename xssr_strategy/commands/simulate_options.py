@@ -66,6 +66,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pool-share", type=_share, default=1.0, help="share of the pool that each seed sees, drawn anew (default 1)"
     )
+    _add_running(parser)
+
+
+def _add_running(parser: argparse.ArgumentParser) -> None:
+    """Where it runs, and on how much of the machine."""
     parser.add_argument("--workspace", type=_folder, help="where encoders and vectors are kept (default: in --out)")
     parser.add_argument(
         "--jobs",

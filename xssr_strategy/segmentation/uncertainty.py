@@ -27,6 +27,17 @@ def predictive_entropy(logits: Tensor) -> Tensor:
     return -(logarithms.exp() * logarithms).sum(dim=1).flatten(1).mean(dim=1)
 
 
+def class_entropies(logits: Tensor) -> Tensor:
+    """(B, classes, *spatial) logits -> (B, classes) mean of p_c times the entropy of the pixel, in nats.
+
+    The sum over the classes is :func:`predictive_entropy`.
+    """
+    logarithms = torch.log_softmax(logits.float(), dim=1)
+    probabilities = logarithms.exp()
+    entropy = -(probabilities * logarithms).sum(dim=1, keepdim=True)
+    return (probabilities * entropy).flatten(2).mean(dim=2)
+
+
 def image_entropies(
     images: Mapping[str, Path],
     network: Module,
@@ -45,3 +56,18 @@ def image_entropies(
     """
     for image, found in predictions(images, Predictor(network, plan, device), plan, preset):
         yield image, found if isinstance(found, UnreadableImage) else float(predictive_entropy(found.logits[None]))
+
+
+def image_class_entropies(
+    images: Mapping[str, Path],
+    network: Module,
+    plan: SegmentationPlan,
+    preset: Preset,
+    device: torch.device,
+) -> Iterator[tuple[str, tuple[float, ...] | UnreadableImage]]:
+    """As :func:`image_entropies`, with the entropy of the background and each label."""
+    for image, found in predictions(images, Predictor(network, plan, device), plan, preset):
+        yield (
+            image,
+            found if isinstance(found, UnreadableImage) else tuple(class_entropies(found.logits[None])[0].tolist()),
+        )

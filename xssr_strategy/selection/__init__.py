@@ -8,6 +8,7 @@ Every selector has the same interface::
 
 from xssr_strategy.selection.advice import Advice, advise, coverage_curve
 from xssr_strategy.selection.base import Selection, Selector
+from xssr_strategy.selection.clasp_pe import ClaspPE
 from xssr_strategy.selection.cold_start import Clustering, ColdStart
 from xssr_strategy.selection.core_set import CoreSet
 from xssr_strategy.selection.entropy_diversity import EntropyDiversity
@@ -26,6 +27,7 @@ __all__ = [
     "XSSR",
     "Advice",
     "Candidate",
+    "ClaspPE",
     "Clustering",
     "ColdStart",
     "CoreSet",

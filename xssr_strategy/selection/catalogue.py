@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xssr_strategy.selection.base import Selector
+from xssr_strategy.selection.clasp_pe import ClaspPE, beta_of
 from xssr_strategy.selection.cold_start import ColdStart
 from xssr_strategy.selection.core_set import CoreSet
 from xssr_strategy.selection.entropy_diversity import EntropyDiversity
@@ -31,6 +32,9 @@ REVIEW = "review"
 
 SERVED = (DEFAULT, "cold_start", "entropy_diversity", "auto", "coreset", RANDOM, REVIEW)
 """Names of the server's strategies; the first is the one that 3D Slicer preselects."""
+
+CLASP_PE = "clasp_pe"
+"""In simulations alone."""
 
 AUTO_LABELS = 10
 """Labels from which ``auto`` asks the model, our choice."""
@@ -71,16 +75,18 @@ class ModelBasedStrategy:
     Attributes:
         first: name in ``SELECTORS`` of the strategy while there are fewer than ``after`` labels.
         after: number of labels from which the network is asked.
-        then: from the entropy of every image of the pool to the selector.
+        then: from (N, classes) entropies of every image of the pool, whose sum is its mean predictive entropy, how far
+            the rounds have come, from 0 to 1, and a seed, to the selector.
     """
 
     first: str
     after: int
-    then: Callable[[NDArray[np.float64]], Selector]
+    then: Callable[[NDArray[np.float64], float, int], Selector]
 
 
 MODEL_BASED: Mapping[str, ModelBasedStrategy] = {
-    "entropy_diversity": ModelBasedStrategy("cold_start", 1, EntropyDiversity),
-    "auto": ModelBasedStrategy(DEFAULT, AUTO_LABELS, EntropyDiversity),
+    "entropy_diversity": ModelBasedStrategy("cold_start", 1, lambda doubt, done, seed: EntropyDiversity(doubt.sum(1))),
+    "auto": ModelBasedStrategy(DEFAULT, AUTO_LABELS, lambda doubt, done, seed: EntropyDiversity(doubt.sum(1))),
+    CLASP_PE: ModelBasedStrategy(DEFAULT, 1, lambda doubt, done, seed: ClaspPE(doubt, beta_of(done), seed)),
 }
 """Strategies that need what the model says of the images."""

@@ -61,12 +61,12 @@ class JobSelector:
         picked = set(choice.picks)
         return {image: images[image] for image in self._parts[job.seed].images if image not in picked}
 
-    def choose(self, job: Job, before: JobPicks | None, entropies: Mapping[str, float]) -> JobPicks:
+    def choose(self, job: Job, before: JobPicks | None, entropies: Mapping[str, tuple[float, ...]]) -> JobPicks:
         """The picks of a job.
 
         Args:
             before: what the round before annotated; None in the first.
-            entropies: of every image that is left, if the job :meth:`needs_network`.
+            entropies: of every image that is left, if the job :meth:`needs_network`, for each class.
         """
         seen = self._parts[job.seed]
         if job.strategy in (FULL, SOURCE_ONLY):
@@ -81,19 +81,22 @@ class JobSelector:
         if key not in self._known:
             row = {image: row for row, image in enumerate(seen.images)}
             labelled = [row[image] for image in earlier]
-            select = self._rule(job.strategy, draw, seen, None if network is None else entropies)
+            select = self._rule(job, draw, seen, None if network is None else entropies)
             self._known[key] = select(seen.target, job.budget - len(earlier), seen.source, labelled)
         selection = self._known[key]
         return JobPicks((*earlier, *(seen.images[row] for row in selection.indices)), selection)
 
     def _rule(
-        self, strategy: str, draw: int, seen: Embedded, entropies: Mapping[str, float] | None
+        self, job: Job, draw: int, seen: Embedded, entropies: Mapping[str, tuple[float, ...]] | None
     ) -> Callable[..., Selection]:
         """How a strategy selects; with ``entropies`` it asks the network."""
+        strategy = job.strategy
         groups = {PER_PATIENT: self._experiment.target.patients, PER_SITE: self._experiment.target.sites}
         if strategy in groups:
             return partial(XSSR().select, groups=[groups[strategy][image] for image in seen.images])
         if entropies is None:
             return SELECTORS[strategy if strategy in SELECTORS else MODEL_BASED[strategy].first](draw).select
         # Labelled images have none, and one that the network cannot read is nobody's worry.
-        return MODEL_BASED[strategy].then(np.array([entropies.get(image, 0.0) for image in seen.images])).select
+        none = (0.0,) * len(next(iter(entropies.values())))
+        values = np.array([entropies.get(image, none) for image in seen.images])
+        return MODEL_BASED[strategy].then(values, self._experiment.progress(job), draw).select

@@ -224,6 +224,11 @@ class Experiment:
         """The job that adds to the labels of this one; None without rounds or after the last."""
         return self._round(job, 1)
 
+    def progress(self, job: Job) -> float:
+        """How far the rounds of a job have come: 0 in the second, the first that asks a network, 1 in the last."""
+        counts = list(itertools.accumulate(self.protocol.rounds))
+        return (counts.index(job.budget) - 1) / max(1, len(counts) - 2) if len(counts) > 2 else 1.0
+
     def _round(self, job: Job, step: int) -> Job | None:
         if not self.protocol.rounds or job.strategy in (FULL, SOURCE_ONLY):
             return None

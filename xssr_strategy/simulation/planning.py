@@ -17,7 +17,7 @@ from xssr_strategy.simulation.annotator import SimulatedAnnotator
 from xssr_strategy.simulation.choosing import JobPicks, JobSelector
 from xssr_strategy.simulation.experiment import Experiment, cases_of
 from xssr_strategy.simulation.results import Job, JobResult
-from xssr_strategy.simulation.strategies import FULL, SOURCE_ONLY
+from xssr_strategy.simulation.strategies import FULL, SOURCE_ONLY, tells_doubt
 from xssr_strategy.simulation.vectors import Embedded
 from xssr_strategy.simulation.work import EncoderStart, Outcome, Training, training_of
 
@@ -122,7 +122,7 @@ class Planner:
         for job in self.jobs:
             earlier = self._experiment.round_before(job)
             before = None if earlier is None else choices.get(earlier)
-            entropies: Mapping[str, float] = {}
+            entropies: Mapping[str, tuple[float, ...]] = {}
             if earlier is not None and before is None:
                 self._follow(wave, job, earlier)
                 continue
@@ -132,7 +132,7 @@ class Planner:
                 if earlier.name in wave.failed:
                     self._follow(wave, job, earlier)
                     continue
-                if result is None or result.training != trainings[earlier] or not result.entropies:
+                if result is None or result.training != trainings[earlier] or not tells_doubt(result, job.strategy):
                     wave.later[job] = earlier.name
                     continue
                 entropies = result.entropies

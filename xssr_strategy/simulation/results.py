@@ -80,7 +80,8 @@ class JobResult:
         hd95: (cases, labels) 95th percentile of the Hausdorff distance, in mm (3-D) or pixels (2-D); NaN as above.
         overlays: worst cases, by name, with a picture each.
         asd: (cases, labels) average surface distance, in the unit of ``hd95``; empty in results of earlier versions.
-        entropies: image -> mean predictive entropy (nats) of what was left of the pool, if the next round asked for it.
+        entropies: image -> mean predictive entropy (nats) of what was left of the pool, if the next round asked for it:
+            its parts of the background and each label, or, in results of earlier versions, their sum alone.
         remarks: what the training warned of, such as unlabelled images that it could not read.
     """
 
@@ -98,7 +99,7 @@ class JobResult:
     dice: tuple[tuple[float, ...], ...]
     hd95: tuple[tuple[float, ...], ...]
     overlays: tuple[str, ...]
-    entropies: Mapping[str, float] = field(default_factory=dict)
+    entropies: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     asd: tuple[tuple[float, ...], ...] = field(default_factory=tuple)
     remarks: tuple[str, ...] = field(default_factory=tuple)
 
@@ -198,7 +199,9 @@ def _result(path: Path) -> JobResult:
         for name in ("dice", "hd95", "asd", "calibration")
     }
     lists = {name: tuple(values.get(name, ())) for name in ("picks", "cases", "overlays", "remarks")}
-    return JobResult(**{**values, **tables, **lists, "job": Job(**values["job"])})
+    told = values.get("entropies", {}).items()
+    entropies = {image: tuple(value) if isinstance(value, list) else (value,) for image, value in told}
+    return JobResult(**{**values, **tables, **lists, "entropies": entropies, "job": Job(**values["job"])})
 
 
 def _read(path: Path, kind: type) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from xssr_strategy.simulation.results import (
     write_experiment_info,
     write_result,
 )
-from xssr_strategy.simulation.strategies import most_asked_for
+from xssr_strategy.simulation.strategies import most_asked_for, tells_doubt
 from xssr_strategy.simulation.vectors import Embedding
 from xssr_strategy.simulation.work import Outcome, Training, content_of
 
@@ -151,7 +151,7 @@ def _missing(jobs: Sequence[PlannedJob], results: Sequence[JobResult], out: Path
 
 def _answers(result: JobResult, planned: PlannedJob) -> bool:
     """Whether the result of a training tells all that a job wants of it."""
-    return bool(result.entropies) or not planned.training.entropy_of
+    return not planned.training.entropy_of or tells_doubt(result, planned.job.strategy)
 
 
 def _run(missing: Mapping[str, list[PlannedJob]], engine: Engine) -> Generator[tuple[str, Outcome | str], None, None]:

@@ -6,7 +6,8 @@ import difflib
 from collections.abc import Mapping, Sequence
 
 from xssr_strategy.errors import UserError
-from xssr_strategy.selection.catalogue import ABLATIONS, MODEL_BASED, RANDOM, SELECTORS
+from xssr_strategy.selection.catalogue import ABLATIONS, CLASP_PE, MODEL_BASED, RANDOM, SELECTORS
+from xssr_strategy.simulation.results import JobResult
 
 FULL = "full"
 """The whole pool, labelled."""
@@ -24,6 +25,12 @@ def asks_the_network(name: str, labelled: int) -> bool:
     False
     """
     return name in MODEL_BASED and labelled >= MODEL_BASED[name].after
+
+
+def tells_doubt(result: JobResult, strategy: str) -> bool:
+    """Whether the network of a result has said what a strategy asks in the next round."""
+    values = list(result.entropies.values())
+    return bool(values) and (strategy != CLASP_PE or len(values[0]) > 1)
 
 
 PER_PATIENT, PER_SITE = "xssr:per-patient", "xssr:per-site"

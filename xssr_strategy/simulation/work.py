@@ -28,7 +28,7 @@ from xssr_strategy.segmentation.pair_cache import MemoryCache, PairCache
 from xssr_strategy.segmentation.plan import SegmentationPlan, plan_from
 from xssr_strategy.segmentation.refinement.segmenter import BoxSegmenter
 from xssr_strategy.segmentation.training import train
-from xssr_strategy.segmentation.uncertainty import image_entropies
+from xssr_strategy.segmentation.uncertainty import image_class_entropies
 from xssr_strategy.simulation.evaluation import LabelScores, ScoredCase, score
 from xssr_strategy.simulation.remarks import remarks
 from xssr_strategy.simulation.thumbnails import overlay
@@ -104,7 +104,7 @@ class Outcome:
     dice: tuple[tuple[float, ...], ...]
     hd95: tuple[tuple[float, ...], ...]
     overlays: tuple[str, ...]
-    entropies: Mapping[str, float]
+    entropies: Mapping[str, tuple[float, ...]]
     asd: tuple[tuple[float, ...], ...]
     remarks: tuple[str, ...]
     refined: tuple[Rows, Rows, Rows] | None = None
@@ -198,7 +198,7 @@ def run_training(training: Training, device: torch.device | None = None) -> Outc
         if not np.isnan(scored.dice).all():
             worst.append((float(np.nanmean(scored.dice)), case, scored))
             worst = sorted(worst, key=lambda one: one[:2])[:OVERLAYS]  # volumes are large: no more are held
-    entropies = dict(image_entropies(training.entropy_of, network, plan, training.preset, device))
+    entropies = dict(image_class_entropies(training.entropy_of, network, plan, training.preset, device))
     for _, case, scored in worst:
         write_atomic(
             training.overlays / f"{case}.png",
@@ -212,7 +212,7 @@ def run_training(training: Training, device: torch.device | None = None) -> Outc
         dice=dice,
         hd95=hd95,
         overlays=tuple(case for _, case, _ in worst),
-        entropies={image: value for image, value in entropies.items() if isinstance(value, float)},
+        entropies={image: value for image, value in entropies.items() if isinstance(value, tuple)},
         asd=asd,
         remarks=tuple(said),
         refined=_transposed(refined) if refined else None,

@@ -18,7 +18,7 @@ SHARE = 0.25
 
 def make(domain: Path, out: Path) -> None:
     """Link the pool's images and labels below ``out``, say of whom and where from they are, and hold out a quarter."""
-    source = read_domain(domain, "DOMAIN")
+    source = held_out(read_domain(domain, "DOMAIN"))  # what simulations of the real one draw as test cases stays out
     if without_label(source):
         raise SystemExit(f"{domain}: no label for {without_label(source)[0]}; add it or remove the image.")
     for image in source.pool:

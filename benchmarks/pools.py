@@ -122,7 +122,7 @@ def _folder(name: str, of: str) -> Path:
     if of == "final":
         return (DATA / name).resolve()
     folder = DEVELOPMENT / name.replace("cxr-lung/", "").replace("/", "-")
-    if not (folder / "test.txt").exists():
+    if not (folder / "patients.csv").exists():
         make_development(DATA / name, folder)
     return folder.resolve()
 

@@ -35,7 +35,7 @@ RANKS = (
     "labels",
     "judged by",
     "Dice",
-    "better than % of random sets",
+    "percentile among random sets",
     "mean of these",
     "worst",
     "best",

@@ -12,7 +12,8 @@ from tests.support.hospitals import experiment, hospital, planned, rows, simulat
 from xssr_strategy.errors import UserError
 from xssr_strategy.selection.budget import parse_budget
 from xssr_strategy.simulation.domains import read_domain
-from xssr_strategy.simulation.pool_recipe import read_recipe
+from xssr_strategy.simulation.pool_recipe import read_recipe, refuse_source_in_pool
+from xssr_strategy.simulation.report_numbers import numbers_of, site_tables
 from xssr_strategy.simulation.results import read_experiment_info
 from xssr_strategy.simulation.strategies import PER_PATIENT, PER_SITE
 
@@ -86,6 +87,39 @@ def test_two_parts_of_one_site_have_ids_of_their_own(root: Path) -> None:
     assert set(mixed.sites.values()) == {"city"}
 
 
+def test_ids_never_meet_and_are_names_of_files(root: Path) -> None:
+    for text, site in (('site = "a/../b"', "a/../b"), (f'site = "{"x" * 300}"', "x" * 300)):
+        mixed = read_recipe(written(root, f'[[part]]\nfolder = "north"\n{text}\n'))
+        assert all("/" not in image and len(image) < 60 for image in mixed.images)
+        assert set(mixed.sites.values()) == {site}
+    sites = ("a", "a", "a1")
+    text = "".join(
+        f'[[part]]\nfolder = "{n}"\nsite = "{s}"\n' for n, s in zip(("north", "south", "slices"), sites, strict=True)
+    )
+    with pytest.raises(UserError, match="two images would have the id a1-scan"):
+        read_recipe(written(root, text))
+
+
+def test_folders_of_one_name_are_two_sites(tmp_path: Path) -> None:
+    for number, city in enumerate(("berlin", "lima")):
+        hospital(tmp_path / city / "ct", seed=number, test=2)
+    mixed = read_recipe(written(tmp_path, '[[part]]\nfolder = "berlin/ct"\n[[part]]\nfolder = "lima/ct"\n'))
+    assert set(mixed.sites.values()) == {"ct1", "ct2"}
+
+
+def test_nothing_is_held_out_where_another_domain_judges(tmp_path: Path) -> None:
+    hospital(tmp_path / "new", seed=4)
+    mixed = read_recipe(written(tmp_path, '[[part]]\nfolder = "new"\n'), judged_elsewhere=True)
+    assert (len(mixed.pool), len(mixed.test)) == (16, 0)
+
+
+def test_a_source_may_not_be_in_the_pool(root: Path) -> None:
+    mixed = read_recipe(written(root, '[[part]]\nfolder = "north"\n[[part]]\nfolder = "south"\n'))
+    refuse_source_in_pool(read_domain(root / "slices", "--source"), mixed)
+    with pytest.raises(UserError, match="mixes its images into the pool; name another source"):
+        refuse_source_in_pool(read_domain(root / "south", "--source"), mixed)
+
+
 def test_a_domain_that_holds_nothing_out_holds_out_a_fifth(tmp_path: Path) -> None:
     hospital(tmp_path / "new", seed=4)
     mixed = read_recipe(written(tmp_path, '[[part]]\nfolder = "new"\n'))
@@ -107,7 +141,12 @@ def test_a_domain_that_holds_nothing_out_holds_out_a_fifth(tmp_path: Path) -> No
         ('[[part]]\nfolder = "north"\nimages = 3\nshare = 0.5', "images and share exclude each other"),
         ('[[part]]\nfolder = "north"\nimages = 17', "part 1 (north): 17 images are asked for, its pool has 16"),
         ('[[part]]\nfolder = "north"\ntest = 5', "part 1 (north): 5 test cases are asked for, it has 4"),
-        ('[[part]]\nfolder = "north"\nsite = ""', "site must be a text"),
+        ('[[part]]\nfolder = "north"\nsite = ""', "site must be a text of one line"),
+        ('[[part]]\nfolder = "north"\nsite = "a\\nb"', "site must be a text of one line"),
+        ('[[part]]\nfolder = "north"\nshare = 1', "share must be a number above 0 and below 1, not 1"),
+        ('[[part]]\nfolder = "north"\n' * 2, "is of two parts; name each folder once"),
+        ('[[part]]\nfolder = "north"\ntest = 0', "no part has a test case"),
+        ("part = 3", "there is no [[part]]"),
         ('[[part]]\nfolder = "west"', "west: does not exist"),
     ],
 )
@@ -143,7 +182,9 @@ def test_a_simulation_picks_from_it_and_tells_sites_and_kinds(root: Path, tmp_pa
     assert simulate(replace(what, target=mixed, test=mixed), tmp_path) == {}
     facts = read_experiment_info(tmp_path)
     assert {site.name: len(site.pool) for site in facts.sites} == {"north": 16, "south": 4}
-    assert Counter(facts.kinds.values()) == {"usual": 4, "rare": 2}
+    assert Counter(facts.kinds.values()) == {"usual": 20, "rare": 6}
+    (table,) = site_tables(numbers_of(facts, rows(tmp_path)))
+    assert [row[:3] for row in table.rows][2:] == [("kind rare", "4", "2"), ("kind usual", "16", "4")]
     assert all(set(one.picks) <= set(mixed.pool) for one in rows(tmp_path))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -66,6 +67,20 @@ def test_draws_that_lack_a_training_are_left_out() -> None:
     assert (found.draws, found.percentile) == (2, 100.0)
 
 
+def test_while_trainings_are_missing_the_most_complete_part_counts() -> None:
+    # Seed 0 has four draws, seeds 1 and 2 one each: four trainings of one seed say more of a place than one of three.
+    results = [result("xssr", [[0.65], [0.65]], seed=seed) for seed in range(3)]
+    found = ranks([*results, *draws(0.5, 0.6, 0.7, 0.8), *draws(0.9, seed=1), *draws(0.9, seed=2)])["xssr", ""]
+    assert (found.draws, found.percentile) == (4, 50.0)
+
+
+def test_sets_beside_other_draws_are_ranked_apart() -> None:
+    results = [result("xssr", [[0.65], [0.65]]), result("xssr", [[0.65], [0.65]], seed=1)]
+    random = [*draws(0.6, 0.7), *(replace(one, picks=("image_09",)) for one in draws(0.5, 0.6, seed=1))]
+    found = ranks([*results, *random])["xssr", ""]
+    assert (found.sets, found.percentile) == (2, 75.0)
+
+
 def test_a_case_without_a_score_counts_for_nobody() -> None:
     found = ranks([result("xssr", [[0.8], [NAN]]), *draws(0.5, 0.9)])["xssr", ""]
     assert (found.dice, found.percentile) == (pytest.approx(0.8), 50.0)
@@ -74,7 +89,11 @@ def test_a_case_without_a_score_counts_for_nobody() -> None:
 def test_each_label_and_each_site_is_ranked_alone() -> None:
     both = [[0.9, 0.3], [0.9, 0.3]]
     found = ranks([result("xssr", both), result("random", [[0.6, 0.4]] * 2)], labels=("liver", "spleen"))
-    assert {part: one.percentile for (_, part), one in found.items()} == {"": 100.0, "liver": 100.0, "spleen": 0.0}
+    assert {part: one.percentile for (_, part), one in found.items()} == {
+        "": 100.0,
+        "label liver": 100.0,
+        "label spleen": 0.0,
+    }
 
     results = [
         result("xssr", [[0.9], [0.5]]),
@@ -84,8 +103,8 @@ def test_each_label_and_each_site_is_ranked_alone() -> None:
     found = ranks(results, TWO_SITES)
     assert {part: one.percentile for (_, part), one in found.items()} == {
         "": 100.0,
-        "north": 100.0,
-        "south": 0.0,
+        "site north": 100.0,
+        "site south": 0.0,
         WORST_SITE: 50.0,  # 0.5 against 0.6, of the south, and 0.4, of the north
     }
     assert (found["xssr", WORST_SITE].dice, found["xssr", WORST_SITE].random) == (0.5, pytest.approx(0.5))

@@ -189,7 +189,7 @@ def test_the_place_among_random_sets_is_told(whole: Path, page: Page) -> None:
     assert own[-1].sentence in page.text[: page.text.index("What labels are worth")]
     part = page.source[page.source.index('id="random-sets"') : page.source.index('id="differences"')]
     assert part.count('<td class="text">worst site</td>') == 2 * 3
-    assert part.count('<td class="text">north</td>') == 1  # of the largest budget
+    assert part.count('<td class="text">site north</td>') == 1  # of the largest budget
 
 
 def test_the_tables_lie_beside_it(whole: Path) -> None:

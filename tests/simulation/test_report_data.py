@@ -32,7 +32,7 @@ def test_the_numbers_are_there_for_programs(tmp_path: Path) -> None:
     needed = {(one["strategy"], one["percent"]): one["labels"] for one in told["labels_needed"]}
     assert set(needed) == {(name, share) for name in ("xssr", "coreset", "random") for share in (98.0, 99.0, 99.5)}
     assert needed["xssr", 98.0] in (4, 8, 16)
-    assert {one["part"] for one in told["random_sets"]} == {"", "north", "south", "worst site"}
+    assert {one["part"] for one in told["random_sets"]} == {"", "site north", "site south", "worst site"}
     assert told["missing_jobs"] == 2
 
 

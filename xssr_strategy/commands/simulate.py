@@ -29,7 +29,7 @@ from xssr_strategy.settings import Settings, parse_labels, parse_settings
 from xssr_strategy.simulation.domains import Domain, held_out, read_domain, without_label
 from xssr_strategy.simulation.engines import run_locally, run_on_ray
 from xssr_strategy.simulation.experiment import Experiment, Protocol, workspace_of
-from xssr_strategy.simulation.pool_recipe import read_recipe
+from xssr_strategy.simulation.pool_recipe import read_recipe, refuse_source_in_pool
 from xssr_strategy.simulation.remarks import trainings_by_remark
 from xssr_strategy.simulation.report import write_report
 from xssr_strategy.simulation.results import REFINED, read_experiment_info, read_results
@@ -88,8 +88,15 @@ def run_command(arguments: argparse.Namespace, console: Console) -> int:
 def _experiment(arguments: argparse.Namespace, console: Console) -> Experiment:
     strategies = parse_strategies(arguments.strategies)
     budgets, rounds = _budgets(arguments.budget)
-    target = read_recipe(arguments.pool_from) if arguments.pool_from else read_domain(arguments.target, "--target")
+    recipe, judged_elsewhere = arguments.pool_from, arguments.test is not None
+    target = (
+        read_domain(arguments.target, "--target")
+        if recipe is None
+        else read_recipe(recipe, judged_elsewhere=judged_elsewhere)
+    )
     source = None if arguments.source is None else read_domain(arguments.source, "--source", labelled=False)
+    if recipe is not None and source is not None:
+        refuse_source_in_pool(source, target)
     if arguments.test is None:
         if not target.test:
             target = held_out(target)

@@ -43,7 +43,7 @@ class ClaspPE(Selector):
         entropy: (N, 1 + labels) of every row of the ``target`` to come: mean of p_c H for the background and each
             label; of labelled rows it may be NaN.
         beta: how much the doubt counts beside chance, above 0.
-        seed: of the noise.
+        seed: of the noise, which is drawn anew for another number of labelled rows.
 
     Raises:
         ValueError: ``entropy`` has another shape or a negative value, or ``beta`` is not above 0.
@@ -78,7 +78,7 @@ class ClaspPE(Selector):
             raise ValueError(f"entropy of row {row} is NaN or infinite: score that image, or count it as labelled.")
         whole = entropy.sum(axis=1)
         values = np.column_stack([entropy[:, 1:], whole])
-        noise = np.random.default_rng(self.seed).gumbel(size=values.shape) / self.beta
+        noise = np.random.default_rng([self.seed, len(labeled)]).gumbel(size=values.shape) / self.beta
         scores: FloatArray = np.log(np.maximum(values, np.finfo(np.float64).tiny)) + noise
         turns = itertools.cycle(range(values.shape[1] - 1))
         indices, found = [], []

@@ -42,7 +42,8 @@ class Domain:
             (DICOM's PatientID, BIDS' ``sub-``), a name that these share; otherwise the image's own id.
         label_places: id -> where its label is looked for, ``*`` being any image extension.
         numbers: what the folder says of the numbers in its labels.
-        kinds: id -> kind, of the images that ``kinds.csv`` lists; the report tells each kind apart.
+        kinds: id -> kind, such as film or portable, of the images that ``kinds.csv`` lists; told apart in the report.
+        option: by which it was named, for messages.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Domain:
     label_places: Mapping[str, str]
     numbers: FileNumbers = field(default_factory=FileNumbers)
     kinds: Mapping[str, str] = field(default_factory=dict)
+    option: str = "--target"
 
     def labelled(self, image: str, labels: Sequence[str]) -> dict[str, str]:
         """An image that has a label, and its label, as ``labelled_pair`` makes it.

@@ -124,7 +124,7 @@ class Experiment:
                 source where one is needed, or no rounds.
         """
         if not self.target.pool:
-            raise UserError(f"--target {self.target.root}: all its images are test cases; shorten its test.txt.")
+            raise UserError(f"{self.target.option} {self.target.root}: all its images are test cases; hold out fewer.")
         held_out = self.held_out()
         for image in self.target.pool:
             if self.target.images[image].resolve() in held_out:
@@ -162,7 +162,7 @@ class Experiment:
             UserError: there is one.
         """
         labels = self.protocol.labels
-        refuse_other_names(self.target, "--target", labels, self.target)
+        refuse_other_names(self.target, self.target.option, labels, self.target)
         refuse_other_names(self.test, "--test", labels, self.target)
         if self.source is not None and SOURCE_ONLY in self.strategies:
             refuse_other_names(self.source, "--source", labels, self.target)

@@ -8,14 +8,15 @@ images = 200            # of its pool; all without it
 
 [[part]]
 folder = "jsrt"
-share = 0.05            # of the finished pool
-kind = "film"
+share = 0.05            # of the mixed pool, before any image comes twice
+kind = "film"           # of all its images, for the report
 test = 20               # of its test cases; all without it
 repeats = 0.1           # share of its images that the pool holds twice
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from xssr_strategy.errors import UserError
+from xssr_strategy.images.lists import read_text
 from xssr_strategy.labels.records import FileNumbers
 from xssr_strategy.simulation.domains import Domain, held_out, read_domain
 
@@ -45,7 +47,7 @@ class Part:
         site: of all its images; None for what its ``sites.csv`` says, else the folder's name.
         kind: of all its images; None for what its ``kinds.csv`` says.
         images: how many of its pool; None for all, or for as many as ``share`` says.
-        share: of the finished pool without what comes twice, in (0, 1).
+        share: of the mixed pool, before any image comes twice; in (0, 1).
         test: how many of its test cases; None for all.
         repeats: share of its images that the pool holds twice, in [0, 1].
     """
@@ -59,32 +61,54 @@ class Part:
     repeats: float = 0.0
 
 
-def read_recipe(path: Path, option: str = "--pool-from") -> Domain:
+def read_recipe(path: Path, option: str = "--pool-from", judged_elsewhere: bool = False) -> Domain:
     """The pool and the test cases that a recipe describes; the same recipe and folders give the same.
 
     Images are drawn patient by patient, so that those of a patient stay together. A domain without test cases of its
-    own holds out a fifth of its patients.
+    own holds out a fifth of its patients. Patients of two parts are different ones, whatever their names.
 
     Args:
         path: TOML file.
         option: by which it was named, for messages.
+        judged_elsewhere: whether another domain's test cases judge; then a domain without any holds nothing out.
 
     Raises:
         UserError: it cannot be read or says what cannot be done.
     """
     try:
-        text = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = tomllib.loads(read_text(path))
     except (OSError, ValueError) as error:
         raise UserError(f"{option} {path}: cannot be read as TOML ({error}).") from error
     try:
         seed, parts = _parsed(text, path.parent)
+        domains = [_read(part, judged_elsewhere) for part in parts]
+        mixed = replace(_mixed(path, parts, domains, seed), option=option)
+        if not mixed.test and not judged_elsewhere:
+            raise ValueError("no part has a test case; ask for some by test, or name another domain by --test")
     except ValueError as error:
         raise UserError(f"{option} {path}: {error}.") from error
-    domains = [held_out(_named(read_domain(part.folder, f"{option} {path}: folder"), part)) for part in parts]
-    try:
-        return _mixed(path, parts, domains, seed)
-    except ValueError as error:
-        raise UserError(f"{option} {path}: {error}.") from error
+    except UserError as error:
+        raise UserError(f"{option} {path}: {error}") from error
+    return mixed
+
+
+def refuse_source_in_pool(source: Domain, mixed: Domain) -> None:
+    """An image of the source in a mixed pool has no novelty, and what learns from labels of the source knows its own.
+
+    Raises:
+        UserError: there is one.
+    """
+    pool = {file.resolve() for file in mixed.images.values()}
+    for file in source.images.values():
+        if file.resolve() in pool:
+            raise UserError(
+                f"--source {source.root}: {mixed.root} mixes its images into the pool; name another source."
+            )
+
+
+def _read(part: Part, judged_elsewhere: bool) -> Domain:
+    domain = _named(read_domain(part.folder, "folder"), part)
+    return domain if judged_elsewhere else held_out(domain)
 
 
 def _parsed(text: Mapping[str, Any], folder: Path) -> tuple[int, list[Part]]:
@@ -109,13 +133,15 @@ def _part(number: int, table: Mapping[str, Any], folder: Path) -> Part:
         raise ValueError(f"part {number}: the key {min(unknown)} is unknown; it may have {', '.join(_KEYS)}")
     for key, value in table.items():
         if key in ("folder", "site", "kind"):
-            right, what = isinstance(value, str) and value.strip() != "", "a text"
+            right, what = isinstance(value, str) and value.strip() != "" and value.isprintable(), "a text of one line"
         elif key in ("images", "test"):
             least = 1 if key == "images" else 0
             right, what = type(value) is int and value >= least, f"a whole number from {least}"
         else:
             right, what = type(value) in (int, float) and 0 <= value <= 1, "a number from 0 to 1"
-        if not right or (key == "share" and value in (0, 1)):
+            if key == "share":
+                right, what = right and value not in (0, 1), "a number above 0 and below 1"
+        if not right:
             raise ValueError(f"part {number}: {key} must be {what}, not {value}")
     if "folder" not in table:
         raise ValueError(f"part {number} names no folder")
@@ -142,9 +168,13 @@ def _mixed(path: Path, parts: Sequence[Part], domains: Sequence[Domain], seed: i
         again = rng.permutation(drawn)[: round(part.repeats * count)].tolist()
         cases = sorted(domain.test)
         cases = _drawn(domain, cases, len(cases) if part.test is None else part.test, rng)
-        images |= {f"{name}-{image}": (domain, image, name) for image in (*drawn, *cases)}
-        images |= {f"{name}-{image}-again": (domain, image, name) for image in again}
+        new = [*((f"{name}-{image}", image) for image in (*drawn, *cases)), *((f"{name}-{i}-again", i) for i in again)]
+        for image, own in new:
+            if image in images:
+                raise ValueError(f"two images would have the id {image}; give the parts other sites")
+            images[image] = domain, own, name
         test |= {f"{name}-{case}" for case in cases}
+    _refuse_same_files(names, domains)
     found = dict(sorted(images.items()))
     numbers = _numbers(domains)
     recorded = {
@@ -159,7 +189,7 @@ def _mixed(path: Path, parts: Sequence[Part], domains: Sequence[Domain], seed: i
         labels={image: domain.labels[own] for image, (domain, own, _) in found.items() if own in domain.labels},
         test=frozenset(test),
         label_names=next((domain.label_names for domain in domains if domain.label_names), ()),
-        sites={image: domain.sites[own] for image, (domain, own, _) in found.items()},
+        sites={image: _site(domain, own, name) for image, (domain, own, name) in found.items()},
         patients={image: f"{name}-{domain.patients[own]}" for image, (domain, own, name) in found.items()},
         label_places={image: domain.label_places[own] for image, (domain, own, _) in found.items()},
         numbers=replace(numbers, recorded=recorded),
@@ -167,9 +197,31 @@ def _mixed(path: Path, parts: Sequence[Part], domains: Sequence[Domain], seed: i
     )
 
 
+def _site(domain: Domain, image: str, name: str) -> str:
+    """Its own, or what the ids of its part begin with where nobody has told one: two folders may have one name."""
+    return name if domain.sites[image] == domain.name else domain.sites[image]
+
+
+def _refuse_same_files(names: Sequence[str], domains: Sequence[Domain]) -> None:
+    """An image of two parts would be two images of two patients.
+
+    Raises:
+        ValueError: there is one.
+    """
+    seen: dict[Path, str] = {}
+    for name, domain in zip(names, domains, strict=True):
+        for file in domain.images.values():
+            if seen.setdefault(file.resolve(), name) != name:
+                raise ValueError(f"{file} is of two parts; name each folder once")
+
+
 def _prefixes(parts: Sequence[Part], domains: Sequence[Domain]) -> list[str]:
-    """What the ids of each part begin with: its site or folder, and its number where that is not enough."""
-    names = [part.site or domain.name for part, domain in zip(parts, domains, strict=True)]
+    """What the ids of each part begin with: its site or folder, and its number where that is not enough.
+
+    Ids become names of files.
+    """
+    said = [part.site or domain.name for part, domain in zip(parts, domains, strict=True)]
+    names = [re.sub(r"[^\w.-]+", "-", name)[:40] for name in said]
     return [name if names.count(name) == 1 else f"{name}{number}" for number, name in enumerate(names, start=1)]
 
 
@@ -220,9 +272,13 @@ def _numbers(domains: Sequence[Domain]) -> FileNumbers:
     if len(said) > 1:
         one, other = sorted(said)[:2]
         raise ValueError(
-            f"the labels of one part are {','.join(one)}, of another {','.join(other)}; give them the same names"
+            f"the labels of one part are {','.join(one)}, of another {','.join(other)}; give both the same names in "
+            "dataset.json"
         )
     ignoring = {(domain.numbers.label_names, domain.numbers.ignores) for domain in domains}
     if len(ignoring) > 1 and any(ignores for _, ignores in ignoring):
-        raise ValueError("one part has voxels that are ignored, another has not, so that a number means two things")
+        raise ValueError(
+            "one part has voxels that are ignored, another has not, so that a number means two things; mix parts that "
+            "agree"
+        )
     return replace(domains[0].numbers, recorded={})

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from xssr_strategy.selection.catalogue import RANDOM
 from xssr_strategy.simulation.results import ExperimentInfo, JobResult
 from xssr_strategy.simulation.scores import Array, Scores, gather
+from xssr_strategy.simulation.statistics import count
 from xssr_strategy.simulation.strategies import FULL, SOURCE_ONLY
 
 WORST_SITE = "worst site"
@@ -30,9 +31,9 @@ class SetRank:
 
     Attributes:
         strategy, method, budget: whose.
-        part: what judges: "" for all test cases, the name of a label or of a site, ``kind`` and the name of a kind, or
-            ``WORST_SITE``, which is for each set the site with its lowest Dice.
-        percentile: per cent of the random sets that are worse; an equal one counts half.
+        part: what judges: "" for all test cases, ``label``, ``site`` or ``kind`` with its name, or ``WORST_SITE``: for
+            each set the site with its lowest Dice.
+        percentile: per cent of the random sets that are worse; ties count half.
         dice: of the strategy's sets, in [0, 1].
         random, worst, best: mean, lowest and highest Dice of the random sets.
         sets: different ones of the strategy.
@@ -56,13 +57,13 @@ class SetRank:
     @property
     def sentence(self) -> str:
         """For people who quote it."""
-        where = f" ({self.part})" if self.part else ""
-        images = "image" if self.budget == 1 else "images"
-        trained = "train" if self.budget > 1 else "trains"
+        judge, images = f", judged by {self.part}" if self.part else "", count(self.budget, "image")
+        picked = f"The {images} that {self.strategy} picks train{'' if self.budget > 1 else 's'}"
+        if self.sets > 1:
+            picked = f"The {self.sets} sets of {images} that {self.strategy} picks train, on average,"
         return (
-            f"The {self.budget:,} {images} that {self.strategy} picks {trained} a better network than "
-            f"{self.percentile:.0f} % of {self.draws} random sets of that size{where}: Dice {self.dice:.3f}; "
-            f"random sets {self.worst:.3f} to {self.best:.3f}, mean {self.random:.3f}."
+            f"{picked} a better network than {self.percentile:.0f} % of {count(self.draws, 'random set')} of that size"
+            f"{judge}: Dice {self.dice:.3f}; random sets {self.worst:.3f} to {self.best:.3f}, mean {self.random:.3f}."
         )
 
 
@@ -99,7 +100,7 @@ def set_ranks(facts: ExperimentInfo, results: Sequence[JobResult]) -> list[SetRa
     """
     judged = [("", results)]
     if len(facts.labels) > 1:
-        judged += [(label, _of_label(results, place)) for place, label in enumerate(facts.labels)]
+        judged += [(f"label {label}", _of_label(results, place)) for place, label in enumerate(facts.labels)]
     picked = _sets(results)
     found: list[SetRank] = []
     for part, some in judged:
@@ -143,7 +144,7 @@ def _mean(values: Array, _: tuple[str, ...]) -> Array:
 
 
 def _site_judges(facts: ExperimentInfo) -> Mapping[str, _Judge]:
-    sites = {site.name: _mean_of(frozenset(site.test)) for site in facts.sites if site.test}
+    sites = {f"site {site.name}": _mean_of(frozenset(site.test)) for site in facts.sites if site.test}
 
     def worst(values: Array, cases: tuple[str, ...]) -> Array:
         each = np.array([judge(values, cases) for judge in sites.values()])
@@ -171,28 +172,40 @@ def _mean_of(wanted: frozenset[str]) -> _Judge:
 
 
 def _sets(results: Iterable[JobResult]) -> Mapping[tuple[str, int], list[tuple[int, ...]]]:
-    """Strategy and budget -> the seeds of each different set of images."""
-    found: dict[tuple[str, int], dict[frozenset[str], list[int]]] = {}
+    """Strategy and budget -> the seeds of each different set of images, beside the same random sets.
+
+    With several encoders or parts of the pool a draw has other images for another seed.
+    """
+    drawn = {
+        (one.job.budget, one.job.seed): frozenset(one.picks)
+        for one in sorted(results, key=lambda result: -result.job.draw)
+        if one.job.strategy == RANDOM
+    }
+    found: dict[tuple[str, int], dict[object, list[int]]] = {}
     for one in sorted(results, key=lambda result: result.job.seed):
-        if one.job.strategy not in (RANDOM, FULL, SOURCE_ONLY):
-            sets = found.setdefault((one.job.strategy, one.job.budget), {})
-            sets.setdefault(frozenset(one.picks), []).append(one.job.seed)
+        budget, seed = one.job.budget, one.job.seed
+        if one.job.strategy not in (RANDOM, FULL, SOURCE_ONLY) and (budget, seed) in drawn:
+            sets = found.setdefault((one.job.strategy, budget), {})
+            sets.setdefault((frozenset(one.picks), drawn[budget, seed]), []).append(seed)
     return {key: [tuple(seeds) for seeds in sets.values()] for key, sets in found.items()}
 
 
 def _trained(own: Scores, random: Scores, seeds: Sequence[int]) -> _Trained | None:
-    """A set beside the random ones that have been trained with all of its seeds; None if there is none.
+    """A set beside random ones; None if there is none.
 
-    A case without a score in one of the trainings is left out of all.
+    While trainings are missing, the largest number of them in which every random set has the same seeds. A case without
+    a score in one of the trainings is left out of all.
     """
     both = [seed for seed in seeds if seed in random.seeds]
     cases = sorted(set(own.cases) & set(random.cases))
     if not both or not cases:
         return None
     one, others = _values(own, both, cases)[0], _values(random, both, cases)
-    others = others[np.isfinite(others).any(axis=2).all(axis=1)]
+    done = np.isfinite(others).any(axis=2)  # (draws, seeds)
+    seen = max(np.unique(done, axis=0), key=lambda wanted: int(done[:, wanted].all(axis=1).sum() * wanted.sum()))
+    one, others = one[seen], others[done[:, seen].all(axis=1)][:, seen]
     counted: NDArray[np.bool_] = np.isfinite(one).all(axis=0) & np.isfinite(others).all(axis=(0, 1))
-    if not len(others) or not counted.any():
+    if not len(others) or not seen.any() or not counted.any():
         return None
     names = tuple(case for case, counts in zip(cases, counted, strict=True) if counts)
     return _Trained(one[:, counted], others[:, :, counted], names)

@@ -192,9 +192,22 @@ def _site_table(numbers: Numbers, keys: Sequence[tuple[str, int]]) -> SiteTable:
             NOTHING if site.distance is None else f"{site.distance:.2f}",
             *(_fixed(_at(site, numbers.dice[key]), 3) for key in keys),
         )
-        for site in numbers.facts.sites
+        for site in (*numbers.facts.sites, *_kinds(numbers.facts))
     ]
     return SiteTable(columns, tuple(rows))
+
+
+def _kinds(facts: ExperimentInfo) -> list[Site]:
+    """The kinds of images as if they were sites."""
+    test = {case for site in facts.sites for case in site.test}
+    of_kind: dict[str, tuple[list[str], list[str]]] = {}
+    for image, kind in facts.kinds.items():
+        pool, cases = of_kind.setdefault(kind, ([], []))
+        if image in facts.images:
+            pool.append(image)
+        if image in test:
+            cases.append(image)
+    return [Site(f"kind {kind}", tuple(pool), tuple(cases), None) for kind, (pool, cases) in sorted(of_kind.items())]
 
 
 def _all_names(numbers: Numbers) -> list[str]:

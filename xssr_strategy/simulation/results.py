@@ -137,7 +137,7 @@ class ExperimentInfo:
         settings: what else decides a result (name -> value), for the report's small print.
         methods: training methods that are compared; the report is about the first.
         patients: test case -> patient, of the test cases whose domain names patients; empty in earlier versions.
-        kinds: test case -> kind, of the test cases whose domain names kinds; empty in earlier versions.
+        kinds: image of the pool or test case -> kind, of those whose domain names kinds; empty in earlier versions.
     """
 
     command: str

@@ -202,7 +202,7 @@ def _facts_before(experiment: Experiment, command: str) -> ExperimentInfo:
             for case in sorted(experiment.test.test)
             if (patient := experiment.test.patients[case]) != case
         },
-        kinds={case: kind for case, kind in sorted(experiment.test.kinds.items()) if case in experiment.test.test},
+        kinds=dict(sorted({**experiment.target.kinds, **experiment.test.kinds}.items())),
         settings={
             **protocol.described(),
             "source_images": images_digest(experiment.source_pool())[:10] if source is not None else None,

@@ -69,7 +69,7 @@ def parse_strategies(text: str) -> tuple[str, ...]:
         if name is None:
             close = difflib.get_close_matches(_key(word), known, n=1)
             hint = f" (did you mean {known[close[0]]}?)" if close else ""
-            shown = ", ".join(name for name in known.values() if ":" not in name)
+            shown = ", ".join(name for name in known.values() if name not in ABLATIONS)
             raise UserError(f"--strategies {word}: no such strategy{hint}; choose among {shown}.")
         names += GROUPS.get(name, (name,))
     return tuple(dict.fromkeys(names))

@@ -74,6 +74,19 @@ def test_conv_mae_cannot_see_what_is_hidden() -> None:
     assert (patches[~hidden] < 0).all()
 
 
+@pytest.mark.parametrize("kind", ["xray", "mri"])
+def test_cells_tell_where_and_their_mean_is_the_global_average(kind) -> None:
+    preset = replace(SMALL[kind], encoder_channels=(8, 16))  # 8 x 8 or 4 x 4 x 4 features
+    whole, cells = (build_encoder(name, preset, seed=1) for name in ("conv_mae", "conv_mae_cells"))
+    batch = images(whole, preset)
+    count = 16 if kind == "xray" else 8
+    assert cells.dim == whole.dim * count
+    found = cells.encode(batch).reshape(len(batch), whole.dim, count)
+    torch.testing.assert_close(found.mean(dim=2), whole.encode(batch))
+    turned = cells.encode(batch.flip(2)).reshape(found.shape)
+    assert (turned - found).abs().mean() > 0.01 * found.abs().mean()
+
+
 @pytest.mark.parametrize(("dims", "size"), [(2, 32), (3, 16)])
 def test_vit_patches_stand_in_the_order_of_its_tokens(dims, size) -> None:
     encoder = VitMAE(dims, 1, size, 8)

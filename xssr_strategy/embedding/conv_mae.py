@@ -6,6 +6,7 @@ import itertools
 
 from monai.networks.blocks import Convolution, ResidualUnit, SubpixelUpsample
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from xssr_strategy.embedding.encoder import Encoder, MaskedAutoencoder, normalised, register
 from xssr_strategy.embedding.masking import masked_mse, random_patch_mask, to_pixels
@@ -19,14 +20,16 @@ class ConvMAE(MaskedAutoencoder):
     """Residual stages that halve the side, a light decoder that doubles it again.
 
     Hidden patches are set to mid-grey, encoded by ordinary convolutions and reconstructed; the loss
-    is taken on hidden pixels only. The embedding is the global average of the last feature map. The
-    paper names a convolutional MAE but not its layers: widths and depth are our choice.
+    is taken on hidden pixels only. The embedding is the global average of the last feature map, or with cells its
+    averages over a grid, which keep where a feature is. The paper names a convolutional MAE but not its layers: widths
+    and depth are our choice.
 
     Args:
         spatial_dims: 2 or 3.
         in_channels: image channels.
-        channels: feature maps per stage; the last is the dimension of the embedding.
+        channels: feature maps per stage; the embedding has the last of them for each cell.
         patch: side of a hidden patch in pixels; the image side must be a multiple of it.
+        cells: of the grid along each axis.
 
     >>> import torch
     >>> from xssr_strategy.embedding.conv_mae import ConvMAE
@@ -35,10 +38,12 @@ class ConvMAE(MaskedAutoencoder):
     torch.Size([2, 16])
     """
 
-    def __init__(self, spatial_dims: int, in_channels: int, channels: tuple[int, ...], patch: int) -> None:
+    def __init__(
+        self, spatial_dims: int, in_channels: int, channels: tuple[int, ...], patch: int, cells: int = 1
+    ) -> None:
         super().__init__()
-        self.patch = patch
-        self.dim = channels[-1]
+        self.patch, self.cells = patch, cells
+        self.dim = channels[-1] * cells**spatial_dims
         widths = (in_channels, *channels)
         self.encoder = nn.Sequential(
             *(
@@ -57,8 +62,11 @@ class ConvMAE(MaskedAutoencoder):
         )
 
     def encode(self, images: Tensor) -> Tensor:
-        features = self.encoder(normalised(images))
-        return features.flatten(start_dim=2).mean(dim=2)
+        features: Tensor = self.encoder(normalised(images))
+        if self.cells == 1:
+            return features.flatten(start_dim=2).mean(dim=2)
+        averages = F.adaptive_avg_pool2d if features.ndim == 4 else F.adaptive_avg_pool3d
+        return averages(features, self.cells).flatten(start_dim=1)
 
     def masked_loss(self, images: Tensor, mask_ratio: float) -> Tensor:
         target = normalised(images)
@@ -71,3 +79,10 @@ class ConvMAE(MaskedAutoencoder):
 def conv_mae(preset: Preset) -> Encoder:
     """The default encoder, sized by the preset."""
     return ConvMAE(preset.spatial_dims, preset.channels, preset.encoder_channels, preset.encoder_patch)
+
+
+@register("conv_mae_cells")
+def conv_mae_cells(preset: Preset) -> Encoder:
+    """The same network, whose vector tells where in the image a feature is; its vectors are 8 or 16 times as long."""
+    cells = 4 if preset.spatial_dims == 2 else 2
+    return ConvMAE(preset.spatial_dims, preset.channels, preset.encoder_channels, preset.encoder_patch, cells)

@@ -195,7 +195,7 @@ def test_a_damaged_checkpoint_is_named_with_the_remedy(tmp_path, content) -> Non
 
 
 def test_unknown_encoder_names_the_known_ones() -> None:
-    with pytest.raises(UserError, match="'resnet' is not known: choose one of conv_mae, dinov2, "):
+    with pytest.raises(UserError, match="'resnet' is not known: choose one of conv_mae, conv_mae_cells, dinov2, "):
         build_encoder("resnet", SMALL["xray"])
 
 

@@ -2,8 +2,8 @@ r"""The volumes of a domain's test cases as other scanners frame them: the head 
 
     python -m benchmarks.poses simulations/development/brain-ixi simulations/domains/dev-brain-ixi-poses
 
-Adds to the contrasts of :mod:`benchmarks.contrasts` each case in a pose of its own: pitch up to 20 degrees, roll and yaw
-up to 10, then the upper 55 to 75 per cent of the volume. The draws are those of a seed.
+Adds to the contrasts of :mod:`benchmarks.contrasts` each case in a pose of its own: pitch up to 20 degrees, roll and
+yaw up to 10, then the upper 55 to 75 per cent of the volume. The draws are those of a seed.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def main(domain: Path, out: Path, seed: int = 0) -> None:
     names = []
     for case in sorted(read.test):
         angles, kept = rng.uniform(-1, 1, 3) * (PITCH, OTHER, OTHER), rng.uniform(*KEPT)
-        for folder, file, order in (("images", read.images[case], 1), ("labels", read.labels[case], 0)):
-            volume = nib.as_closest_canonical(nib.nifti1.load(file))  # x from left to right: pitch is about it
+        for folder, source, order in (("images", read.images[case], 1), ("labels", read.labels[case], 0)):
+            volume = nib.as_closest_canonical(nib.nifti1.load(source))  # x from left to right: pitch is about it
             spacing = np.array(volume.header.get_zooms()[:3], dtype=np.float64)
             values = posed(np.asarray(volume.dataobj, dtype=np.float64), spacing, angles, order)
             first = round((1 - kept) * values.shape[2])

@@ -55,7 +55,7 @@ def test_defaults_and_values(tmp_path) -> None:
         (
             "encoder",
             "resnet",
-            "must be one of conv_mae, conv_mae_cells, dinov2, monai:BUNDLE, poly_cl, poly_cl_mixed, poly_cl_organ, radimagenet",
+            "must be one of conv_mae, conv_mae_cells, dinov2, monai:BUNDLE, poly_cl, poly_cl_mixed, poly_cl_organ",
         ),
         (
             "encoder",

@@ -148,8 +148,8 @@ def test_a_script_that_does_something_else_gets_one_sentence(tmp_path) -> None:
 def test_names_are_checked_at_the_door(tmp_path, monkeypatch) -> None:
     allowed = ", ".join(encoder_names())
     assert allowed == (
-        "conv_mae, conv_mae_cells, dinov2, monai:BUNDLE, poly_cl, poly_cl_mixed, poly_cl_organ, radimagenet, timm:NAME, "
-        "torchscript:FILE, vit_mae"
+        "conv_mae, conv_mae_cells, dinov2, monai:BUNDLE, poly_cl, poly_cl_mixed, poly_cl_organ, radimagenet, "
+        "timm:NAME, torchscript:FILE, vit_mae"
     )
     for wrong in ("resnet", "timm", "timm:", "dinov2:small", "dinov2:", "radimagenet:x", "", ":"):
         with pytest.raises(ValueError, match=f"^one of {allowed}$"):

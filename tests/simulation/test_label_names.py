@@ -114,18 +114,19 @@ def test_a_score_is_that_of_the_voxels_that_were_seen(tmp_path: Path) -> None:
 def test_labels_of_the_command_and_of_the_folder(tmp_path: Path, labels: tuple[str, ...], fits: bool) -> None:
     found = domain(tmp_path / "set", BOTH)
     if fits:
-        refuse_other_names(found, "--target", labels, found)
+        refuse_other_names(found, labels, found)
         return
     with pytest.raises(UserError, match=r"its labels 1, 2, \.\.\. are liver,tumour, but those of the training are"):
-        refuse_other_names(found, "--target", labels, found)
+        refuse_other_names(found, labels, found)
 
 
 def test_domains_whose_names_differ_are_refused(tmp_path: Path) -> None:
     target, other = domain(tmp_path / "a", BOTH), domain(tmp_path / "b", {"background": 0, "spleen": 1, "kidney": 2})
+    other = replace(other, option="--test")
     with pytest.raises(UserError, match=r"--test .*b: its labels 1, 2, \.\.\. are spleen,kidney"):
-        refuse_other_names(other, "--test", NAMES, target)
-    refuse_other_names(replace(other, label_names=()), "--test", NAMES, target)
-    refuse_other_names(other, "--test", ("organ",), target)
+        refuse_other_names(other, NAMES, target)
+    refuse_other_names(replace(other, label_names=()), NAMES, target)
+    refuse_other_names(other, ("organ",), target)
 
 
 def test_labels_of_the_source_may_hold_ignore(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             "The network may have learnt from these labels: it then agrees with their mistakes.",
             style="yellow",
         )
-    refuse_other_names(domain, "LABELS", names, replace(domain, label_names=names))
+    refuse_other_names(domain, names, replace(domain, label_names=names))
     found: list[JudgedMask] = []
     unreadable = 0
     with StageProgress(console) as progress:

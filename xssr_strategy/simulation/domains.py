@@ -116,19 +116,18 @@ def read_domain(path: Path, option: str, labelled: bool = True) -> Domain:
         layout = labelled_layout(path)
         if layout is None and labelled:
             raise UserError(f"{path}: no labels are found; lay the folder out as {KNOWN}.")
-        return _domain(path, layout or plain_layout(path), labelled)
+        return replace(_domain(path, layout or plain_layout(path), labelled), option=option)
     except UserError as error:
         raise UserError(f"{option} {error}") from error
 
 
-def refuse_other_names(domain: Domain, option: str, labels: Sequence[str], target: Domain) -> None:
+def refuse_other_names(domain: Domain, labels: Sequence[str], target: Domain) -> None:
     """Refuse a domain whose numbers would be taken for other labels than its folder says.
 
     Labels that are called otherwise on purpose, or merged by a single new name, are no mistake.
 
     Args:
         domain: what is looked at.
-        option: by which it was named, for the message.
         labels: names of the labels of the training.
         target: whose names the labels have where nobody said otherwise.
 
@@ -143,7 +142,7 @@ def refuse_other_names(domain: Domain, option: str, labels: Sequence[str], targe
     foreign = len(wanted) > 1 and bool(own and first) and own != first
     if moved or merged or foreign:
         raise UserError(
-            f"{option} {domain.root}: its labels 1, 2, ... are {','.join(domain.label_names)}, but those of the "
+            f"{domain.option} {domain.root}: its labels 1, 2, ... are {','.join(domain.label_names)}, but those of the "
             f"training are {','.join(labels)}; give both the same names in the same order."
         )
 

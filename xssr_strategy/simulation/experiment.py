@@ -162,10 +162,10 @@ class Experiment:
             UserError: there is one.
         """
         labels = self.protocol.labels
-        refuse_other_names(self.target, self.target.option, labels, self.target)
-        refuse_other_names(self.test, "--test", labels, self.target)
+        refuse_other_names(self.target, labels, self.target)
+        refuse_other_names(self.test, labels, self.target)
         if self.source is not None and SOURCE_ONLY in self.strategies:
-            refuse_other_names(self.source, "--source", labels, self.target)
+            refuse_other_names(self.source, labels, self.target)
 
     def held_out(self) -> frozenset[Path]:
         """Files of the test cases, links resolved: nothing may learn from them."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from xssr_strategy.selection.catalogue import RANDOM
 from xssr_strategy.simulation.results import ExperimentInfo, JobResult
-from xssr_strategy.simulation.scores import Array, Scores, gather
+from xssr_strategy.simulation.scores import Array, Scores, gather, values_of
 from xssr_strategy.simulation.statistics import count
 from xssr_strategy.simulation.strategies import FULL, SOURCE_ONLY
 
@@ -200,7 +200,7 @@ def _trained(own: Scores, random: Scores, seeds: Sequence[int]) -> _Trained | No
     cases = sorted(set(own.cases) & set(random.cases))
     if not both or not cases:
         return None
-    one, others = _values(own, both, cases)[0], _values(random, both, cases)
+    one, others = values_of(own, both, cases)[0], values_of(random, both, cases)
     done = np.isfinite(others).any(axis=2)  # (draws, seeds)
     seen = max(np.unique(done, axis=0), key=lambda wanted: int(done[:, wanted].all(axis=1).sum() * wanted.sum()))
     one, others = one[seen], others[done[:, seen].all(axis=1)][:, seen]
@@ -209,11 +209,6 @@ def _trained(own: Scores, random: Scores, seeds: Sequence[int]) -> _Trained | No
         return None
     names = tuple(case for case, counts in zip(cases, counted, strict=True) if counts)
     return _Trained(one[:, counted], others[:, :, counted], names)
-
-
-def _values(scores: Scores, seeds: Sequence[int], cases: Sequence[str]) -> Array:
-    rows, places = [scores.seeds.index(seed) for seed in seeds], {case: n for n, case in enumerate(scores.cases)}
-    return scores.values[:, rows][:, :, [places[case] for case in cases]]
 
 
 def _of_label(results: Iterable[JobResult], place: int) -> list[JobResult]:

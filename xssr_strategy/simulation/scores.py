@@ -148,7 +148,7 @@ def paired(one: Scores, other: Scores, same_draws: bool = False) -> Pair | None:
     cases = sorted(set(one.cases) & set(other.cases))
     if not seeds or not cases:
         return None
-    sides = [_rows(side, seeds, cases) for side in (one, other)]
+    sides = [values_of(side, seeds, cases) for side in (one, other)]
     done = [np.isfinite(side).any(axis=2) for side in sides]
     if same_draws:
         done = [np.logical_and(*done)] * 2
@@ -167,6 +167,13 @@ def paired(one: Scores, other: Scores, same_draws: bool = False) -> Pair | None:
         return None
     names = [one.patients.get(case, case) for case, counts in zip(cases, counted, strict=True) if counts]
     return Pair(grid[0][:, :, counted], grid[1][:, :, counted], np.unique(names, return_inverse=True)[1])
+
+
+def values_of(scores: Scores, seeds: Sequence[int], cases: Sequence[str]) -> Array:
+    """(draws, seeds, cases) the scores of these seeds and cases, in this order; all of them must be there."""
+    kept = [scores.seeds.index(seed) for seed in seeds]
+    places = {case: place for place, case in enumerate(scores.cases)}
+    return scores.values[:, kept][:, :, [places[case] for case in cases]]
 
 
 def mean(values: Array, axis: int) -> Array:
@@ -195,9 +202,3 @@ def _scores(strategy: str, budget: int, group: Sequence[JobResult], metric: Metr
         labels = np.array(one.dice if metric == "dice" else one.hd95, dtype=np.float64)
         values[draws.index(one.job.draw), seeds.index(one.job.seed), rows] = mean(labels, axis=1)
     return Scores(strategy, budget, metric, draws, seeds, cases, values, group[0].job.method)
-
-
-def _rows(side: Scores, seeds: Sequence[int], cases: Sequence[str]) -> Array:
-    kept = [side.seeds.index(seed) for seed in seeds]
-    places = {case: place for place, case in enumerate(side.cases)}
-    return side.values[:, kept][:, :, [places[case] for case in cases]]

@@ -164,7 +164,7 @@ class Embedding:
         if source is None or not self._source:
             return []
         labels, of_target = self._experiment.protocol.labels, {path.resolve() for path in self._pool.values()}
-        refuse_other_names(source, "--source", labels, self._experiment.target)
+        refuse_other_names(source, labels, self._experiment.target)
         return [
             source.labelled(image, labels)
             for image, path in self._source.items()

@@ -11,8 +11,6 @@ bands change places, the same for every image. The zero around a picture is a gr
 
 from __future__ import annotations
 
-import argparse
-import csv
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.domain_files import from_domain_to_folder, write_column
 from xssr_strategy.simulation.domains import read_domain
 
 BANDS = (3, 0, 4, 2, 1)
@@ -58,9 +57,8 @@ def main(domain: Path, out: Path) -> None:
             shutil.copy(label, out / "labels" / (name + (suffix if label.name.endswith(suffix) else label.suffix)))
             facts.append((name, contrast, case))
     (out / "test.txt").write_text("".join(f"{name}\n" for name, _, _ in facts))
-    for place, column in enumerate(("site", "patient"), start=1):
-        with (out / f"{column}s.csv").open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([("image", column), *((row[0], row[place]) for row in facts)])
+    write_column(out, "site", {name: contrast for name, contrast, _ in facts})
+    write_column(out, "patient", {name: case for name, _, case in facts})
     print(f"{out}: {len(read.test)} cases in {len(CONTRASTS)} contrasts")
 
 
@@ -84,8 +82,5 @@ def _changed(values: NDArray[np.float64], change: Change) -> NDArray[np.float64]
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("domain", type=Path)
-    parser.add_argument("out", type=Path)
-    arguments = parser.parse_args()
+    arguments = from_domain_to_folder(__doc__).parse_args()
     main(arguments.domain, arguments.out)

@@ -7,10 +7,9 @@ A quarter of the pool's patients become the test cases, the rest the pool. ``xss
 
 from __future__ import annotations
 
-import argparse
-import csv
 from pathlib import Path
 
+from benchmarks.domain_files import from_domain_to_folder, write_column
 from xssr_strategy.simulation.domains import held_out, read_domain, without_label
 
 SHARE = 0.25
@@ -28,8 +27,7 @@ def make(domain: Path, out: Path) -> None:
             if not link.is_symlink():
                 link.symlink_to(file.resolve())
     for column, told in (("patient", source.patients), ("site", source.sites)):
-        with (out / f"{column}s.csv").open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([("image", column), *((image, told[image]) for image in source.pool)])
+        write_column(out, column, {image: told[image] for image in source.pool})
     (out / "test.txt").unlink(missing_ok=True)
     test = held_out(read_domain(out, "OUT"), SHARE).test
     (out / "test.txt").write_text("\n".join(sorted(test)) + "\n")
@@ -37,8 +35,5 @@ def make(domain: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("domain", type=Path)
-    parser.add_argument("out", type=Path)
-    arguments = parser.parse_args()
+    arguments = from_domain_to_folder(__doc__).parse_args()
     make(arguments.domain, arguments.out)

@@ -8,8 +8,6 @@ yaw up to 10, then the upper 55 to 75 per cent of the volume. The draws are thos
 
 from __future__ import annotations
 
-import argparse
-import csv
 from pathlib import Path
 
 import nibabel as nib
@@ -19,6 +17,7 @@ from scipy.ndimage import affine_transform
 from scipy.spatial.transform import Rotation
 
 from benchmarks import contrasts
+from benchmarks.domain_files import from_domain_to_folder, write_column
 from xssr_strategy.simulation.domains import read_domain
 
 PITCH, OTHER = 20.0, 10.0  # degrees
@@ -39,8 +38,9 @@ def posed(
 def main(domain: Path, out: Path, seed: int = 0) -> None:
     """Write the contrasts and, as the site ``posed``, the poses below ``out``."""
     contrasts.main(domain, out)
+    made = read_domain(out, "OUT")
+    sites, patients, test = dict(made.sites), dict(made.patients), set(made.test)
     read, rng = read_domain(domain, "DOMAIN"), np.random.default_rng(seed)
-    names = []
     for case in sorted(read.test):
         angles, kept = rng.uniform(-1, 1, 3) * (PITCH, OTHER, OTHER), rng.uniform(*KEPT)
         for folder, source, order in (("images", read.images[case], 1), ("labels", read.labels[case], 0)):
@@ -53,18 +53,15 @@ def main(domain: Path, out: Path, seed: int = 0) -> None:
             changed = values[:, :, first:]
             kind = np.uint8 if folder == "labels" else np.float32
             nib.save(nib.Nifti1Image(changed.astype(kind), affine), out / folder / f"{case}-posed.nii.gz")
-        names.append((f"{case}-posed", "posed", case))
-    with (out / "test.txt").open("a") as file:
-        file.writelines(f"{name}\n" for name, _, _ in names)
-    for place, column in enumerate(("site", "patient"), start=1):
-        with (out / f"{column}s.csv").open("a", newline="", encoding="utf-8") as table:
-            csv.writer(table).writerows([row[0], row[place]] for row in names)
-    print(f"{out}: and {len(names)} cases in poses of their own")
+        name = f"{case}-posed"
+        sites[name], patients[name] = "posed", case
+        test.add(name)
+    (out / "test.txt").write_text("".join(f"{name}\n" for name in sorted(test)))
+    write_column(out, "site", sites)
+    write_column(out, "patient", patients)
+    print(f"{out}: and {len(read.test)} cases in poses of their own")
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("domain", type=Path)
-    parser.add_argument("out", type=Path)
-    arguments = parser.parse_args()
+    arguments = from_domain_to_folder(__doc__).parse_args()
     main(arguments.domain, arguments.out)

@@ -12,13 +12,11 @@ source, and slices without the organ.
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.results import table
+from benchmarks.simulate import add_options, names_among, simulate
 from benchmarks.slices import main as make_slices
 from xssr_strategy.simulation.results import read_experiment_info, read_results
 from xssr_strategy.simulation.scores import Scores, by_method, gather
@@ -75,7 +73,7 @@ def main(arguments: argparse.Namespace) -> None:
     """Run what is missing, then print."""
     rows: list[list[str]] = []
     compared = ENCODERS if arguments.of == "choose" else STARTS
-    for name in arguments.domains.split(","):
+    for name in arguments.domains:
         for volumes, (folder, labels, count) in VOLUMES.items():
             if (
                 _slices(volumes) in (DOMAINS[name].target, DOMAINS[name].source)
@@ -87,23 +85,10 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 def _run(name: str, encoder: str, out: Path, arguments: argparse.Namespace, *more: str) -> bool:
-    """Whether a simulation ended well; the reason why not is shown."""
     domains = DOMAINS[name]
-    command = [
-        str(Path(sys.executable).parent / "xssr"),
-        "simulate",
-        "--target",
-        domains.target,
-        "--labels",
-        domains.labels,
-        "--encoder",
-        encoder,
-    ]
-    command += [] if domains.source is None else ["--source", domains.source]
-    for option in ("budget", "steps", "encoder_steps", "seeds", "draws", "size"):
-        command += [f"--{option.replace('_', '-')}", getattr(arguments, option)]
-    command += ["--workspace", arguments.out / "workspace", *more, "--out", out]
-    return subprocess.run(list(map(str, command)), check=False).returncode == 0
+    source = () if domains.source is None else ("--source", domains.source)
+    named = ("--target", domains.target, "--labels", domains.labels, "--encoder", encoder)
+    return simulate(arguments, *named, *source, *more, "--out", out)
 
 
 def _scores(out: Path) -> dict[str, dict[tuple[str, int], Scores]]:
@@ -161,22 +146,9 @@ def _cell(scores: Scores, other: Scores | None) -> str:
     return f"{scores.mean:.3f}" + ("" if gap is None else " ({}, [{}, {}])".format(*gap.texts))
 
 
-def _known(text: str) -> str:
-    unknown: Sequence[str] = [name for name in text.split(",") if name not in DOMAINS]
-    if unknown:
-        raise argparse.ArgumentTypeError(f"{unknown[0]}: is none of {', '.join(DOMAINS)}")
-    return text
-
-
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("of", choices=("choose", "start"))
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--domains", type=_known, default=",".join(DOMAINS))
-    parser.add_argument("--budget", default=BUDGETS)
-    parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--encoder-steps", type=int, default=400)
-    parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--draws", type=int, default=2)
-    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--domains", type=names_among(DOMAINS), default=list(DOMAINS))
+    add_options(parser, BUDGETS, steps=400, encoder_steps=400, seeds=2, draws=2, size=64)
     main(parser.parse_args())

@@ -11,8 +11,6 @@ choose rules on; ``final`` judges by the held-out cases and is for the end. Fini
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +20,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.development import make as make_development
 from benchmarks.results import table
+from benchmarks.simulate import add_options, names_among, simulate
 from xssr_strategy.simulation.random_sets import WORST_SITE, SetRank, set_ranks
 from xssr_strategy.simulation.results import read_experiment_info, read_results
 
@@ -87,7 +86,7 @@ POOLS = {
 def main(arguments: argparse.Namespace) -> None:
     """Run what is missing, then print and draw."""
     found: dict[str, list[SetRank]] = {}
-    for name in arguments.pools.split(","):
+    for name in arguments.pools:
         out = arguments.out / name.replace(" ", "-").replace(",", "").replace("%", "percent")
         if _run(POOLS[name], out, arguments):
             found[name] = set_ranks(read_experiment_info(out / "results"), read_results(out / "results"))
@@ -108,13 +107,10 @@ def _run(pool: Pool, out: Path, arguments: argparse.Namespace) -> bool:
     recipe.write_text(
         "".join(f'[[part]]\nfolder = "{folders[folder]}"\n{more}\n' for folder, more in pool.parts.items())
     )
-    command = [Path(sys.executable).parent / "xssr", "simulate", "--pool-from", recipe, "--labels", pool.labels]
-    command += [] if pool.source is None else ["--source", _folder(pool.source, arguments.of)]
-    for option in ("budget", "steps", "encoder_steps", "seeds", "draws", "size"):
-        command += [f"--{option.replace('_', '-')}", getattr(arguments, option)]
+    source = () if pool.source is None else ("--source", _folder(pool.source, arguments.of))
     strategies = ",".join([*pool.rules, "random"])
-    command += ["--strategies", strategies, "--workspace", arguments.out / "workspace", "--out", out / "results"]
-    return subprocess.run(list(map(str, command)), check=False).returncode == 0
+    named = ("--pool-from", recipe, "--labels", pool.labels, "--strategies", strategies)
+    return simulate(arguments, *named, *source, "--out", out / "results")
 
 
 def _folder(name: str, of: str) -> Path:
@@ -157,30 +153,17 @@ def _draw(found: Mapping[str, Sequence[SetRank]], file: Path) -> None:
             axes.plot(*zip(*places, strict=True), "os^DvP*X"[number], label=rule, markersize=7, alpha=0.8)
     axes.axvline(50, color="#595959", linewidth=0.8)
     axes.set_yticks(range(len(found)), list(found))
-    axes.invert_yaxis()
+    axes.set_ylim(len(found) - 0.5, -0.5)
     axes.set_xlim(-2, 102)
     axes.set_xlabel("per cent of random sets that are worse")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.3, -0.12), ncols=4, frameon=False)
+    figure.legend(loc="outside lower center", ncols=4, frameon=False)
     figure.savefig(file)
-
-
-def _known(text: str) -> str:
-    unknown = [name for name in text.split(",") if name not in POOLS]
-    if unknown:
-        raise argparse.ArgumentTypeError(f"{unknown[0]}: is none of {'; '.join(POOLS)}")
-    return text
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("of", choices=("development", "final"))
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--pools", type=_known, default=",".join(POOLS))
+    parser.add_argument("--pools", type=names_among(POOLS), default=list(POOLS))
     parser.add_argument("--figure", type=Path)
-    parser.add_argument("--budget", default="6,12")
-    parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--encoder-steps", type=int, default=800)
-    parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--draws", type=int, default=100)
-    parser.add_argument("--size", type=int, default=64)
+    add_options(parser, "6,12", steps=300, encoder_steps=800, seeds=1, draws=100, size=64)
     main(parser.parse_args())

@@ -19,12 +19,14 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from benchmarks.development import make as make_development
+from benchmarks.follow_ups import make as make_follow_ups
 from benchmarks.results import table
 from benchmarks.simulate import add_options, names_among, simulate
 from xssr_strategy.simulation.random_sets import WORST_SITE, SetRank, set_ranks
 from xssr_strategy.simulation.results import read_experiment_info, read_results
 
 DATA, DEVELOPMENT = Path("../shared/data"), Path("simulations/development")
+FOLLOW_UPS = Path("simulations/follow-ups")
 RULES = (
     "xssr",
     "xssr:per-patient",
@@ -46,6 +48,9 @@ class Pool:
         parts: folder below the data -> what a recipe says of it.
         source: folder of another hospital's, or None for the pool itself.
         sites, patients: whether there are several sites, and several images of a patient.
+        follow_ups: whether a third of the pool comes again, taken anew.
+        test: folder of the domain that judges, or None for the pool's own test cases.
+        options: more of ``xssr simulate``.
     """
 
     labels: str
@@ -53,6 +58,9 @@ class Pool:
     source: str | None = None
     sites: bool = False
     patients: bool = False
+    follow_ups: bool = False
+    test: str | None = None
+    options: tuple[str, ...] = ()
 
     @property
     def rules(self) -> list[str]:
@@ -70,6 +78,7 @@ POOLS = {
         "prostate", {"prostate-slices/B": "", "prostate-slices/D": "share = 0.05"}, sites=True, patients=True
     ),
     "a third comes twice": Pool("lung", {_XRAYS[0]: "images = 150\nrepeats = 0.33"}, patients=True),
+    "a third has a follow-up": Pool("lung", {_XRAYS[0]: ""}, patients=True, follow_ups=True),
     "slices of B": Pool("prostate", {"prostate-slices/B": ""}, patients=True),
     "slices of D": Pool("prostate", {"prostate-slices/D": ""}, patients=True),
     "slices of ACDC": Pool("ventricle", {"cardiac-acdc": ""}, patients=True),
@@ -80,6 +89,9 @@ POOLS = {
     "Sunnybrook to ACDC": Pool("ventricle", {"cardiac-acdc": ""}, "cardiac-sunnybrook", patients=True),
     "JSRT to Shenzhen": Pool("lung", {_XRAYS[0]: ""}, _XRAYS[2]),
     "Shenzhen to JSRT": Pool("lung", {_XRAYS[2]: ""}, _XRAYS[0]),
+    "T1 heads to other contrasts": Pool(
+        "brain", {"brain-ixi": ""}, test="brain-openms", options=("--spacing", "5")
+    ),  # volumes: with 100 draws 3 hours
 }
 
 
@@ -102,6 +114,8 @@ def main(arguments: argparse.Namespace) -> None:
 
 def _run(pool: Pool, out: Path, arguments: argparse.Namespace) -> bool:
     folders = {folder: _folder(folder, arguments.of) for folder in pool.parts}
+    if pool.follow_ups:
+        folders = {folder: _with_follow_ups(path, arguments.of) for folder, path in folders.items()}
     out.mkdir(parents=True, exist_ok=True)
     recipe = out / "recipe.toml"
     recipe.write_text(
@@ -110,7 +124,16 @@ def _run(pool: Pool, out: Path, arguments: argparse.Namespace) -> bool:
     source = () if pool.source is None else ("--source", _folder(pool.source, arguments.of))
     strategies = ",".join([*pool.rules, "random"])
     named = ("--pool-from", recipe, "--labels", pool.labels, "--strategies", strategies)
-    return simulate(arguments, *named, *source, "--out", out / "results")
+    judge = ("--test", DATA / pool.test) if pool.test and arguments.of == "final" else ()  # it is of test cases alone
+    return simulate(arguments, *named, *source, *judge, *pool.options, "--out", out / "results")
+
+
+def _with_follow_ups(folder: Path, of: str) -> Path:
+    """The same domain with follow-ups, made if it is not there."""
+    out = FOLLOW_UPS / of / folder.name
+    if not (out / "patients.csv").exists():
+        make_follow_ups(folder, out)
+    return out.resolve()
 
 
 def _folder(name: str, of: str) -> Path:

@@ -47,6 +47,7 @@ def training(
         unlabelled={},
         min_spacing=min_spacing,
         entropy_of={},
+        features_of={},
     )
 
 

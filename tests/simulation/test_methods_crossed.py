@@ -138,6 +138,7 @@ def test_an_unlabelled_image_that_changed_is_trained_on_again(hospitals: tuple[P
         unlabelled=dict(list(other.training.unlabelled.items())[1:]),
         min_spacing=0.0,
         entropy_of={},
+        features_of={},
     )
     assert len({one.training.digest, other.training.digest, fewer.digest}) == 3
 

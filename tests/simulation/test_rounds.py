@@ -15,7 +15,7 @@ from tests.support.hospitals import POOL, Inline, comparable, experiment, planne
 from tests.support.phantoms import write_png
 from xssr_strategy.cli import main
 from xssr_strategy.errors import UserError
-from xssr_strategy.selection import ClaspPE, ColdStart, EntropyDiversity
+from xssr_strategy.selection import XSSR, ClaspPE, ColdStart, EntropyDiversity, beside_network
 from xssr_strategy.selection.budget import parse_budget
 from xssr_strategy.selection.catalogue import AUTO_LABELS
 from xssr_strategy.simulation.experiment import Experiment
@@ -82,6 +82,26 @@ def test_clasp_pe_asks_the_last_network_of_every_label(hospitals: tuple[Path, Pa
         known = [row[image] for image in before.picks]
         expected = ClaspPE(values, beta, seed=0).select(seen.target, 3, labeled=known)
         assert list(after.picks[len(before.picks) :]) == [seen.images[place] for place in expected.indices]
+
+
+@pytest.mark.slow
+def test_xssr_network_is_xssr_on_the_vectors_of_encoder_and_last_network(
+    hospitals: tuple[Path, Path], tmp_path: Path
+) -> None:
+    what = in_rounds(hospitals[1], hospitals[0], strategies=("xssr:network", "xssr", "clasp_pe"))
+    simulate(what, tmp_path)
+    seen = planned(what, tmp_path).planner._selector._parts[0]
+    row = {image: row for row, image in enumerate(seen.images)}
+    found = by_budget(tmp_path, "xssr:network")
+    assert found[2].picks == by_budget(tmp_path, "xssr")[2].picks
+    for before, after in pairwise(found.values()):
+        assert before.features.keys() == set(seen.images)
+        vectors = beside_network(seen.target, [before.features[image] for image in seen.images])
+        expected = XSSR().select(vectors, 3, labeled=[row[image] for image in before.picks])
+        assert list(after.picks[len(before.picks) :]) == [seen.images[place] for place in expected.indices]
+    assert found[2].features != found[5].features  # of another network
+    assert not found[8].features
+    assert by_budget(tmp_path, "clasp_pe")[2].entropies  # the same training told both
 
 
 @pytest.mark.slow

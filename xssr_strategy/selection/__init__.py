@@ -8,6 +8,7 @@ Every selector has the same interface::
 
 from xssr_strategy.selection.advice import Advice, advise, coverage_curve
 from xssr_strategy.selection.base import Selection, Selector
+from xssr_strategy.selection.beside_network import beside_network
 from xssr_strategy.selection.clasp_pe import ClaspPE
 from xssr_strategy.selection.cold_start import Clustering, ColdStart
 from xssr_strategy.selection.core_set import CoreSet
@@ -43,5 +44,6 @@ __all__ = [
     "Selector",
     "TypiClust",
     "advise",
+    "beside_network",
     "coverage_curve",
 ]

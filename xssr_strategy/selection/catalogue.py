@@ -36,6 +36,9 @@ SERVED = (DEFAULT, "cold_start", "entropy_diversity", "auto", "coreset", RANDOM,
 CLASP_PE = "clasp_pe"
 """In simulations alone."""
 
+XSSR_NETWORK = "xssr:network"
+"""XSSR on the vectors of the encoder and of the last network, in simulations alone."""
+
 AUTO_LABELS = 10
 """Labels from which ``auto`` asks the model, our choice."""
 
@@ -76,17 +79,19 @@ class ModelBasedStrategy:
         first: name in ``SELECTORS`` of the strategy while there are fewer than ``after`` labels.
         after: number of labels from which the network is asked.
         then: from (N, classes) entropies of every image of the pool, whose sum is its mean predictive entropy, how far
-            the rounds have come, from 0 to 1, and a seed, to the selector.
+            the rounds have come, from 0 to 1, and a seed, to the selector. None: the rule of ``first``, on vectors that
+            ``beside_network`` makes.
     """
 
     first: str
     after: int
-    then: Callable[[NDArray[np.float64], float, int], Selector]
+    then: Callable[[NDArray[np.float64], float, int], Selector] | None
 
 
 MODEL_BASED: Mapping[str, ModelBasedStrategy] = {
     "entropy_diversity": ModelBasedStrategy("cold_start", 1, lambda doubt, done, seed: EntropyDiversity(doubt.sum(1))),
     "auto": ModelBasedStrategy(DEFAULT, AUTO_LABELS, lambda doubt, done, seed: EntropyDiversity(doubt.sum(1))),
     CLASP_PE: ModelBasedStrategy(DEFAULT, 1, lambda doubt, done, seed: ClaspPE(doubt, beta_of(done), seed)),
+    XSSR_NETWORK: ModelBasedStrategy(DEFAULT, 1, None),
 }
 """Strategies that need what the model says of the images."""

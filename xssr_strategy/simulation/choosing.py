@@ -8,8 +8,9 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from xssr_strategy.selection import Selection
+from xssr_strategy.selection import Selection, beside_network
 from xssr_strategy.selection.catalogue import MODEL_BASED, RANDOM, SELECTORS
 from xssr_strategy.selection.xssr import XSSR
 from xssr_strategy.simulation.experiment import Experiment
@@ -55,18 +56,22 @@ class JobSelector:
         """Whether the picks of a job depend on the network of the round before."""
         return asks_the_network(job.strategy, 0 if before is None else len(before.picks))
 
-    def left(self, job: Job, choice: JobPicks) -> dict[str, Path]:
-        """id -> file of every image of the pool that a job has not annotated."""
+    def seen(self, job: Job) -> dict[str, Path]:
+        """id -> file of every image of the pool that a job may annotate."""
         images = self._experiment.target.images
-        picked = set(choice.picks)
-        return {image: images[image] for image in self._parts[job.seed].images if image not in picked}
+        return {image: images[image] for image in self._parts[job.seed].images}
 
-    def choose(self, job: Job, before: JobPicks | None, entropies: Mapping[str, tuple[float, ...]]) -> JobPicks:
+    def left(self, job: Job, choice: JobPicks) -> dict[str, Path]:
+        """As :meth:`seen`, of those that a job has not annotated."""
+        picked = set(choice.picks)
+        return {image: file for image, file in self.seen(job).items() if image not in picked}
+
+    def choose(self, job: Job, before: JobPicks | None, said: Mapping[str, tuple[float, ...]]) -> JobPicks:
         """The picks of a job.
 
         Args:
             before: what the round before annotated; None in the first.
-            entropies: of every image that is left, if the job :meth:`needs_network`, for each class.
+            said: by the network, if the job :meth:`needs_network`, of every image that it asks about.
         """
         seen = self._parts[job.seed]
         if job.strategy in (FULL, SOURCE_ONLY):
@@ -81,22 +86,30 @@ class JobSelector:
         if key not in self._known:
             row = {image: row for row, image in enumerate(seen.images)}
             labelled = [row[image] for image in earlier]
-            select = self._rule(job, draw, seen, None if network is None else entropies)
+            select = self._rule(job, draw, seen, None if network is None else said)
             self._known[key] = select(seen.target, job.budget - len(earlier), seen.source, labelled)
         selection = self._known[key]
         return JobPicks((*earlier, *(seen.images[row] for row in selection.indices)), selection)
 
     def _rule(
-        self, job: Job, draw: int, seen: Embedded, entropies: Mapping[str, tuple[float, ...]] | None
+        self, job: Job, draw: int, seen: Embedded, said: Mapping[str, tuple[float, ...]] | None
     ) -> Callable[..., Selection]:
-        """How a strategy selects; with ``entropies`` it asks the network."""
+        """How a strategy selects, by what the network has ``said`` if it asks it."""
         strategy = job.strategy
         groups = {PER_PATIENT: self._experiment.target.patients, PER_SITE: self._experiment.target.sites}
         if strategy in groups:
             return partial(XSSR().select, groups=[groups[strategy][image] for image in seen.images])
-        if entropies is None:
+        if said is None:
             return SELECTORS[strategy if strategy in SELECTORS else MODEL_BASED[strategy].first](draw).select
-        # Labelled images have none, and one that the network cannot read is nobody's worry.
-        none = (0.0,) * len(next(iter(entropies.values())))
-        values = np.array([entropies.get(image, none) for image in seen.images])
-        return MODEL_BASED[strategy].then(values, self._experiment.progress(job), draw).select
+        # Of labelled images no entropy is told, and one that the network cannot read is nobody's worry.
+        none = (0.0,) * len(next(iter(said.values())))
+        values = np.array([said.get(image, none) for image in seen.images])
+        model_based = MODEL_BASED[strategy]
+        if model_based.then is not None:
+            return model_based.then(values, self._experiment.progress(job), draw).select
+        selector = SELECTORS[model_based.first](draw)
+
+        def select(target: NDArray[np.float64], budget: int, source: object, labelled: list[int]) -> Selection:
+            return selector.select(beside_network(target, values), budget, labeled=labelled)
+
+        return select

@@ -17,7 +17,7 @@ from xssr_strategy.simulation.annotator import SimulatedAnnotator
 from xssr_strategy.simulation.choosing import JobPicks, JobSelector
 from xssr_strategy.simulation.experiment import Experiment, cases_of
 from xssr_strategy.simulation.results import Job, JobResult
-from xssr_strategy.simulation.strategies import FULL, SOURCE_ONLY, tells_doubt
+from xssr_strategy.simulation.strategies import FULL, SOURCE_ONLY, asks_features, said_by_network
 from xssr_strategy.simulation.vectors import Embedded
 from xssr_strategy.simulation.work import EncoderStart, Outcome, Training, training_of
 
@@ -64,6 +64,7 @@ class PlannedJob:
             hd95=hd95,
             overlays=outcome.overlays,
             entropies=outcome.entropies if self.training.entropy_of else {},
+            features=outcome.features if self.training.features_of else {},
             asd=asd,
             remarks=outcome.remarks,
         )
@@ -122,7 +123,7 @@ class Planner:
         for job in self.jobs:
             earlier = self._experiment.round_before(job)
             before = None if earlier is None else choices.get(earlier)
-            entropies: Mapping[str, tuple[float, ...]] = {}
+            said: Mapping[str, tuple[float, ...]] = {}
             if earlier is not None and before is None:
                 self._follow(wave, job, earlier)
                 continue
@@ -132,11 +133,11 @@ class Planner:
                 if earlier.name in wave.failed:
                     self._follow(wave, job, earlier)
                     continue
-                if result is None or result.training != trainings[earlier] or not tells_doubt(result, job.strategy):
+                if result is None or result.training != trainings[earlier] or not said_by_network(result, job.strategy):
                     wave.later[job] = earlier.name
                     continue
-                entropies = result.entropies
-            choices[job] = self._selector.choose(job, before, entropies)
+                said = said_by_network(result, job.strategy)
+            choices[job] = self._selector.choose(job, before, said)
             try:
                 training = self._training(job, choices[job])
             except UserError as error:
@@ -180,7 +181,8 @@ class Planner:
             out=self._out,
             unlabelled=unlabelled if may_use_unlabelled(method) else {},
             min_spacing=protocol.min_spacing,
-            entropy_of=self._selector.left(job, choice) if asked else {},
+            entropy_of=self._selector.left(job, choice) if asked and not asks_features(job.strategy) else {},
+            features_of=self._selector.seen(job) if asked and asks_features(job.strategy) else {},
             encoder=self._start(method, job.seed),
             refine_by=protocol.refine_by if job.refined else None,
         )

@@ -82,6 +82,7 @@ class JobResult:
         asd: (cases, labels) average surface distance, in the unit of ``hd95``; empty in results of earlier versions.
         entropies: image -> mean predictive entropy (nats) of what was left of the pool, if the next round asked for it:
             its parts of the background and each label, or, in results of earlier versions, their sum alone.
+        features: image -> mean of the network's deepest features, of the whole pool, if the next round asked for it.
         remarks: what the training warned of, such as unlabelled images that it could not read.
     """
 
@@ -100,6 +101,7 @@ class JobResult:
     hd95: tuple[tuple[float, ...], ...]
     overlays: tuple[str, ...]
     entropies: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    features: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     asd: tuple[tuple[float, ...], ...] = field(default_factory=tuple)
     remarks: tuple[str, ...] = field(default_factory=tuple)
 
@@ -201,7 +203,9 @@ def _result(path: Path) -> JobResult:
     lists = {name: tuple(values.get(name, ())) for name in ("picks", "cases", "overlays", "remarks")}
     told = values.get("entropies", {}).items()
     entropies = {image: tuple(value) if isinstance(value, list) else (value,) for image, value in told}
-    return JobResult(**{**values, **tables, **lists, "entropies": entropies, "job": Job(**values["job"])})
+    features = {image: tuple(value) for image, value in values.get("features", {}).items()}
+    maps = {"entropies": entropies, "features": features}
+    return JobResult(**{**values, **tables, **lists, **maps, "job": Job(**values["job"])})
 
 
 def _read(path: Path, kind: type) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from xssr_strategy.simulation.results import (
     write_experiment_info,
     write_result,
 )
-from xssr_strategy.simulation.strategies import most_asked_for, tells_doubt
+from xssr_strategy.simulation.strategies import most_asked_for, said_by_network
 from xssr_strategy.simulation.vectors import Embedding
 from xssr_strategy.simulation.work import Outcome, Training, content_of
 
@@ -130,20 +130,18 @@ def run(plan: Plan, out: Path, engine: Engine, progress: Progress) -> dict[str, 
 
 def _missing(jobs: Sequence[PlannedJob], results: Sequence[JobResult], out: Path) -> dict[str, list[PlannedJob]]:
     """Digest -> jobs that take this training; what another job's training answers is written at once."""
-    found: dict[tuple[str, bool], JobResult] = {}
+    found: dict[tuple[str, bool], list[JobResult]] = {}
     for result in results:
-        key = result.training, result.job.refined
-        if key not in found or result.entropies:
-            found[key] = result
+        found.setdefault((result.training, result.job.refined), []).append(result)
     done = {result.job: result for result in results}
     missing: dict[str, list[PlannedJob]] = {}
     for planned in jobs:
         digest, before = planned.training.digest, done.get(planned.job)
         if before is not None and before.training == digest and _answers(before, planned):
             continue
-        key = digest, planned.job.refined
-        if key in found and _answers(found[key], planned):
-            write_result(out, planned.result(_outcome(found[key])))
+        alike = found.get((digest, planned.job.refined), [])
+        if answer := next((result for result in alike if _answers(result, planned)), None):
+            write_result(out, planned.result(_outcome(answer)))
         else:
             missing.setdefault(digest, []).append(planned)
     return missing
@@ -151,7 +149,8 @@ def _missing(jobs: Sequence[PlannedJob], results: Sequence[JobResult], out: Path
 
 def _answers(result: JobResult, planned: PlannedJob) -> bool:
     """Whether the result of a training tells all that a job wants of it."""
-    return not planned.training.entropy_of or tells_doubt(result, planned.job.strategy)
+    asked = planned.training.entropy_of or planned.training.features_of
+    return not asked or bool(said_by_network(result, planned.job.strategy))
 
 
 def _run(missing: Mapping[str, list[PlannedJob]], engine: Engine) -> Generator[tuple[str, Outcome | str], None, None]:
@@ -165,7 +164,12 @@ def _run(missing: Mapping[str, list[PlannedJob]], engine: Engine) -> Generator[t
 def _for_all(alike: Sequence[Training]) -> Training:
     """One that finds what any of them is to find."""
     refine_by = next((one.refine_by for one in alike if one.refine_by is not None), None)
-    return replace(max(alike, key=lambda one: len(one.entropy_of)), refine_by=refine_by)
+    return replace(
+        alike[0],
+        refine_by=refine_by,
+        entropy_of=max((one.entropy_of for one in alike), key=len),
+        features_of=max((one.features_of for one in alike), key=len),
+    )
 
 
 def _outcome(result: JobResult) -> Outcome:
@@ -177,6 +181,7 @@ def _outcome(result: JobResult) -> Outcome:
         hd95=result.hd95,
         overlays=result.overlays,
         entropies=result.entropies,
+        features=result.features,
         asd=result.asd,
         remarks=result.remarks,
         refined=(result.dice, result.hd95, result.asd) if result.job.refined else None,

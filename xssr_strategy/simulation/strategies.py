@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 
 from xssr_strategy.errors import UserError
-from xssr_strategy.selection.catalogue import ABLATIONS, CLASP_PE, MODEL_BASED, RANDOM, SELECTORS
+from xssr_strategy.selection.catalogue import ABLATIONS, CLASP_PE, MODEL_BASED, RANDOM, SELECTORS, XSSR_NETWORK
 from xssr_strategy.simulation.results import JobResult
 
 FULL = "full"
@@ -27,10 +27,16 @@ def asks_the_network(name: str, labelled: int) -> bool:
     return name in MODEL_BASED and labelled >= MODEL_BASED[name].after
 
 
-def tells_doubt(result: JobResult, strategy: str) -> bool:
-    """Whether the network of a result has said what a strategy asks in the next round."""
-    values = list(result.entropies.values())
-    return bool(values) and (strategy != CLASP_PE or len(values[0]) > 1)
+def asks_features(strategy: str) -> bool:
+    """Whether a strategy asks the network for its features of the whole pool, not for entropies of what is left."""
+    return strategy == XSSR_NETWORK
+
+
+def said_by_network(result: JobResult, strategy: str) -> Mapping[str, tuple[float, ...]]:
+    """What the network of a result has said of each image for a strategy in the next round; empty if nothing."""
+    values = result.features if asks_features(strategy) else result.entropies
+    enough = strategy != CLASP_PE or all(len(each) > 1 for each in values.values())
+    return values if enough else {}
 
 
 PER_PATIENT, PER_SITE = "xssr:per-patient", "xssr:per-site"

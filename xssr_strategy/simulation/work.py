@@ -19,9 +19,11 @@ from xssr_strategy.embedding.checkpoint import load_encoder
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import content_digest, fingerprint
 from xssr_strategy.images.preset import Preset
+from xssr_strategy.images.reading import UnreadableImage
 from xssr_strategy.images.versions import last_change
 from xssr_strategy.labels.reading import names_of, usable_pairs
 from xssr_strategy.segmentation.data import TrainingData
+from xssr_strategy.segmentation.features import image_features
 from xssr_strategy.segmentation.methods.catalogue import METHODS, SUPERVISED
 from xssr_strategy.segmentation.methods.recipe import Recipe
 from xssr_strategy.segmentation.pair_cache import MemoryCache, PairCache
@@ -70,7 +72,8 @@ class Training:
         overlays: folder for pictures of the worst cases.
         unlabelled: id -> path of what the method may learn from without a label; empty if it does not use any.
         min_spacing: as ``plan_from`` has it.
-        entropy_of: id -> path of images whose entropy is wanted; no business of ``digest``.
+        entropy_of, features_of: id -> path of images whose entropy, or whose features by the network, are wanted; no
+            business of ``digest``.
         encoder: with whose weights the training begins; None if the method needs none.
         refine_by: folder of SAM 2's weights, and the side that it sees, if refined masks are to be scored, too; no
             business of ``digest``.
@@ -90,6 +93,7 @@ class Training:
     unlabelled: Mapping[str, Path]
     min_spacing: float
     entropy_of: Mapping[str, Path]
+    features_of: Mapping[str, Path]
     encoder: EncoderStart | None = None
     refine_by: tuple[Path, int] | None = None
 
@@ -105,6 +109,7 @@ class Outcome:
     hd95: tuple[tuple[float, ...], ...]
     overlays: tuple[str, ...]
     entropies: Mapping[str, tuple[float, ...]]
+    features: Mapping[str, tuple[float, ...]]
     asd: tuple[tuple[float, ...], ...]
     remarks: tuple[str, ...]
     refined: tuple[Rows, Rows, Rows] | None = None
@@ -124,6 +129,7 @@ def training_of(
     unlabelled: Mapping[str, Path],
     min_spacing: float,
     entropy_of: Mapping[str, Path],
+    features_of: Mapping[str, Path],
     encoder: EncoderStart | None = None,
     refine_by: tuple[Path, int] | None = None,
 ) -> Training:
@@ -159,17 +165,14 @@ def training_of(
         unlabelled=unlabelled,
         min_spacing=min_spacing,
         entropy_of=entropy_of,
+        features_of=features_of,
         encoder=encoder,
         refine_by=refine_by,
     )
 
 
 def content_of(cases: Mapping[str, Mapping[str, str]]) -> str:
-    """A digest of what the files of these cases hold, wherever they lie.
-
-    Raises:
-        UserError: a file is gone or cannot be read.
-    """
+    """A digest of what the files of these cases hold, wherever they lie; raises as :func:`training_of`."""
     contents = {case: _contents(paths) for case, paths in cases.items()}
     return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()[:10]
 
@@ -198,7 +201,9 @@ def run_training(training: Training, device: torch.device | None = None) -> Outc
         if not np.isnan(scored.dice).all():
             worst.append((float(np.nanmean(scored.dice)), case, scored))
             worst = sorted(worst, key=lambda one: one[:2])[:OVERLAYS]  # volumes are large: no more are held
-    entropies = dict(image_class_entropies(training.entropy_of, network, plan, training.preset, device))
+    seen = (network, plan, training.preset, device)
+    entropies = dict(image_class_entropies(training.entropy_of, *seen))
+    features = dict(image_features(training.features_of, *seen)) if training.features_of else {}
     for _, case, scored in worst:
         write_atomic(
             training.overlays / f"{case}.png",
@@ -212,7 +217,8 @@ def run_training(training: Training, device: torch.device | None = None) -> Outc
         dice=dice,
         hd95=hd95,
         overlays=tuple(case for _, case, _ in worst),
-        entropies={image: value for image, value in entropies.items() if isinstance(value, tuple)},
+        entropies=_readable(entropies),
+        features=_readable(features),
         asd=asd,
         remarks=tuple(said),
         refined=_transposed(refined) if refined else None,
@@ -239,6 +245,10 @@ def trained_network(training: Training, kept: PairCache, device: torch.device) -
     weights = None if training.encoder is None else _encoder_weights(training.encoder)
     data = TrainingData(training.preset, usable, training.unlabelled, kept, encoder=weights)
     return train(method, data, plan, training.seed, device), plan
+
+
+def _readable(found: Mapping[str, tuple[float, ...] | UnreadableImage]) -> dict[str, tuple[float, ...]]:
+    return {image: value for image, value in found.items() if isinstance(value, tuple)}
 
 
 def _transposed(rows: Sequence[LabelScores]) -> tuple[Rows, Rows, Rows]:

@@ -35,5 +35,6 @@ def simulate(arguments: argparse.Namespace, *more: str | Path) -> bool:
     """Whether a simulation ended well, with a workspace for all of them; the reason why not is shown."""
     command = [Path(sys.executable).parent / "xssr", "simulate", "--workspace", arguments.out / "workspace", *more]
     for name in _OPTIONS:
-        command += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]
+        if name != "size" or "--spacing" not in more:  # volumes have a spacing, pictures a size
+            command += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]
     return subprocess.run(list(map(str, command)), check=False).returncode == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -163,11 +163,13 @@ class _Run:
         for step, batch in enumerate(itertools.islice(endless, stage.steps), start=1):
             if self._stopped():
                 raise TrainingStoppedError
-            result = self._step(stage, batch)
+            for part in _parts(batch, stage.updates):
+                result = self._step(stage, part)
+                if self._report is not None:
+                    losses.append({name: loss.detach() for name, loss in result.losses.items()})
+                    dice.add(result.logits, result.label)
+            stage.schedule.step()
             self._steps += stage.segments
-            if self._report is not None:
-                losses.append({name: loss.detach() for name, loss in result.losses.items()})
-                dice.add(result.logits, result.label)
             if step % self._steps_per_epoch == 0 or step == stage.steps:
                 self._epochs += stage.segments
                 self._end_epoch(stage, best, losses, dice)
@@ -200,7 +202,6 @@ class _Run:
         assert isinstance(total, Tensor), "a step has at least one loss"
         total.backward()
         stage.optimiser.step()
-        stage.schedule.step()
         stage.after_step()
         return result
 
@@ -227,6 +228,12 @@ class _Run:
             ):
                 dice.add(torch.as_tensor(inferer(image, network)), label)
         return dice.mean() or 0.0
+
+
+def _parts(batch: Mapping[str, Tensor], count: int) -> Iterator[Mapping[str, Tensor]]:
+    """So many equal parts of a batch, in its order."""
+    for part in zip(*(values.tensor_split(count) for values in batch.values()), strict=True):
+        yield dict(zip(batch, part, strict=True))
 
 
 def _taken(network: nn.Module, kept: Path, device: torch.device) -> bool:

@@ -1,23 +1,27 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from tests.support.scans import CPU, STEPS, Scans, scans
 from tests.support.trainings import MRI, XRAY, same
 from xssr_strategy.labels.reading import usable_pairs
 from xssr_strategy.segmentation.data import TrainingData
 from xssr_strategy.segmentation.mask_quality import MaskAutoencoder
+from xssr_strategy.segmentation.methods.base import Batch, StepResult
 from xssr_strategy.segmentation.methods.catalogue import METHODS
 from xssr_strategy.segmentation.methods.own_masks import ReadPairOrOwnMask
+from xssr_strategy.segmentation.methods.recipe import RECIPE
 from xssr_strategy.segmentation.methods.single_strip import SingleStrip, _Loaders
+from xssr_strategy.segmentation.methods.supervised import supervised_step
 from xssr_strategy.segmentation.pair_cache import MemoryCache
 from xssr_strategy.segmentation.plan import plan_from
 from xssr_strategy.segmentation.training import EpochReport, TrainingStoppedError, train
@@ -112,6 +116,35 @@ def test_the_fine_tuning_draws_other_images_than_the_stage_before(tmp_path: Path
     first, again, second = (next(iter(loaders.with_masks((), stage)))["image"] for stage in (0, 0, 1))
     assert torch.equal(first, again)
     assert all(not torch.equal(one, other) for one, other in zip(first, second, strict=True))
+
+
+def test_a_step_updates_the_weights_by_synthesised_images_and_then_by_real_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = scans(tmp_path, XRAY, ("blob",))
+    alone = Scans(found.pairs, {}, found.preset, found.labels)
+    parts: list[Tensor] = []
+    weights: list[Tensor] = []
+
+    def recorded(network: nn.Module, device: torch.device) -> Callable[[Batch], StepResult]:
+        update = supervised_step(network, device)
+
+        def step(batch: Batch) -> StepResult:
+            parts.append(batch["image"])
+            weights.append(next(network.parameters()).detach().clone())
+            return update(batch)
+
+        return step
+
+    monkeypatch.setattr("xssr_strategy.segmentation.methods.single_strip.supervised_step", recorded)
+    trained(alone)
+    assert len(parts) == 2 * STEPS
+    assert all(not torch.equal(one, other) for one, other in pairwise(weights[2:]))  # the first has rate 0
+    usable, _ = usable_pairs(found.pairs[:1], found.preset, found.labels)
+    data = TrainingData(found.preset, usable, cache=MemoryCache(CPU))
+    batches = _Loaders(data, plan_from(usable, found.preset, found.labels), 4, RECIPE.batch_size, seed=0)
+    whole = torch.cat([batch["image"] for batch in batches.with_masks((), 0)])
+    assert torch.equal(torch.cat(parts[:8]), whole)
 
 
 @pytest.fixture(scope="module")

@@ -50,10 +50,12 @@ class Stage:
         batches: one pass gives the batches of an epoch; it is passed over again until the steps are done.
         steps: optimisation steps; those of all stages that segment add up to the method's ``steps``.
         optimiser: of the network's weights.
-        schedule: of the learning rate, one step for each of the optimiser's.
-        update: one batch -> losses. The training calls it with mixed precision on a GPU, and steps the optimiser.
+        schedule: of the learning rate, one step for each batch.
+        update: one batch, or one part of it -> losses. The training calls it with mixed precision on a GPU, and steps
+            the optimiser.
         published: what is validated and, after the last stage that segments, used: the network, or one that follows it.
-        after_step: called after each step of the optimiser, for a network that follows this one.
+        after_step: called after each update, for a network that follows this one.
+        updates: of the weights by each batch, each by an equal part of it; all of a step have one learning rate.
         segments: whether the network segments; if not, it is not validated, and its steps and epochs do not count.
     """
 
@@ -66,6 +68,7 @@ class Stage:
     update: Callable[[Batch], StepResult]
     published: nn.Module
     after_step: Callable[[], None] = _nothing
+    updates: int = 1
     segments: bool = True
 
 
@@ -163,8 +166,10 @@ class TrainingMethod(ABC):
         update: Callable[[Batch], StepResult],
         published: nn.Module | None = None,
         after_step: Callable[[], None] = _nothing,
+        updates: int = 1,
     ) -> Stage:
         """A stage with the optimiser and the schedule of the recipe; arguments as the attributes of :class:`Stage`."""
         optimiser = self.recipe.optimiser(network)
         schedule = self.recipe.schedule(optimiser, steps)
-        return Stage(name, network, batches, steps, optimiser, schedule, update, published or network, after_step)
+        used = published or network
+        return Stage(name, network, batches, steps, optimiser, schedule, update, used, after_step, updates)

@@ -34,11 +34,12 @@ class SingleStrip(TrainingMethod):
     Four stages: synthesised and real images of the labels; an autoencoder of their masks; masks of unlabelled images,
     of which those of the best quality are kept; synthesised and real images, of labels and kept masks alike.
 
-    With several labels it uses them all. Without an unlabelled image no mask is made, and none judged.
+    A step updates the weights twice, by synthesised images and by real ones. With several labels it uses them all.
+    Without an unlabelled image no mask is made, and none judged.
     """
 
     uses_unlabelled = True
-    version = 4  # the fine-tuning draws other images than the stage before
+    version = 5  # synthesised and real images have an update each
     keep: ClassVar[float] = 0.3
     """Share of the masks that are trained on, those of the best quality."""
 
@@ -60,9 +61,9 @@ class SingleStrip(TrainingMethod):
             if not len(masks):
                 if self.keep:
                     logger.warning("There is no unlabelled image to learn from: the labels alone are.")
-                yield self.stage("synthesised", network, loaders.with_masks((), 0), self.steps, update)
+                yield self.stage("synthesised", network, loaders.with_masks((), 0), self.steps, update, updates=2)
                 return
-            yield self.stage("synthesised", network, loaders.with_masks((), 0), first, update)
+            yield self.stage("synthesised", network, loaders.with_masks((), 0), first, update, updates=2)
             judging, self.autoencoder = self._judge.judging(data, plan, seed, device)
             yield judging
             yield Work("masks", masks.make(network, self.autoencoder, device), len(masks))
@@ -73,7 +74,8 @@ class SingleStrip(TrainingMethod):
                 else:
                     what = "Nothing is found on any of %d images: the labels alone are learnt from."
                 logger.warning(what, len(masks.found))
-            yield self.stage("fine-tuning", network, loaders.with_masks(kept, 1), self.steps - first, update)
+            batches = loaders.with_masks(kept, 1)
+            yield self.stage("fine-tuning", network, batches, self.steps - first, update, updates=2)
 
 
 class SingleStripWithoutMasks(SingleStrip):

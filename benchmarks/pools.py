@@ -35,6 +35,7 @@ RULES = (
     "typiclust",
     "coreset",
     "facility-location",
+    "graph-coverage",
     "cold_start",
 )
 
@@ -173,7 +174,7 @@ def _draw(found: Mapping[str, Sequence[SetRank]], file: Path) -> None:
             if (values := [one.percentile for one in ranks if (one.strategy, one.part) == (rule, "")])
         ]
         if places:
-            axes.plot(*zip(*places, strict=True), "os^DvP*X"[number], label=rule, markersize=7, alpha=0.8)
+            axes.plot(*zip(*places, strict=True), "os^DvP*Xh"[number], label=rule, markersize=7, alpha=0.8)
     axes.axvline(50, color="#595959", linewidth=0.8)
     axes.set_yticks(range(len(found)), list(found))
     axes.set_ylim(len(found) - 0.5, -0.5)

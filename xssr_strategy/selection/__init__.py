@@ -14,6 +14,7 @@ from xssr_strategy.selection.cold_start import Clustering, ColdStart
 from xssr_strategy.selection.core_set import CoreSet
 from xssr_strategy.selection.entropy_diversity import EntropyDiversity
 from xssr_strategy.selection.facility_location import FacilityLocation
+from xssr_strategy.selection.graph_coverage import GraphCoverage
 from xssr_strategy.selection.greedy import Rule
 from xssr_strategy.selection.incremental import Candidate, IncrementalSelection
 from xssr_strategy.selection.k_means import KMeans
@@ -34,6 +35,7 @@ __all__ = [
     "CoreSet",
     "EntropyDiversity",
     "FacilityLocation",
+    "GraphCoverage",
     "IncrementalSelection",
     "KMeans",
     "NextPick",

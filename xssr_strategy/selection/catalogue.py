@@ -18,6 +18,7 @@ from xssr_strategy.selection.cold_start import ColdStart
 from xssr_strategy.selection.core_set import CoreSet
 from xssr_strategy.selection.entropy_diversity import EntropyDiversity
 from xssr_strategy.selection.facility_location import FacilityLocation
+from xssr_strategy.selection.graph_coverage import GraphCoverage
 from xssr_strategy.selection.k_means import KMeans
 from xssr_strategy.selection.prob_cover import ProbCover
 from xssr_strategy.selection.random import Random
@@ -64,6 +65,7 @@ SELECTORS: Mapping[str, SelectorFactory] = {
     "kmeans": lambda seed: KMeans(seed),
     "cold_start": lambda seed: ColdStart(seed=seed),
     "facility-location": lambda seed: FacilityLocation(),
+    "graph-coverage": lambda seed: GraphCoverage(),
     "prob-cover": lambda seed: ProbCover(seed=seed),
     RANDOM: lambda seed: Random(seed),
     **ABLATIONS,

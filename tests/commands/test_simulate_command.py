@@ -11,6 +11,7 @@ import pytest
 from tests.support.hospitals import hospital
 from tests.support.phantoms import write_nifti
 from xssr_strategy.cli import main
+from xssr_strategy.embedding.checkpoint import load_encoder
 from xssr_strategy.simulation.results import read_experiment_info
 
 
@@ -41,6 +42,9 @@ def simulate(target: Path, out: Path, *more: str) -> int:
         (["--encoder", "resnet"], "--encoder resnet: must be one of conv_mae"),
         (["--encoder", "torchscript:x.ts"], "--encoder torchscript:x.ts: must be torchscript:FILE with a file that"),
         (["--encoder", "dinov2", "--encoders", "2"], "--encoders 2: dinov2 is not trained, so that there is only one"),
+        (["--preset", "xray", "--encoder-size", "80"], "--encoder-size 80: must be a multiple of 32, from 64."),
+        (["--preset", "mri", "--encoder-size", "16"], "--encoder-size 16: must be a multiple of 16, from 32."),
+        (["--preset", "xray", "--encoder", "dinov2", "--encoder-size", "64"], "dinov2 is not trained and sees its own"),
         (["--encoder-slices", "x"], "--encoder-slices x: must be a whole number from 1 to 64"),
         (["--labels", "lung,lung"], "--labels lung,lung: must be"),
         (["--target", "/no/such"], "--target /no/such: does not exist; name a folder"),
@@ -133,6 +137,16 @@ def test_paths_are_those_of_whoever_typed_them(
     facts = read_experiment_info(tmp_path / "out")
     assert {Path(path).parent for path in facts.images.values()} == {tmp_path / "new" / "images"}
     assert str(tmp_path / "out" / "report.html") in capsys.readouterr().out.replace("\n", "")
+
+
+def test_an_encoder_is_trained_on_images_of_the_side_that_is_asked_for(target: Path, tmp_path: Path) -> None:
+    sizes = ["--encoder-size", "64", "--size", "32", "--budget", "2", "--strategies", "xssr"]
+    assert simulate(target, tmp_path, *sizes) == 0
+    assert read_experiment_info(tmp_path).settings["preset"]["encoder_size"] == 64
+    (file,) = tmp_path.glob("embedding/*/model/encoder-*.safetensors")
+    encoder = load_encoder(file)
+    assert encoder.preset.encoder_size == 64
+    assert simulate(target, tmp_path, *sizes[2:]) == 2  # vectors of another encoder are not mixed in
 
 
 def test_3_d_images_take_no_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

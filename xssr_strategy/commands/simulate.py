@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import math
 import os
 import shlex
 import sys
@@ -193,6 +194,8 @@ def _preset(arguments: argparse.Namespace, target: Domain) -> Preset:
         preset = preset_by_name(arguments.preset)
     if arguments.spacing is not None and preset.spatial_dims != 3:
         raise UserError(f"--spacing {arguments.spacing:g}: preset {preset.name} is 2-D; choose --size.")
+    if arguments.encoder_size is not None:
+        preset = _with_encoder_size(preset, arguments.encoder, arguments.encoder_size)
     if arguments.size is None:
         return preset
     if preset.spatial_dims != 2:
@@ -200,6 +203,20 @@ def _preset(arguments: argparse.Namespace, target: Domain) -> Preset:
             f"--size {arguments.size}: preset {preset.name} is 3-D, whose size follows the images; choose --spacing."
         )
     return replace(preset, segmentation_size=arguments.size)
+
+
+def _with_encoder_size(preset: Preset, encoder: str, side: int) -> Preset:
+    """The preset for an encoder that is trained on images of this side.
+
+    Raises:
+        UserError: it cannot be.
+    """
+    if is_foundation(encoder):
+        raise UserError(f"--encoder-size {side}: {encoder} is not trained and sees its own size; leave the option out.")
+    multiple = math.lcm(preset.encoder_patch, 2 ** len(preset.encoder_channels))
+    if side % multiple or side < 2 * multiple:
+        raise UserError(f"--encoder-size {side}: must be a multiple of {multiple}, from {2 * multiple}.")
+    return replace(preset, encoder_size=side)
 
 
 def _labels(text: str | None, target: Domain) -> tuple[str, ...]:

@@ -57,6 +57,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     encoders = ", ".join(encoder_names())
     parser.add_argument("--encoder", default=Settings.encoder, help=f"what gives images vectors: {encoders}")
     parser.add_argument("--encoder-steps", type=_at_least(1), default=Settings.encoder_steps)
+    parser.add_argument(
+        "--encoder-size", type=_at_least(1), help="side of what a trained encoder sees (default: the server's own)"
+    )
     parser.add_argument("--encoder-weights", help="file of a foundation encoder's weights")
     parser.add_argument("--encoder-slices", help="slices that a 2-D foundation encoder sees of a volume (default 9)")
     parser.add_argument("--encoder-pooling", help="mean or max: how the vectors of the slices become one")

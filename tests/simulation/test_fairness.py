@@ -17,6 +17,7 @@ from xssr_strategy.labels import reading
 from xssr_strategy.segmentation import transforms
 from xssr_strategy.segmentation.methods.catalogue import AUTO, METHODS, method_choices
 from xssr_strategy.segmentation.pair_cache import NoCache
+from xssr_strategy.selection.budget import parse_budget
 from xssr_strategy.selection.catalogue import SELECTORS
 from xssr_strategy.simulation.domains import held_out, read_domain
 from xssr_strategy.simulation.simulate import plan
@@ -49,6 +50,23 @@ def test_labels_decide_no_pick_of_any_strategy(copies: tuple[Path, Path], tmp_pa
     assert all(len(set(one.choice.picks)) == len(one.choice.picks) == 3 for one in before.jobs)
     assert [one.choice.picks for one in before.jobs] == [one.choice.picks for one in after.jobs]
     assert all(one.training != other.training for one, other in zip(before.jobs, after.jobs, strict=True))
+
+
+def test_random_foreground_draws_among_the_images_whose_label_holds_anything(
+    copies: tuple[Path, Path], tmp_path: Path
+) -> None:
+    _, target = copies
+    full = ["scan02", "scan05", "scan07", "scan11"]
+    for label in (target / "labels").iterdir():
+        if label.stem not in full:
+            write_png(label, np.zeros((40, 36), dtype=np.uint8))
+    budgets = tuple(parse_budget(text) for text in ("2", "4", "6"))
+    what = experiment(target, strategies=("random:foreground",), budgets=budgets, seeds=3)
+    picks = {(one.job.budget, one.job.seed): one.choice.picks for one in planned(what, tmp_path).jobs}
+    assert all(sorted(picks[4, seed]) == full for seed in range(3))
+    assert all(set(picks[2, seed]) < set(full) for seed in range(3))
+    assert len({picks[4, seed] for seed in range(3)}) > 1
+    assert all(len(set(picks[6, seed])) == 6 for seed in range(3))  # where four do not suffice, among all
 
 
 def test_the_test_cases_decide_no_pick(copies: tuple[Path, Path], tmp_path: Path) -> None:

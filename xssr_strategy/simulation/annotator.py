@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from xssr_strategy.errors import UserError
+from xssr_strategy.images.preset import Preset
 from xssr_strategy.simulation.domains import Domain
+from xssr_strategy.simulation.evaluation import read_case
+
+
+def holding_anything(domain: Domain, preset: Preset, labels: Sequence[str]) -> frozenset[str]:
+    """Images of the pool on whose label anything is drawn.
+
+    Raises:
+        UserError: a label cannot be used, or is missing.
+    """
+    pairs = {image: domain.labelled(image, labels) for image in domain.pool if image in domain.labels}
+    return frozenset(image for image, pair in pairs.items() if read_case(pair, preset, labels)[1].any())
 
 
 class SimulatedAnnotator:

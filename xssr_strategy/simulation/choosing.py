@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xssr_strategy.selection import Selection, beside_network
+from xssr_strategy.selection import Random, Selection, beside_network
 from xssr_strategy.selection.catalogue import MODEL_BASED, RANDOM, SELECTORS
 from xssr_strategy.selection.xssr import XSSR
 from xssr_strategy.simulation.experiment import Experiment
 from xssr_strategy.simulation.results import Job
-from xssr_strategy.simulation.strategies import FULL, PER_PATIENT, PER_SITE, SOURCE_ONLY, asks_the_network
+from xssr_strategy.simulation.strategies import (
+    FULL,
+    PER_PATIENT,
+    PER_SITE,
+    RANDOM_FOREGROUND,
+    SOURCE_ONLY,
+    asks_the_network,
+)
 from xssr_strategy.simulation.vectors import Embedded
 
 
@@ -38,10 +45,13 @@ class JobSelector:
     Args:
         experiment: without the places of its labels.
         embedded: the pool as each encoder sees it; all hold the same images.
+        foreground: gives the images whose label holds anything, for the one strategy that is told.
     """
 
-    def __init__(self, experiment: Experiment, embedded: list[Embedded]) -> None:
-        self._experiment = experiment
+    def __init__(
+        self, experiment: Experiment, embedded: list[Embedded], foreground: Callable[[], frozenset[str]] = frozenset
+    ) -> None:
+        self._experiment, self._foreground = experiment, cache(foreground)
         self._encoders = len(embedded)
         count = experiment.protocol.seen(len(embedded[0].images))
         self._parts = [embedded[seed % len(embedded)].part(count, seed) for seed in range(experiment.seeds)]
@@ -99,6 +109,8 @@ class JobSelector:
         groups = {PER_PATIENT: self._experiment.target.patients, PER_SITE: self._experiment.target.sites}
         if strategy in groups:
             return partial(XSSR().select, groups=[groups[strategy][image] for image in seen.images])
+        if strategy == RANDOM_FOREGROUND:
+            return self._drawn_of_foreground(seen, draw)
         if said is None:
             return SELECTORS[strategy if strategy in SELECTORS else MODEL_BASED[strategy].first](draw).select
         # Of labelled images no entropy is told, and one that the network cannot read is nobody's worry.
@@ -111,5 +123,16 @@ class JobSelector:
 
         def select(target: NDArray[np.float64], budget: int, source: object, labelled: list[int]) -> Selection:
             return selector.select(beside_network(target, values), budget, labeled=labelled)
+
+        return select
+
+    def _drawn_of_foreground(self, seen: Embedded, draw: int) -> Callable[..., Selection]:
+        """Random among the images whose label holds anything; where they do not suffice, among all."""
+        foreground = self._foreground()
+        empty = [row for row, image in enumerate(seen.images) if image not in foreground]
+
+        def select(target: NDArray[np.float64], budget: int, source: object, labelled: list[int]) -> Selection:
+            left = len(seen.images) - len({*labelled, *empty})
+            return Random(draw).select(target, budget, labeled=[*labelled, *(empty if left >= budget else ())])
 
         return select

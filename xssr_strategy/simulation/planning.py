@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from xssr_strategy.embedding.store import SOURCE, TARGET
 from xssr_strategy.errors import UserError
 from xssr_strategy.segmentation.data import some_images
 from xssr_strategy.segmentation.methods.catalogue import AUTO, chosen_method, encoder_of, may_use_unlabelled
-from xssr_strategy.simulation.annotator import SimulatedAnnotator
+from xssr_strategy.simulation.annotator import SimulatedAnnotator, holding_anything
 from xssr_strategy.simulation.choosing import JobPicks, JobSelector
 from xssr_strategy.simulation.experiment import Experiment, cases_of
 from xssr_strategy.simulation.results import Job, JobResult
@@ -103,8 +104,12 @@ class Planner:
         starts: Mapping[tuple[str, int], EncoderStart],
     ) -> None:
         self._experiment = experiment
-        self._selector = JobSelector(experiment.without_labels(), embedded)
         labels = experiment.protocol.labels
+        self._selector = JobSelector(
+            experiment.without_labels(),
+            embedded,
+            partial(holding_anything, experiment.target, experiment.protocol.preset, labels),
+        )
         self._annotator = SimulatedAnnotator(experiment.target, labels)
         self._expert = None if experiment.source is None else SimulatedAnnotator(experiment.source, labels)
         self._out, self._starts = out, starts

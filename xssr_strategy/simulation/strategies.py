@@ -42,6 +42,9 @@ def said_by_network(result: JobResult, strategy: str) -> Mapping[str, tuple[floa
 PER_PATIENT, PER_SITE = "xssr:per-patient", "xssr:per-site"
 """XSSR that picks no second image of a patient, or of a site, before each has one."""
 
+RANDOM_FOREGROUND = "random:foreground"
+"""Drawn among the images whose label holds anything, which only somebody who knows all labels can do: a yardstick."""
+
 GROUPS: Mapping[str, tuple[str, ...]] = {"ablations": tuple(ABLATIONS)}
 
 
@@ -51,7 +54,7 @@ def most_asked_for(names: Sequence[str]) -> str:
     >>> most_asked_for(["random", "full", "xssr", "coreset"])
     'xssr'
     """
-    return next((name for name in names if name not in (RANDOM, FULL, SOURCE_ONLY)), names[0])
+    return next((name for name in names if name not in (RANDOM, RANDOM_FOREGROUND, FULL, SOURCE_ONLY)), names[0])
 
 
 def parse_strategies(text: str) -> tuple[str, ...]:
@@ -68,7 +71,8 @@ def parse_strategies(text: str) -> tuple[str, ...]:
     Traceback (most recent call last):
     xssr_strategy.errors.UserError: --strategies corset: no such strategy (did you mean coreset?); choose among ...
     """
-    known = {_key(name): name for name in (*SELECTORS, PER_PATIENT, PER_SITE, *MODEL_BASED, FULL, SOURCE_ONLY, *GROUPS)}
+    special = (PER_PATIENT, PER_SITE, RANDOM_FOREGROUND)
+    known = {_key(name): name for name in (*SELECTORS, *special, *MODEL_BASED, FULL, SOURCE_ONLY, *GROUPS)}
     names: list[str] = []
     for word in (word.strip() for word in text.split(",")):
         name = known.get(_key(word))

@@ -94,11 +94,14 @@ scenarios: venv
 	$(BIN)/python -m tests.e2e.xray $(SCENARIO_ARGS)
 	$(BIN)/python -m tests.e2e.hippocampus $(SCENARIO_ARGS)
 
-# A slice of the X-ray experiment in a few minutes; its figures prove nothing.
+# A slice of the X-ray experiment and of the pools in a few minutes; its figures prove nothing.
 simulate-quick: venv
 	$(BIN)/xssr simulate --source $(XRAYS)/montgomery --target $(XRAYS)/shenzhen --labels lung --budget 5,22 \
 		--strategies xssr,kmeans,coreset,random,full --seeds 2 --draws 2 --size 64 --steps 160 --encoder-steps 120 \
 		--out simulations/quick $(SIMULATE_ARGS)
+	$(BIN)/python -m benchmarks.pools development simulations/quick-pools --budget 6 --steps 40 --encoder-steps 40 \
+		--draws 8 --pools "three hospitals with one of 5 %,slices of B,a third has a follow-up" \
+		--figure simulations/quick-pools/percentiles.svg
 
 # Kills, full disks, load and long runs; the short form is part of the tests.
 chaos: venv

@@ -41,6 +41,7 @@ class LabelledImage:
         remark: what is odd about the label; empty if nothing is.
         names: of the numbers in the label's file, as it was written; empty if nobody noted them.
         whole: whether somebody has looked at every voxel.
+        holds: numbers of the labels of which it has any voxel.
     """
 
     image: str
@@ -50,6 +51,7 @@ class LabelledImage:
     remark: str = ""
     names: tuple[str, ...] = ()
     whole: bool = True
+    holds: frozenset[int] = frozenset()
 
     @property
     def item(self) -> dict[str, str]:
@@ -143,7 +145,8 @@ def examined_pairs(
             logger.warning("trained on: %s: %s", pair["label"], odd)
         shape, spacing = tuple(image.shape[1:]), spacing_of(image)
         whole = not bool((numbers == IGNORED).any())
-        good.append(LabelledImage(pair["image"], pair["label"], shape, spacing, odd, names_of(pair), whole))
+        holds = frozenset(number for number in range(1, len(labels) + 1) if (numbers == number).any())
+        good.append(LabelledImage(pair["image"], pair["label"], shape, spacing, odd, names_of(pair), whole, holds))
     return good, bad
 
 

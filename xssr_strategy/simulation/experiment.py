@@ -15,6 +15,7 @@ from xssr_strategy.images.preset import Preset
 from xssr_strategy.labels.records import FileNumbers
 from xssr_strategy.segmentation.data import UNLABELLED
 from xssr_strategy.segmentation.methods.catalogue import SUPERVISED
+from xssr_strategy.segmentation.methods.loaders import ORDER_VERSION
 from xssr_strategy.segmentation.methods.recipe import RECIPE, Recipe
 from xssr_strategy.selection.budget import Budget
 from xssr_strategy.selection.catalogue import MODEL_BASED, RANDOM
@@ -85,6 +86,7 @@ class Protocol:
         return {
             **values,
             "labels": list(self.labels),
+            "order_version": ORDER_VERSION,
             **({"rounds": list(rounds)} if rounds else {}),
             **({"encoder_options": told} if self.encoder_options != EncoderOptions() else {}),
         }

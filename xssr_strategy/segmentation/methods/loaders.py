@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,14 +22,19 @@ from xssr_strategy.segmentation.transforms import training_transforms, unlabelle
 
 logger = logging.getLogger(__name__)
 
+ORDER_VERSION = 2
+"""Of the order in which labelled images are learnt from; with another one, the same labels give another network."""
+
 
 def labelled_batches(data: TrainingData, plan: SegmentationPlan, steps: int, batch_size: int, seed: int) -> DataLoader:
     """An epoch of ``steps`` batches {"image", "label"}, augmented.
 
-    Where the source has labels, too, every second image is one of the source's, however many there are of each.
+    Where the source has labels, too, every second image is one of the source's, however many there are of each. Where
+    an image lacks a label that another one holds, every second image of each is one that holds a label.
     """
     dataset = data.pairs(plan, lambda read: training_transforms(data.preset, plan, seed, read))
-    return epoch_loader(dataset, steps, batch_size, seed, first=len(data.labelled))
+    holding = [pair.holds for pair in (*data.labelled, *data.source_labelled)]
+    return epoch_loader(dataset, steps, batch_size, seed, len(data.labelled), holding)
 
 
 def unlabelled_batches(
@@ -50,21 +55,30 @@ def another_seed(seed: int, purpose: int) -> int:
     return int(np.random.SeedSequence([seed, purpose]).generate_state(1)[0])
 
 
-def epoch_loader(dataset: Dataset, steps: int, batch_size: int, seed: int, first: int | None = None) -> DataLoader:
+def epoch_loader(
+    dataset: Dataset,
+    steps: int,
+    batch_size: int,
+    seed: int,
+    first: int | None = None,
+    holding: Sequence[frozenset[int]] | None = None,
+) -> DataLoader:
     """An epoch of ``steps`` batches: the images over and over in random order, or a random part of them.
 
     Args:
         dataset: its random transforms are seeded anew here.
         first: so many images at the beginning take turns with the others; by default all are alike.
+        holding: labels that each image holds, for :class:`LabelsInTurn`; by default that does not matter.
     """
     # MONAI's loader seeds the transforms from torch's process-wide generator unless it is given one.
     generator = torch.Generator().manual_seed(seed)
     count = steps * batch_size
-    sampler: Sampler[int]
+    held = [frozenset()] * len(dataset) if holding is None else holding
     if first is None or not 0 < first < len(dataset):
-        sampler = RandomSampler(dataset, num_samples=count, generator=generator)
+        sampler = _in_random_order(held, count, generator)
     else:
-        sampler = TakingTurns(first, len(dataset) - first, count, generator)
+        one, other = (_in_random_order(part, count, generator) for part in (held[:first], held[first:]))
+        sampler = TakingTurns(one, other, first, count)
     return ReadingLoader(dataset=dataset, batch_size=batch_size, sampler=sampler, generator=generator)
 
 
@@ -89,28 +103,74 @@ class ReadingLoader(ThreadDataLoader):
             raise user_error(error) or error
 
 
-class TakingTurns(Sampler[int]):
-    """One of the first images, one of the others, and so on, each kind over and over in random order.
+def _in_random_order(holding: Sequence[frozenset[int]], count: int, generator: torch.Generator) -> Sampler[int]:
+    """So many of the images, over and over; those that hold a label more often where some lack one."""
+    if len(set(holding)) > 1:
+        return LabelsInTurn(holding, count, generator)
+    return RandomSampler(range(len(holding)), num_samples=count, generator=generator)
 
-    >>> import torch
-    >>> order = list(TakingTurns(2, 20, 6, torch.Generator().manual_seed(0)))
-    >>> [number < 2 for number in order]
-    [True, False, True, False, True, False]
+
+class TakingTurns(Sampler[int]):
+    """One of the first images, one of the others, and so on.
+
+    Args:
+        one, other: give ``count`` numbers each, from 0.
+        first: what is added to those of ``other``.
+
+    >>> from torch.utils.data import SequentialSampler
+    >>> list(TakingTurns(SequentialSampler(range(4)), SequentialSampler(range(4)), first=100, count=4))
+    [0, 100, 1, 101]
     """
 
-    def __init__(self, first: int, others: int, count: int, generator: torch.Generator) -> None:
-        self._first, self._count = first, count
-        self._samplers = [
-            RandomSampler(range(size), num_samples=count, generator=generator) for size in (first, others)
-        ]
+    def __init__(self, one: Sampler[int], other: Sampler[int], first: int, count: int) -> None:
+        self._one, self._other, self._first, self._count = one, other, first, count
 
     def __iter__(self) -> Iterator[int]:
-        first, others = (iter(sampler) for sampler in self._samplers)
-        both = itertools.chain.from_iterable(zip(first, (self._first + number for number in others), strict=True))
-        return itertools.islice(both, self._count)
+        others = (self._first + number for number in self._other)
+        return itertools.islice(itertools.chain.from_iterable(zip(self._one, others, strict=True)), self._count)
 
     def __len__(self) -> int:
         return self._count
+
+
+class LabelsInTurn(Sampler[int]):
+    """An image that holds a label, of each label in turn; then any image; and so on.
+
+    nnU-Net draws a third of its patches around a label for the same reason (Isensee et al. 2021, doi
+    10.1038/s41592-020-01008-z). Where half of the images are empty, and all were alike, some trainings found nothing on
+    the very images that they had learnt from.
+
+    Args:
+        holding: numbers of the labels that each image holds; there is at least one label.
+        count: images of an epoch.
+        generator: of the random order.
+
+    >>> import torch
+    >>> holding = [frozenset(), frozenset(), frozenset({1}), frozenset({1, 2})]
+    >>> order = list(LabelsInTurn(holding, 40, torch.Generator().manual_seed(0)))
+    >>> sorted(set(order[0::4])), sorted(set(order[2::4])), sorted(set(order[1::2]))
+    ([2, 3], [3], [0, 1, 2, 3])
+    """
+
+    def __init__(self, holding: Sequence[frozenset[int]], count: int, generator: torch.Generator) -> None:
+        labels = sorted(frozenset.union(*holding))
+        self._holders = [[place for place, held in enumerate(holding) if label in held] for label in labels]
+        self._all, self._count, self._generator = range(len(holding)), count, generator
+
+    def __iter__(self) -> Iterator[int]:
+        holders = itertools.cycle([self._over_and_over(places) for places in self._holders])
+        anyone = self._over_and_over(self._all)
+        for number in range(self._count):
+            yield next(anyone if number % 2 else next(holders))
+
+    def __len__(self) -> int:
+        return self._count
+
+    def _over_and_over(self, places: Sequence[int]) -> Iterator[int]:
+        """All in a random order, then all in another, and so on."""
+        while True:
+            for place in torch.randperm(len(places), generator=self._generator).tolist():
+                yield places[place]
 
 
 class ReadableImages(Dataset):

@@ -115,16 +115,17 @@ class _Loaders:
 
     def _loader(self, transforms: Callable[..., Compose], masks: Sequence[OwnMask], purpose: int) -> Iterable[Batch]:
         data, plan = self._data, self._plan
-        labels = [pair.item for pair in (*data.labelled, *data.source_labelled)]
+        pairs = (*data.labelled, *data.source_labelled)
         seed = another_seed(self._seed, purpose)
 
         def chain(read: Transform) -> Compose:
             return transforms(data.preset, plan, seed, read)
 
-        items = [*labels, *(mask.item for mask in masks)]
+        items = [*(pair.item for pair in pairs), *(mask.item for mask in masks)]
+        holding = [*(pair.holds for pair in pairs), *[frozenset[int]()] * len(masks)]
         dataset = data.cache.dataset(items, ReadPairOrOwnMask(data.preset, plan), chain)
-        first = len(labels) if masks else len(data.labelled)
-        return epoch_loader(dataset, self._steps, self._batch_size, seed, first)
+        first = len(pairs) if masks else len(data.labelled)
+        return epoch_loader(dataset, self._steps, self._batch_size, seed, first, holding)
 
 
 class Joined:

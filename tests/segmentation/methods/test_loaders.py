@@ -71,7 +71,7 @@ def mostly_empty(folder: Path, seed: int) -> list[dict[str, str]]:
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_label_that_one_image_in_ten_holds_is_learnt(tmp_path: Path, seed: int) -> None:
-    """With all images alike, the Dice on the learnt image was 0.13 and 0.27."""
+    """With all images alike, the Dice on the learnt image was 0.47 and 0.59."""
     pairs = mostly_empty(tmp_path, seed)
     usable, _ = usable_pairs(pairs, XRAY, ("disc",))
     assert [pair.holds for pair in usable] == [ONE, *[NONE] * 9]
@@ -79,4 +79,4 @@ def test_a_label_that_one_image_in_ten_holds_is_learnt(tmp_path: Path, seed: int
     data = TrainingData(XRAY, usable)
     assert next(iter(labelled_batches(data, plan, 2, 2, seed)))["label"][0].any()
     network = train(Supervised(60), data, plan, seed, CPU)
-    assert score(network, plan, XRAY, pairs[0], CPU).dice[0] > 0.6
+    assert score(network, plan, XRAY, pairs[0], CPU).dice[0] > 0.7

@@ -18,7 +18,7 @@ from PIL import Image
 from scipy.ndimage import affine_transform
 
 from benchmarks.domain_files import from_domain_to_folder, write_column
-from xssr_strategy.simulation.domains import Domain, read_domain
+from xssr_strategy.simulation.domains import Domain, held_out, read_domain, without_label
 
 TURN, MOVE, SIZE, CONTRAST, NOISE = 5.0, 0.03, 0.05, (0.8, 1.25), 0.02
 
@@ -60,7 +60,9 @@ def drawn(rng: np.random.Generator) -> FollowUp:
 
 def make(domain: Path, out: Path, share: float = 0.33, seed: int = 0) -> None:
     """Link the domain's images and labels below ``out``, and write follow-ups of a share of its pool beside them."""
-    read, rng = read_domain(domain, "DOMAIN"), np.random.default_rng(seed)
+    read, rng = held_out(read_domain(domain, "DOMAIN")), np.random.default_rng(seed)
+    if without_label(read):
+        raise SystemExit(f"{domain}: no label for {without_label(read)[0]}; add it or remove the image.")
     patients, sites, kinds = dict(read.patients), dict(read.sites), dict(read.kinds)
     for folder, files in (("images", read.images), ("labels", read.labels)):
         (out / folder).mkdir(parents=True, exist_ok=True)
@@ -81,6 +83,10 @@ def make(domain: Path, out: Path, share: float = 0.33, seed: int = 0) -> None:
 
 def _write(domain: Domain, image: str, out: Path, name: str, how: FollowUp, rng: np.random.Generator) -> None:
     with Image.open(domain.images[image]) as picture:
+        if picture.mode not in ("L", "RGB", "P"):
+            raise SystemExit(
+                f"{domain.images[image]}: only pictures of 8 bits are taken anew, this one is {picture.mode}."
+            )
         values = np.asarray(picture.convert("L"), dtype=np.float64) / 255
     grey = np.clip(how.moved(values, order=1), 0, 1) ** how.contrast + rng.normal(0, NOISE, values.shape)
     Image.fromarray((255 * np.clip(grey, 0, 1)).round().astype(np.uint8)).save(out / "images" / f"{name}.png")

@@ -108,9 +108,11 @@ def main(arguments: argparse.Namespace) -> None:
         if rows:
             print(f"Percentile among random sets (points above their mean), {part or 'all test cases'}:\n")
             table(("pool", "labels", "random: worst to best", *RULES), rows)
-    if arguments.figure:
+    if arguments.figure and found:
         arguments.figure.parent.mkdir(parents=True, exist_ok=True)
         _draw(found, arguments.figure)
+    if missing := [name for name in arguments.pools if name not in found]:
+        raise SystemExit(f"not run to the end: {'; '.join(missing)}")
 
 
 def _run(pool: Pool, out: Path, arguments: argparse.Namespace) -> bool:
@@ -125,14 +127,16 @@ def _run(pool: Pool, out: Path, arguments: argparse.Namespace) -> bool:
     source = () if pool.source is None else ("--source", _folder(pool.source, arguments.of))
     strategies = ",".join([*pool.rules, "random"])
     named = ("--pool-from", recipe, "--labels", pool.labels, "--strategies", strategies)
-    judge = ("--test", DATA / pool.test) if pool.test and arguments.of == "final" else ()  # it is of test cases alone
+    judge = (
+        ("--test", DATA / pool.test) if pool.test and arguments.of == "final" else ()
+    )  # there all images are test cases
     return simulate(arguments, *named, *source, *judge, *pool.options, "--out", out / "results")
 
 
 def _with_follow_ups(folder: Path, of: str) -> Path:
     """The same domain with follow-ups, made if it is not there."""
     out = FOLLOW_UPS / of / folder.name
-    if not (out / "patients.csv").exists():
+    if not (out / "kinds.csv").exists():  # the last that is written
         make_follow_ups(folder, out)
     return out.resolve()
 

@@ -62,6 +62,13 @@ def test_an_image_that_resembles_none_is_picked_when_nothing_is_left_to_reach() 
     assert place >= np.count_nonzero(selection.scores) > 5
 
 
+def test_a_row_of_zeros_resembles_nothing() -> None:
+    kernel = coverage_kernel(np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 0.1], [0.0, 1.0], [0.0, 0.0]]), 2).toarray()
+    assert not kernel[[0, 4]].any()
+    assert not kernel[:, [0, 4]].any()
+    assert kernel[1, 2] > 0
+
+
 def test_the_number_of_neighbours_is_checked() -> None:
     with pytest.raises(ValueError, match="neighbours must be"):
         GraphCoverage(neighbours=0)

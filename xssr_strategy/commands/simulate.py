@@ -18,7 +18,7 @@ from rich.console import Console
 from xssr_strategy.commands.outputs import make_folder
 from xssr_strategy.commands.progress import StageProgress, say
 from xssr_strategy.commands.simulate_options import add_options
-from xssr_strategy.embedding.encoder import is_foundation
+from xssr_strategy.embedding.encoder import TrainedEncoder, build_encoder, is_foundation
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.detect import detect_preset, preset_by_name
 from xssr_strategy.images.journal import ReadingJournal
@@ -211,12 +211,17 @@ def _with_encoder_size(preset: Preset, encoder: str, side: int) -> Preset:
     Raises:
         UserError: it cannot be.
     """
+    fixed = f"--encoder-size {side}: {encoder} always sees the same size; leave the option out."
     if is_foundation(encoder):
-        raise UserError(f"--encoder-size {side}: {encoder} is not trained and sees its own size; leave the option out.")
+        raise UserError(fixed)
     multiple = math.lcm(preset.encoder_patch, 2 ** len(preset.encoder_channels))
     if side % multiple or side < 2 * multiple:
         raise UserError(f"--encoder-size {side}: must be a multiple of {multiple}, from {2 * multiple}.")
-    return replace(preset, encoder_size=side)
+    sized = replace(preset, encoder_size=side)
+    built = build_encoder(encoder, sized)
+    if not isinstance(built, TrainedEncoder) or side not in built.input_shape(sized):
+        raise UserError(fixed)
+    return sized
 
 
 def _labels(text: str | None, target: Domain) -> tuple[str, ...]:

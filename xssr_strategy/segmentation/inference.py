@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +11,7 @@ import torch
 from monai.inferers import Inferer, SimpleInferer, SliceInferer, SlidingWindowInferer
 from torch import Tensor, nn
 
+from xssr_strategy.errors import UserError
 from xssr_strategy.images.ahead import read_ahead
 from xssr_strategy.images.preprocessing import memory_told
 from xssr_strategy.images.preset import Preset
@@ -99,3 +101,19 @@ def predictions(
             except UnreadableImage as error:
                 prediction = error
             yield name, prediction
+
+
+def finite(found: Mapping[str, tuple[float, ...] | UnreadableImage]) -> dict[str, tuple[float, ...]]:
+    """What a network has said of each image that could be read.
+
+    Raises:
+        UserError: all of it is NaN or infinite.
+
+    >>> finite({"a": (0.5, 1.0), "b": UnreadableImage("b.png: is damaged"), "c": (float("nan"), 1.0)})
+    {'a': (0.5, 1.0)}
+    """
+    told = {image: values for image, values in found.items() if isinstance(values, tuple)}
+    good = {image: values for image, values in told.items() if all(map(math.isfinite, values))}
+    if told and not good:
+        raise UserError("the training has diverged: its network says nothing finite of any image; change --steps.")
+    return good

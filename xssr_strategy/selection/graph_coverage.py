@@ -40,11 +40,17 @@ def coverage_kernel(vectors: FloatArray, neighbours: int) -> sparse.csr_array:
         return sparse.csr_array(np.zeros((len(unit), len(unit))))
     weights = sparse.csr_array(kneighbors_graph(unit, count, mode="distance"))
     weights.data = np.clip(1.0 - np.square(weights.data) / 2.0, 0.0, 1.0)  # the cosine of two rows of length 1
-    weights = weights.maximum(weights.T)
-    degree = weights.sum(axis=1)
-    scale = sparse.diags_array(1.0 / np.sqrt(np.where(degree > 0.0, degree, 1.0)))
-    adjacency = scale @ weights @ scale
+    weights.data *= (lengths[_rows(weights), 0] > 0.0) & (lengths[weights.indices, 0] > 0.0)
+    adjacency = sparse.csr_array(weights.maximum(weights.T))
+    degree = adjacency.sum(axis=1)
+    scale = 1.0 / np.sqrt(np.where(degree > 0.0, degree, 1.0))
+    adjacency.data *= scale[_rows(adjacency)] * scale[adjacency.indices]
     return sparse.csr_array(adjacency + adjacency @ adjacency)
+
+
+def _rows(matrix: sparse.csr_array) -> IntArray:
+    """The row of every entry."""
+    return np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
 
 
 class GraphCoverage(Selector):
@@ -69,7 +75,7 @@ class GraphCoverage(Selector):
         kernel = coverage_kernel(points.values[points.order].astype(np.float64), self.neighbours)
         covered: FloatArray = np.zeros(points.size)
         free = np.ones(points.size, dtype=bool)
-        rows = np.repeat(np.arange(points.size), np.diff(kernel.indptr))
+        rows = _rows(kernel)
 
         def take(place: int) -> None:
             entries = slice(kernel.indptr[place], kernel.indptr[place + 1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xssr_strategy.selection.backend import IntArray
 from xssr_strategy.selection.base import Picks, Selector
@@ -15,6 +16,7 @@ class Random(Selector):
 
     Args:
         seed: of NumPy's default generator.
+        before: rows of the ``target`` to come, as a boolean mask, that are drawn before all others; by default none.
 
     >>> from xssr_strategy.selection import Random
     >>> pool = [[0.0], [1.0], [2.0], [10.0], [11.0], [12.0], [30.0]]
@@ -25,10 +27,12 @@ class Random(Selector):
     False
     """
 
-    def __init__(self, seed: int = 0) -> None:
-        self.seed = checked_seed(seed)
+    def __init__(self, seed: int = 0, before: NDArray[np.bool_] | None = None) -> None:
+        self.seed, self.before = checked_seed(seed), before
 
     def _pick(self, points: Points, budget: int, source: Points | None, labeled: IntArray) -> Picks:
         candidates = np.setdiff1d(np.arange(points.size), labeled)
-        indices = np.random.default_rng(self.seed).permutation(candidates)[:budget]
-        return Picks(indices, np.zeros(budget))
+        drawn = np.random.default_rng(self.seed).permutation(candidates)
+        if self.before is not None:
+            drawn = drawn[np.argsort(~self.before[points.order][drawn], kind="stable")]
+        return Picks(drawn[:budget], np.zeros(budget))

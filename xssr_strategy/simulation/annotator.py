@@ -6,18 +6,24 @@ from collections.abc import Sequence
 
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preset import Preset
+from xssr_strategy.segmentation.network import without_ignored
 from xssr_strategy.simulation.domains import Domain
 from xssr_strategy.simulation.evaluation import read_case
 
 
 def holding_anything(domain: Domain, preset: Preset, labels: Sequence[str]) -> frozenset[str]:
-    """Images of the pool on whose label anything is drawn.
+    """Images of the pool on whose label anything is drawn; not those without a label that can be read."""
+    return frozenset(
+        image for image in domain.pool if image in domain.labels and _is_drawn_on(domain, image, preset, labels)
+    )
 
-    Raises:
-        UserError: a label cannot be used, or is missing.
-    """
-    pairs = {image: domain.labelled(image, labels) for image in domain.pool if image in domain.labels}
-    return frozenset(image for image, pair in pairs.items() if read_case(pair, preset, labels)[1].any())
+
+def _is_drawn_on(domain: Domain, image: str, preset: Preset, labels: Sequence[str]) -> bool:
+    try:
+        _, label = read_case(domain.labelled(image, labels), preset, labels)
+    except UserError:  # whoever picks it is told
+        return False
+    return bool(without_ignored(label)[0].any())
 
 
 class SimulatedAnnotator:

@@ -1,4 +1,7 @@
-"""Which images a job annotates: vectors, and what networks trained before said of the pool, but no label."""
+"""Which images a job annotates: by vectors, and by what networks trained before said of the pool.
+
+No label decides, but for the yardstick ``random:foreground``.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +89,7 @@ class JobSelector:
         seen = self._parts[job.seed]
         if job.strategy in (FULL, SOURCE_ONLY):
             return JobPicks(seen.images if job.strategy == FULL else (), None)
-        if job.strategy == RANDOM:  # a larger number of one draw extends the smaller: rounds change nothing
+        if job.strategy in (RANDOM, RANDOM_FOREGROUND):  # a larger number extends the smaller: rounds change nothing
             before = None
         earlier = () if before is None else before.picks
         draw = job.draw if job.strategy == RANDOM else job.seed
@@ -110,29 +113,20 @@ class JobSelector:
         if strategy in groups:
             return partial(XSSR().select, groups=[groups[strategy][image] for image in seen.images])
         if strategy == RANDOM_FOREGROUND:
-            return self._drawn_of_foreground(seen, draw)
+            foreground = self._foreground()
+            return Random(draw, np.array([image in foreground for image in seen.images])).select
         if said is None:
             return SELECTORS[strategy if strategy in SELECTORS else MODEL_BASED[strategy].first](draw).select
-        # Of labelled images no entropy is told, and one that the network cannot read is nobody's worry.
-        none = (0.0,) * len(next(iter(said.values())))
-        values = np.array([said.get(image, none) for image in seen.images])
-        model_based = MODEL_BASED[strategy]
+        model_based, told = MODEL_BASED[strategy], np.array(list(said.values()))
+        # Of labelled images no entropy is told, and one that the network cannot read is nobody's worry: it has none.
+        # Its features, if these are asked for, are those of the average image.
+        missing = tuple(told.mean(axis=0) if model_based.then is None else np.zeros(told.shape[1]))
+        values = np.array([said.get(image, missing) for image in seen.images])
         if model_based.then is not None:
             return model_based.then(values, self._experiment.progress(job), draw).select
         selector = SELECTORS[model_based.first](draw)
 
         def select(target: NDArray[np.float64], budget: int, source: object, labelled: list[int]) -> Selection:
             return selector.select(beside_network(target, values), budget, labeled=labelled)
-
-        return select
-
-    def _drawn_of_foreground(self, seen: Embedded, draw: int) -> Callable[..., Selection]:
-        """Random among the images whose label holds anything; where they do not suffice, among all."""
-        foreground = self._foreground()
-        empty = [row for row, image in enumerate(seen.images) if image not in foreground]
-
-        def select(target: NDArray[np.float64], budget: int, source: object, labelled: list[int]) -> Selection:
-            left = len(seen.images) - len({*labelled, *empty})
-            return Random(draw).select(target, budget, labeled=[*labelled, *(empty if left >= budget else ())])
 
         return select

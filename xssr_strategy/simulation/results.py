@@ -82,7 +82,8 @@ class JobResult:
         asd: (cases, labels) average surface distance, in the unit of ``hd95``; empty in results of earlier versions.
         entropies: image -> mean predictive entropy (nats) of what was left of the pool, if the next round asked for it:
             its parts of the background and each label, or, in results of earlier versions, their sum alone.
-        features: image -> mean of the network's deepest features, of the whole pool, if the next round asked for it.
+        features: image -> mean of the network's deepest features, of all that the seed sees of the pool, if the
+            next round asked for it.
         remarks: what the training warned of, such as unlabelled images that it could not read.
     """
 

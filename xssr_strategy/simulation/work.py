@@ -19,11 +19,11 @@ from xssr_strategy.embedding.checkpoint import load_encoder
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import content_digest, fingerprint
 from xssr_strategy.images.preset import Preset
-from xssr_strategy.images.reading import UnreadableImage
 from xssr_strategy.images.versions import last_change
 from xssr_strategy.labels.reading import names_of, usable_pairs
 from xssr_strategy.segmentation.data import TrainingData
 from xssr_strategy.segmentation.features import image_features
+from xssr_strategy.segmentation.inference import finite
 from xssr_strategy.segmentation.methods.catalogue import METHODS, SUPERVISED
 from xssr_strategy.segmentation.methods.recipe import Recipe
 from xssr_strategy.segmentation.pair_cache import MemoryCache, PairCache
@@ -217,8 +217,8 @@ def run_training(training: Training, device: torch.device | None = None) -> Outc
         dice=dice,
         hd95=hd95,
         overlays=tuple(case for _, case, _ in worst),
-        entropies=_readable(entropies),
-        features=_readable(features),
+        entropies=finite(entropies),
+        features=finite(features),
         asd=asd,
         remarks=tuple(said),
         refined=_transposed(refined) if refined else None,
@@ -245,10 +245,6 @@ def trained_network(training: Training, kept: PairCache, device: torch.device) -
     weights = None if training.encoder is None else _encoder_weights(training.encoder)
     data = TrainingData(training.preset, usable, training.unlabelled, kept, encoder=weights)
     return train(method, data, plan, training.seed, device), plan
-
-
-def _readable(found: Mapping[str, tuple[float, ...] | UnreadableImage]) -> dict[str, tuple[float, ...]]:
-    return {image: value for image, value in found.items() if isinstance(value, tuple)}
 
 
 def _transposed(rows: Sequence[LabelScores]) -> tuple[Rows, Rows, Rows]:

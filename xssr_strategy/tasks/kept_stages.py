@@ -15,6 +15,7 @@ from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import fingerprint
 from xssr_strategy.images.versions import READING
 from xssr_strategy.labels.reading import LabelledImage
+from xssr_strategy.segmentation.methods.loaders import ORDER_VERSION
 from xssr_strategy.segmentation.plan import SegmentationPlan, plan_text
 from xssr_strategy.storage.atomic_files import remove_unlocked_folders
 
@@ -55,7 +56,7 @@ def training_digest(
     settings: Mapping[str, Any], plan: SegmentationPlan, labels: Sequence[LabelledImage], unlabelled: Mapping[str, Path]
 ) -> str:
     """The same for trainings that give the same network: settings, plan, and the files by name, date and size."""
-    facts: list[str] = [repr(sorted(settings.items())), plan_text(plan), str(READING)]
+    facts: list[str] = [repr(sorted(settings.items())), plan_text(plan), str(READING), str(ORDER_VERSION)]
     facts += [f"{pair.image} {_state(pair.image)} {pair.label} {_state(pair.label)} {pair.names}" for pair in labels]
     facts += [f"{image} {_state(path)}" for image, path in sorted(unlabelled.items())]
     return _digest(facts)

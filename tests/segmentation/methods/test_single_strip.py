@@ -22,6 +22,7 @@ from xssr_strategy.segmentation.methods.own_masks import ReadPairOrOwnMask
 from xssr_strategy.segmentation.methods.recipe import RECIPE
 from xssr_strategy.segmentation.methods.single_strip import SingleStrip, _Loaders
 from xssr_strategy.segmentation.methods.supervised import supervised_step
+from xssr_strategy.segmentation.methods.synthesis import synthesis_transforms
 from xssr_strategy.segmentation.pair_cache import MemoryCache
 from xssr_strategy.segmentation.plan import plan_from
 from xssr_strategy.segmentation.training import EpochReport, TrainingStoppedError, train
@@ -145,6 +146,8 @@ def test_a_step_updates_the_weights_by_synthesised_images_and_then_by_real_ones(
     batches = _Loaders(data, plan_from(usable, found.preset, found.labels), 4, RECIPE.batch_size, seed=0)
     whole = torch.cat([batch["image"] for batch in batches.with_masks((), 0)])
     assert torch.equal(torch.cat(parts[:8]), whole)
+    synthesised = batches._loader(synthesis_transforms, (), 2)
+    assert torch.equal(torch.cat(parts[:8:2]), torch.cat([batch["image"] for batch in synthesised]))
 
 
 @pytest.fixture(scope="module")

@@ -48,14 +48,14 @@ class Stage:
         name: what progress calls it.
         network: what is optimised, on its device.
         batches: one pass gives the batches of an epoch; it is passed over again until the steps are done.
-        steps: optimisation steps; those of all stages that segment add up to the method's ``steps``.
+        steps: batches; those of all stages that segment add up to the method's ``steps``.
         optimiser: of the network's weights.
         schedule: of the learning rate, one step for each batch.
         update: one batch, or one part of it -> losses. The training calls it with mixed precision on a GPU, and steps
             the optimiser.
         published: what is validated and, after the last stage that segments, used: the network, or one that follows it.
         after_step: called after each update, for a network that follows this one.
-        updates: of the weights by each batch, each by an equal part of it; all of a step have one learning rate.
+        updates: how often each batch updates the weights, each time by an equal part of it, at one learning rate.
         segments: whether the network segments; if not, it is not validated, and its steps and epochs do not count.
     """
 

@@ -61,12 +61,7 @@ def image_features(
 ) -> Iterator[tuple[str, tuple[float, ...] | UnreadableImage]]:
     """Yield (id, mean of the deepest features, or why the image cannot be read), in order.
 
-    Args:
-        images: id -> path.
-        network: in evaluation mode, on the device.
-        plan: of the network.
-        preset: kind of image.
-        device: where the network is.
+    Arguments as :func:`xssr_strategy.segmentation.uncertainty.image_entropies`.
     """
     seen: list[Tensor] = []
 

@@ -111,9 +111,12 @@ def finite(found: Mapping[str, tuple[float, ...] | UnreadableImage]) -> dict[str
 
     >>> finite({"a": (0.5, 1.0), "b": UnreadableImage("b.png: is damaged"), "c": (float("nan"), 1.0)})
     {'a': (0.5, 1.0)}
+    >>> finite({"c": (float("nan"), 1.0)})
+    Traceback (most recent call last):
+    xssr_strategy.errors.UserError: the training has diverged, its network says nothing finite: change --steps.
     """
     told = {image: values for image, values in found.items() if isinstance(values, tuple)}
     good = {image: values for image, values in told.items() if all(map(math.isfinite, values))}
     if told and not good:
-        raise UserError("the training has diverged: its network says nothing finite of any image; change --steps.")
+        raise UserError("the training has diverged, its network says nothing finite: change --steps.")
     return good

@@ -16,7 +16,7 @@ class Random(Selector):
 
     Args:
         seed: of NumPy's default generator.
-        before: rows of the ``target`` to come, as a boolean mask, that are drawn before all others; by default none.
+        before: rows that are drawn before all others, as a boolean mask of the ``target`` to come; by default none.
 
     >>> from xssr_strategy.selection import Random
     >>> pool = [[0.0], [1.0], [2.0], [10.0], [11.0], [12.0], [30.0]]
@@ -34,5 +34,7 @@ class Random(Selector):
         candidates = np.setdiff1d(np.arange(points.size), labeled)
         drawn = np.random.default_rng(self.seed).permutation(candidates)
         if self.before is not None:
+            if len(self.before) != points.size:
+                raise ValueError(f"before has {len(self.before)} values, target {points.size} rows: give one for each.")
             drawn = drawn[np.argsort(~self.before[points.order][drawn], kind="stable")]
         return Picks(drawn[:budget], np.zeros(budget))

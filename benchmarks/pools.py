@@ -120,7 +120,7 @@ def _run(pool: Pool, out: Path, arguments: argparse.Namespace) -> bool:
     if pool.follow_ups:
         folders = {folder: _with_follow_ups(path, arguments.of) for folder, path in folders.items()}
     out.mkdir(parents=True, exist_ok=True)
-    recipe = out / "recipe.toml"
+    recipe = out / f"{out.name}.toml"  # the report is called by its name
     recipe.write_text(
         "".join(f'[[part]]\nfolder = "{folders[folder]}"\n{more}\n' for folder, more in pool.parts.items())
     )

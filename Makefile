@@ -13,7 +13,8 @@ unexport PYTHONDONTWRITEBYTECODE
 # Where the X-rays of the experiments are: montgomery and shenzhen, each with images/ and labels/.
 XRAYS ?= ../shared/data/cxr-lung
 
-.PHONY: venv demo test test-all test-lowest test-next e2e scenarios simulate-quick chaos lint sam2 bench bench-selection wheel clean
+.PHONY: venv demo test test-all test-lowest test-next e2e scenarios simulate-quick simulate-quick-xrays simulate-quick-pools \
+	chaos lint sam2 bench bench-selection wheel clean
 
 venv: $(STAMP)
 
@@ -94,11 +95,15 @@ scenarios: venv
 	$(BIN)/python -m tests.e2e.xray $(SCENARIO_ARGS)
 	$(BIN)/python -m tests.e2e.hippocampus $(SCENARIO_ARGS)
 
-# A slice of the X-ray experiment and of the pools in a few minutes; its figures prove nothing.
-simulate-quick: venv
+# A slice of the X-ray experiment and one of the pools in a few minutes; their figures prove nothing.
+simulate-quick: simulate-quick-xrays simulate-quick-pools
+
+simulate-quick-xrays: venv
 	$(BIN)/xssr simulate --source $(XRAYS)/montgomery --target $(XRAYS)/shenzhen --labels lung --budget 5,22 \
 		--strategies xssr,kmeans,coreset,random,full --seeds 2 --draws 2 --size 64 --steps 160 --encoder-steps 120 \
 		--out simulations/quick $(SIMULATE_ARGS)
+
+simulate-quick-pools: venv
 	$(BIN)/python -m benchmarks.pools development simulations/quick-pools --budget 6 --steps 40 --encoder-steps 40 \
 		--draws 8 --pools "three hospitals with one of 5 %,slices of B,a third has a follow-up" \
 		--figure simulations/quick-pools/percentiles.svg

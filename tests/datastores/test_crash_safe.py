@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from PIL import Image
 
 from tests.support.pools import write
 from xssr_strategy.datastores.studies import StudiesDatastore
+from xssr_strategy.storage.change_log import ChangeLog
 
 INDEX = "datastore_v2.json"
 
@@ -60,12 +63,49 @@ def test_two_servers_keep_what_the_other_has_noted(studies: Path, tmp_path: Path
     first.save_label("i02", str(mask(tmp_path / "c.png", 1)), "final", {"user": "ann"})
     second.update_image_info("i03", {"asked": "bob"})
     first.update_label_info("i01", "final", {"approved": "ann"})
-    objects = json.loads((studies / INDEX).read_text())["objects"]
+    objects = StudiesDatastore(str(studies), watch=False).json()["objects"]
     users = {image: one["labels"]["final"]["info"]["user"] for image, one in objects.items() if one["labels"]}
     assert users == {"i00": "ann", "i01": "bob", "i02": "ann"}
     assert objects["i01"]["labels"]["final"]["info"]["approved"] == "ann"
     assert objects["i03"]["image"]["info"]["asked"] == "bob"
     assert Path(first.get_label_uri("i01", "final")).is_file()  # below the folder, not below where the server runs
+
+
+def test_a_label_is_a_line_beside_the_index_which_another_version_finds_whole(studies: Path, tmp_path: Path) -> None:
+    first, second = (StudiesDatastore(str(studies), watch=False) for _ in range(2))
+    before = (studies / INDEX).read_bytes()
+    first.save_label("i00", str(mask(tmp_path / "a.png", 1)), "final", {"user": "ann"})
+    second.update_label_info("i00", "final", {"approved": "bob"})
+    assert (studies / INDEX).read_bytes() == before
+    assert len((studies / f"{INDEX}.changes").read_bytes().splitlines()) == 3
+    server = [sys.executable, "-c", _SERVE, str(studies)]
+    subprocess.run(server, check=True)
+    label = json.loads((studies / INDEX).read_text())["objects"]["i00"]["labels"]["final"]["info"]
+    assert (label["user"], label["approved"]) == ("ann", "bob")
+    assert not (studies / f"{INDEX}.changes").exists()
+    assert first.get_label_info("i00", "final")["user"] == "ann"
+
+
+def test_after_a_thousand_lines_the_index_is_written_whole(studies: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xssr_strategy.datastores.index._LINES", 3)
+    datastore = StudiesDatastore(str(studies), watch=False)
+    for step in range(5):
+        datastore.update_image_info("i00", {"step": step})
+    assert json.loads((studies / INDEX).read_text())["objects"]["i00"]["image"]["info"]["step"] == 3
+    assert StudiesDatastore(str(studies), watch=False).get_image_info("i00")["step"] == 4
+
+
+def test_what_a_full_disk_keeps_out_of_the_index_is_written_with_the_next_change(
+    studies: Path, monkeypatch: pytest.MonkeyPatch, caplog
+) -> None:
+    datastore = StudiesDatastore(str(studies), watch=False)
+    with monkeypatch.context() as full:
+        full.setattr(ChangeLog, "append", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
+        datastore.update_image_info("i00", {"asked": "ann"})
+    assert f"{INDEX} cannot be written (No space left on device): make room" in caplog.text
+    datastore.update_image_info("i01", {"asked": "bob"})
+    again = StudiesDatastore(str(studies), watch=False)
+    assert [again.get_image_info(image)["asked"] for image in ("i00", "i01")] == ["ann", "bob"]
 
 
 def test_a_label_in_another_format_takes_the_place_of_the_one_before(studies: Path, tmp_path: Path) -> None:
@@ -131,6 +171,12 @@ def test_while_the_folder_is_read_again_the_pool_is_never_empty(studies: Path) -
     assert min(seen) == 6
     assert len(datastore.list_images()) == 66
 
+
+_SERVE = """
+import sys
+from xssr_strategy.datastores.studies import StudiesDatastore
+datastore = StudiesDatastore(sys.argv[1])
+"""
 
 _SUBMIT = """
 import sys

@@ -159,7 +159,7 @@ def test_a_segment_of_another_name_is_refused_and_nothing_is_kept(studies, tmp_p
 def forget_numbers(studies: Path) -> None:
     """What the index of version 0.1.0 lacks."""
     index = studies / "datastore_v2.json"
-    content = json.loads(index.read_text())
+    content = StudiesDatastore(str(studies), watch=False).json()
     for entry in content["objects"].values():
         for label in entry["labels"].values():
             del label["info"]["numbers"]
@@ -207,7 +207,7 @@ def test_simulations_and_servers_with_this_source_read_the_recorded_names(studie
     for pair in good:
         label = ReadPair(PRESETS["mri"], plan)(pair.item)["label"][0].numpy()
         np.testing.assert_array_equal(label, drawing(liver=2, tumour=1))
-    index = json.loads((studies / "datastore_v2.json").read_text())
+    index = StudiesDatastore(str(studies), watch=False).json()
     index["objects"]["case1"]["labels"] = {}  # as of a label that was copied in while no server ran
     (studies / "datastore_v2.json").write_text(json.dumps(index))
     assert names_of(read_domain(studies, "--target").labelled("case0", SWAPPED)) == BOTH

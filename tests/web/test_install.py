@@ -6,12 +6,13 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 from fastapi import BackgroundTasks, FastAPI, HTTPException
 from fastapi.testclient import TestClient
+from monailabel.interfaces.exception import ImageNotFoundException
 from monailabel.utils.others.generic import remove_file
 
 from tests.support.phantoms import write_png
@@ -49,6 +50,26 @@ def app(tmp_path: Path) -> App:
     return App(Project(studies, {}), studies)
 
 
+class _Samples:
+    """An app whose strategies hand out an image of their own name; what is noted of it is in ``NOTED``."""
+
+    NOTED: ClassVar[dict[str, Any]] = {}
+
+    def next_sample(self, request: dict[str, Any]) -> dict[str, Any]:
+        return {} if request["strategy"] == "none left" else {"id": request["strategy"], "reason": "its name"}
+
+    def datastore(self) -> _Samples:
+        return self
+
+    def get_image_info(self, image: str) -> dict[str, Any]:
+        return {"name": f"{image}.png", "strategy": {"random": {"ts": 1, "client_id": "b"}}}
+
+    def update_image_info(self, image: str, info: dict[str, Any]) -> None:
+        if image == "gone":
+            raise ImageNotFoundException(image)
+        self.NOTED[image] = info
+
+
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> FastAPI:
     """A web application in the place of MONAI Label's, with two of its endpoints."""
@@ -60,8 +81,9 @@ def server(monkeypatch: pytest.MonkeyPatch) -> FastAPI:
                  "session", "proxy", "user.auth"):  # fmt: skip
         monkeypatch.delitem(sys.modules, f"monailabel.endpoints.{name}", raising=False)
     endpoint = ModuleType("monailabel.endpoints.activelearning")
-    endpoint.sample = lambda strategy, params=None, user=None: {"id": strategy}  # type: ignore[attr-defined]
+    endpoint.sample = None  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "monailabel.endpoints.activelearning", endpoint)
+    monkeypatch.setattr("xssr_strategy.web.next_sample.app_instance", _Samples)
 
     @application.post("/activelearning/{strategy}")
     def api_sample(strategy: str, params: dict[str, Any] | None = None) -> Any:
@@ -109,7 +131,12 @@ def test_the_map_is_served(app: App, server: FastAPI) -> None:
 def test_requests_are_checked_and_mistakes_are_answered_with_a_sentence(app: App, server: FastAPI) -> None:
     install(app)
     client = TestClient(server, raise_server_exceptions=False)
-    assert client.post("/activelearning/xssr", json={"client_id": "a"}).json() == {"id": "xssr"}
+    answer = client.post("/activelearning/xssr", json={"client_id": "a"}).json()
+    assert (answer["id"], answer["reason"], answer["name"]) == ("xssr", "its name", "xssr.png")
+    noted = _Samples.NOTED["xssr"]["strategy"]
+    assert (noted["xssr"]["client_id"], noted["random"]["client_id"]) == ("a", "b")
+    assert client.post("/activelearning/gone").json()["id"] == "gone"
+    assert client.post("/activelearning/none left").json() == {}
     refused = client.post("/activelearning/xssr", json={"client_id": 7})
     assert refused.status_code == 422
     assert refused.json()["detail"] == "client_id: must be text of at most 1000 characters."

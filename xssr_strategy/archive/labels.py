@@ -55,11 +55,12 @@ class LabelledSeries:
         self._writing = threading.Lock()
         self._nameless: set[str] = set()  # told of once; asked again after a restart
         self._newest: dict[str, Segmentation] = {}
+        self._images: frozenset[str] = frozenset()
         self._write([])
 
-    def images(self) -> Collection[str]:
-        """uids of the series that have a segmentation."""
-        return self._newest.keys()
+    def images(self) -> frozenset[str]:
+        """uids of the series that have a segmentation; the same object as long as none comes or goes."""
+        return self._images
 
     def segmentation(self, image: str) -> Segmentation | None:
         """The newest segmentation of a series."""
@@ -136,6 +137,8 @@ class LabelledSeries:
             # Clocks of other machines may be wrong: what became known later counts as newer.
             by_age = sorted(self._known(), key=lambda one: (one.recorded, one.made, one.uid))
             self._newest = {one.image: one for one in by_age}
+            if self._newest.keys() != self._images:
+                self._images = frozenset(self._newest)
             return by_age
 
 

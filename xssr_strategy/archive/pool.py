@@ -33,6 +33,7 @@ _LOOK_PAUSE = 30.0  # seconds without another look after one that failed (our ch
 _PRESETS = {"CT": "ct", "MR": "mri", "PT": "mri", "NM": "mri"}  # what is no volume counts as an X-ray
 _VERSION = 1
 _NOTHING: Mapping[str, Series] = {}
+_Known = tuple[tuple[Mapping[str, Series], frozenset[str]], tuple[frozenset[str], frozenset[str]]]
 _NOTES = "CREATE TABLE IF NOT EXISTS notes (image TEXT PRIMARY KEY, content TEXT NOT NULL);"
 
 
@@ -114,6 +115,7 @@ class ArchivePool:
         self._looks: dict[str, tuple[float, Future[None]]] = {}
         self._renewing = threading.Lock()
         self._series = (_NOTHING, _NOTHING), _NOTHING  # of these lists; in one, for threads
+        self._known: _Known = (_NOTHING, frozenset()), (frozenset(), frozenset())
         if self._of.listing.age > MAX_AGE:
             self._of.renew_or_keep(self.renew)
 
@@ -128,9 +130,23 @@ class ArchivePool:
             self._series = listed, series
         return series
 
-    def labelled(self) -> set[str]:
-        """uids of the series of the pool that have a segmentation in the archive."""
-        return set(self._labels.images()) & self.series().keys()
+    def images(self) -> frozenset[str]:
+        """uids of the series of the pool; the same object as long as the list is the same."""
+        return self._sets()[0]
+
+    def labelled(self) -> frozenset[str]:
+        """uids of the series of the pool that have a segmentation in the archive; the same object likewise."""
+        return self._sets()[1]
+
+    def _sets(self) -> tuple[frozenset[str], frozenset[str]]:
+        series, segmented = self.series(), self._labels.images()
+        known, sets = self._known
+        if known[0] is not series:
+            images = frozenset(series)
+            self._known = (series, segmented), (images, segmented & images)
+        elif known[1] is not segmented:
+            self._known = (series, segmented), (sets[0], segmented & sets[0])
+        return self._known[1]
 
     @property
     def labels(self) -> LabelledSeries:

@@ -21,6 +21,7 @@ from xssr_strategy.archive.client import ArchiveError, Series
 from xssr_strategy.archive.dicom_seg import read_label_file, read_segmentation, write_segmentation
 from xssr_strategy.archive.pool import ArchivePool
 from xssr_strategy.archive.volumes import series_image, write_nifti
+from xssr_strategy.datastores.bare_voxels import voxels_file
 from xssr_strategy.datastores.crash_safe import CrashSafeDatastore
 from xssr_strategy.datastores.metadata import checked_info, checked_notes, plain_name
 from xssr_strategy.datastores.nifti_cache import NIFTI, SeriesFiles, is_current
@@ -64,6 +65,16 @@ class ArchiveDatastore(CrashSafeDatastore, DICOMWebDatastore):
         """URL of the archive."""
         return self._pool.archive.url
 
+    @property
+    def images(self) -> frozenset[str]:
+        """uids of the series of the pool; the same object as long as none comes or goes."""
+        return self._pool.images()
+
+    @property
+    def labelled(self) -> frozenset[str]:
+        """uids of the series with a segmentation in the archive; the same object likewise."""
+        return self._pool.labelled()
+
     def list_images(self) -> list[str]:
         """uids of the series of the pool, sorted."""
         return list(self._pool.series())
@@ -74,7 +85,7 @@ class ArchiveDatastore(CrashSafeDatastore, DICOMWebDatastore):
 
     def get_unlabeled_images(self, label_tag: str | None = None, labels: list[str] | None = None) -> list[str]:
         """uids of the other series, sorted."""
-        return sorted(self._pool.series().keys() - self._pool.labelled())
+        return sorted(self.images - self.labelled)
 
     def get_image_uri(self, image_id: str) -> str:
         """NIfTI file of a series, fetched and converted if it is not here yet, be it in the pool or not.
@@ -135,7 +146,7 @@ class ArchiveDatastore(CrashSafeDatastore, DICOMWebDatastore):
                 reference = series_image(folder)
                 given = Path(label_filename)
                 if given.name.endswith(".bin"):  # the voxels alone
-                    given = _from_voxels(given, reference, Path(temporary))
+                    given = voxels_file(given, reference, Path(temporary))
                 segments = segment_names(info.get("label_info"))
                 label, odd = read_label_file(given, reference, self._names, segments)
                 self.remarks[image_id] = odd
@@ -239,9 +250,9 @@ class ArchiveDatastore(CrashSafeDatastore, DICOMWebDatastore):
 
     def status(self) -> dict[str, Any]:
         """How many series and labels there are."""
-        completed = len(self.get_labeled_images())
-        others = LocalDatastore.status(self)["label_tags"]
-        return {"total": len(self.list_images()), "completed": completed, "label_tags": {**others, _FINAL: completed}}
+        completed = len(self.labelled)
+        others = CrashSafeDatastore.status(self)["label_tags"]
+        return {"total": len(self.images), "completed": completed, "label_tags": {**others, _FINAL: completed}}
 
     def _series(self, image_id: str) -> Series:
         series = self._pool.series().get(image_id)
@@ -273,25 +284,6 @@ class ArchiveDatastore(CrashSafeDatastore, DICOMWebDatastore):
         if image_id not in self._datastore.objects:
             self._put({image_id: ImageLabelModel(image=DataModel(ext=NIFTI))})
         return super()._indexed(image_id)
-
-
-def _from_voxels(file: Path, reference: Any, temporary: Path) -> Path:
-    """Bytes in the order x, y, z -> a label file.
-
-    Raises:
-        UserError: there are not as many as the image has voxels.
-    """
-    values = np.fromfile(file, dtype=np.uint8)
-    size = reference.GetSize()
-    if values.size != int(np.prod(size)):
-        raise UserError(
-            f"The label has {values.size} voxels, but its image {' x '.join(map(str, size))}; submit it again."
-        )
-    label = sitk.GetImageFromArray(values.reshape(size[::-1]))
-    label.CopyInformation(reference)
-    whole = temporary / f"voxels{NIFTI}"
-    write_nifti(label, whole)
-    return whole
 
 
 def _drawn(label: Any) -> bool:

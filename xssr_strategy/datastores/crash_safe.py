@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
-import json
+import atexit
 import logging
 import os
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from fastapi import HTTPException
 from filelock import FileLock
 from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore, LocalDatastoreModel
+from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.exception import ImageNotFoundException, LabelNotFoundException
 
-from xssr_strategy.storage.atomic_files import copy_atomic, remove_leftovers, write_atomic
+from xssr_strategy.datastores.image_sets import NO_IMAGES, ImageSets
+from xssr_strategy.datastores.index import DatastoreIndex
+from xssr_strategy.storage.atomic_files import copy_atomic, remove_leftovers
 
 logger = logging.getLogger(__name__)
 
 _SETTLE = 0.3  # seconds in which changes of the folder are gathered: 5,000 images arrive one by one (our choice)
+_FINAL = DefaultLabelTag.FINAL
 
 
 class CrashSafeDatastore(LocalDatastore):
     """The truth is in the folders of images and labels; the index beside them can be made anew from these.
 
-    No mapping of the index is changed in its place: another thread may be going through it.
+    No mapping of the index is changed in its place: another thread may be going through it. A label or a note is a line
+    beside the index, which is written whole when images come or go.
 
     The stock class writes labels, images and its index in place, so that a kill or a full disk leaves half of them; it
     refuses to start with half an index; while it looks at the folder again, in another thread, the pool is empty for a
@@ -38,12 +45,19 @@ class CrashSafeDatastore(LocalDatastore):
         # Held before the lock on the folder, which keeps out other processes only.
         self._busy = threading.RLock()
         self._soon: threading.Timer | None = None
-        self._index_state: tuple[int, int, int] | None = None
+        self._sets = ImageSets()
+        self._datastore: LocalDatastoreModel
         LocalDatastore.__init__(self, *args, **kwargs)  # an archive's class comes between
         if self._auto_reload:
             self._handler.on_moved = self._on_moved  # rsync, and whoever else writes whole files
+            self._handler.patterns.append(str(self._index.changes))
+            atexit.register(_write_whole, weakref.ref(self))  # for programs that know nothing of the lines
         for folder in (self._datastore.image_path(), *(self._datastore.label_path(tag) for tag in self._tags())):
             remove_leftovers(Path(folder))
+
+    @cached_property
+    def _index(self) -> DatastoreIndex:
+        return DatastoreIndex(Path(self._datastore_config_path))
 
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
         """As the base class, but nothing is written over.
@@ -64,6 +78,31 @@ class CrashSafeDatastore(LocalDatastore):
             self._update_datastore_file(lock=False)
         return image_id
 
+    @property
+    def images(self) -> frozenset[str]:
+        """Ids of all images; the same object as long as none comes or goes."""
+        return self._sets.images(self._datastore.objects)
+
+    @property
+    def labelled(self) -> frozenset[str]:
+        """Ids of the images with a final label; the same object as long as no label comes or goes."""
+        return self._sets.tagged(self._datastore.objects).get(_FINAL, NO_IMAGES)
+
+    def get_labeled_images(self, label_tag: str | None = None, labels: list[str] | None = None) -> list[str]:
+        """As the base class."""
+        labelled = self.labelled
+        return [image for image in self._datastore.objects if image in labelled] if labelled else []
+
+    def get_unlabeled_images(self, label_tag: str | None = None, labels: list[str] | None = None) -> list[str]:
+        """As the base class."""
+        labelled = self.labelled
+        return [image for image in self._datastore.objects if image not in labelled]
+
+    def status(self) -> dict[str, Any]:
+        """As the base class."""
+        tags = {tag: len(images) for tag, images in self._sets.tagged(self._datastore.objects).items() if images}
+        return {"total": len(self.images), "completed": len(self.labelled), "label_tags": tags}
+
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
         """As the base class; once it has returned, the label outlives a power cut.
 
@@ -82,7 +121,7 @@ class CrashSafeDatastore(LocalDatastore):
                 (folder / self._filename(image_id, before.ext)).unlink(missing_ok=True)
             info = {**(label_info or {}), "ts": int(time.time()), "name": file}
             image.labels = {**image.labels, label_tag: DataModel(info=info, ext=extension)}
-            self._update_datastore_file(lock=False)
+            self._note_change(image_id)
         return image_id
 
     def unmatched_labels(self) -> list[tuple[str, str]]:
@@ -101,7 +140,7 @@ class CrashSafeDatastore(LocalDatastore):
         with self._current_index():
             entry = self._indexed(image_id).image
             entry.info = {**entry.info, **info}
-            self._update_datastore_file(lock=False)
+            self._note_change(image_id)
 
     def update_label_info(self, label_id: str, label_tag: str, info: dict[str, Any]) -> None:
         """As the base class."""
@@ -110,19 +149,19 @@ class CrashSafeDatastore(LocalDatastore):
             if label is None:
                 raise LabelNotFoundException(f"Label: {label_id} Tag: {label_tag} not found")
             label.info = {**label.info, **info}
-            self._update_datastore_file(lock=False)
+            self._note_change(label_id)
 
     def _update_datastore_file(self, lock: bool = True) -> None:
         if lock:
             with FileLock(self._lock_file):
                 self._update_datastore_file(lock=False)
             return
-        index = Path(self._datastore_config_path)
-        try:
-            write_atomic(index, _as_json(self._datastore))
-            self._index_state = _state(index)
-        except OSError as error:  # what it tells of is safe
-            logger.error("%s cannot be written (%s): make room; it is made anew from the files.", index, error.strerror)
+        self._index.write(self._datastore)
+
+    def _note_change(self, image_id: str) -> None:
+        """Write what the index says of one image now."""
+        self._sets.note(self._datastore.objects, image_id)
+        self._index.note(self._datastore, image_id)
 
     def _init_from_datastore_file(self, throw_exception: bool = False) -> None:
         with self._current_index():
@@ -136,22 +175,11 @@ class CrashSafeDatastore(LocalDatastore):
             yield
 
     def _take_over(self) -> None:
-        """Read the index if another process has written it; one that cannot be read is moved aside."""
-        index = Path(self._datastore_config_path)
-        try:
-            state = _state(index)
-            if state == self._index_state:
-                return
-            model = LocalDatastoreModel.model_validate_json(index.read_bytes())
-        except FileNotFoundError:
-            return
-        except ValueError:
-            aside = index.with_name(f"{index.stem}.damaged-{time.time_ns()}{index.suffix}")
-            index.replace(aside)
-            logger.error("%s was damaged: it is kept as %s and made anew from the files.", index, aside.name)
-            return
-        model.base_path = self._datastore_path
-        self._datastore, self._index_state = model, state
+        """Read the index if another process has written it."""
+        model = self._index.read(self._datastore)
+        if model is not None:
+            model.base_path = self._datastore_path
+            self._datastore = model
 
     def _reconcile_datastore(self) -> None:
         """Bring the index up to date with the folders; another thread sees the images of before or of now."""
@@ -218,18 +246,23 @@ class CrashSafeDatastore(LocalDatastore):
     # What the watcher of the folder calls, in its own thread.
 
     def _on_any_event(self, event: Any) -> None:
+        if self._is_index(event.src_path):
+            return
         if event.event_type == "deleted" or not self._is_known(Path(event.src_path)):
             self._refresh_soon()
 
     def _on_modify_event(self, event: Any) -> None:
-        if event.src_path == self._datastore_config_path:
+        if self._is_index(event.src_path):
             self._init_from_datastore_file()
 
     def _on_moved(self, event: Any) -> None:
-        if event.dest_path == self._datastore_config_path:
+        if self._is_index(event.dest_path):
             self._init_from_datastore_file()
         elif not self._is_known(Path(event.dest_path)):
             self._refresh_soon()
+
+    def _is_index(self, path: str) -> bool:
+        return path in (str(self._index.path), str(self._index.changes))
 
     def _is_known(self, file: Path) -> bool:
         """Whether the index tells of a file, as it does of those that were written here, once they are."""
@@ -257,14 +290,9 @@ class CrashSafeDatastore(LocalDatastore):
         self.refresh()
 
 
-def _state(file: Path) -> tuple[int, int, int]:
-    status = file.stat()
-    return status.st_mtime_ns, status.st_size, status.st_ino
-
-
-def _as_json(model: LocalDatastoreModel) -> bytes:
-    try:
-        return model.model_dump_json(exclude={"base_path"}, indent=2).encode()
-    except ValueError:  # half a surrogate pair, or a value that only Python knows, in what a client noted
-        text = json.dumps(model.model_dump(exclude={"base_path"}), indent=2, default=str, ensure_ascii=False)
-        return text.encode("utf-8", "replace")
+def _write_whole(datastore: weakref.ref[CrashSafeDatastore]) -> None:
+    """Write the index whole if lines came after it."""
+    one = datastore()
+    if one is not None and one._index.changes.exists():
+        with one._current_index():
+            one._index.write(one._datastore)

@@ -11,6 +11,7 @@ from typing import Any
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.listing import content_digest
 from xssr_strategy.labels.names import with_ignore
+from xssr_strategy.storage.change_log import ChangeLog
 
 _INDEX = "datastore_v2.json"  # MONAI Label's
 _RECORD = "numbers"  # in the index of the datastore
@@ -50,8 +51,10 @@ def recorded_labels(studies: Path, labels: Mapping[str, Path]) -> dict[str, tupl
         studies: folder with MONAI Label's index.
         labels: image -> label file.
     """
+    index = studies / _INDEX
     try:
-        objects = json.loads((studies / _INDEX).read_text(encoding="utf-8"))["objects"]
+        objects = json.loads(index.read_text(encoding="utf-8"))["objects"]
+        objects |= {line["image"]: line["entry"] for line in ChangeLog(index).lines()}
     except (OSError, ValueError, KeyError, TypeError):  # the labels count, the index can be made anew
         return {}
     found = {image: recorded_names(_info(objects, image), path) for image, path in labels.items()}

@@ -89,6 +89,11 @@ def read_plan(store: EmbeddingStore) -> ColdStartPlan | None:
     return ColdStartPlan(**{**note, **pairs, "images": tuple(note["images"]), "clusters": tuple(note["clusters"])})
 
 
+def write_plan(store: EmbeddingStore, plan: ColdStartPlan) -> None:
+    """Keep the clusters of a plan in place of those before; its picks are found anew."""
+    store.note(_NOTE, {name: value for name, value in asdict(plan).items() if name not in ("labelled", "picks")})
+
+
 def forget_plan(store: EmbeddingStore) -> None:
     """Have the clusters found anew: some of the vectors that they were found in were wrong."""
     store.note(_NOTE, None)
@@ -123,6 +128,5 @@ def update(encoder: str, pool: Collection[str], settings: Settings, store: Embed
     plan = ColdStartPlan(
         encoder, asked, budget, tuple(images), plane, tuple(found.clusters.tolist()), found.silhouettes
     )
-    note = {name: value for name, value in asdict(plan).items() if name not in ("labelled", "picks")}
-    store.note(_NOTE, note)
+    write_plan(store, plan)
     return plan

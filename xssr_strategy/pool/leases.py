@@ -6,7 +6,7 @@ It is a file of its own, so that handing out an image does not count as a change
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,6 +59,8 @@ class Leases:
             "images now with annotators may be handed out twice, skipped ones come back",
         )
 
+        self._skipped: Mapping[str, str] = {}
+
     def close(self) -> None:
         """Close the connection."""
         self._db.close()
@@ -107,9 +109,12 @@ class Leases:
         self._db.execute("INSERT OR REPLACE INTO skips VALUES (?, ?, ?)", (image, client, reason))
         self.end([image])
 
-    def skipped(self) -> dict[str, str]:
-        """image -> reason of every image left out."""
-        return dict(self._db.execute("SELECT image, reason FROM skips ORDER BY image").fetchall())
+    def skipped(self) -> Mapping[str, str]:
+        """image -> reason of every image left out; the same object as long as none comes or goes."""
+        found = dict(self._db.execute("SELECT image, reason FROM skips ORDER BY image").fetchall())
+        if found != self._skipped:
+            self._skipped = found
+        return self._skipped
 
     def restore(self, images: Collection[str]) -> None:
         """Take these images in again."""

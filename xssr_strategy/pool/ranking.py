@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, fields, replace
 
@@ -47,6 +48,8 @@ class Ranking:
         alpha, calibration: as in ``Selection``.
         coverage: mean coverage after each of ``picks``.
         worthwhile, advice: as in ``Advice``.
+        covered: mean and largest distance of the pool to what is taken, before each of ``picks``; infinite before the
+            first if nothing was labelled. Empty in a ranking of an earlier version.
     """
 
     key: str
@@ -61,18 +64,20 @@ class Ranking:
     coverage: tuple[float, ...]
     worthwhile: int | None
     advice: str
+    covered: tuple[tuple[float, float], ...] = ()
 
 
 def read_ranking(store: EmbeddingStore) -> Ranking | None:
     """The ranking last written, or None; one of an earlier version counts as none."""
     note = store.read_note(_NOTE)
-    if note is None or note.keys() != {field.name for field in fields(Ranking)}:
+    if note is None or {*note, "covered"} != {field.name for field in fields(Ranking)}:
         return None
     values = {
         "picks": tuple(RankedImage(**pick) for pick in note["picks"]),
         "labelled": frozenset(note["labelled"]),
         "calibration": tuple(tuple(point) for point in note["calibration"]),
         "coverage": tuple(note["coverage"]),
+        "covered": tuple((mean, largest) for mean, largest in note.get("covered", ())),
     }
     return Ranking(**{**note, **values})
 
@@ -147,7 +152,9 @@ def rank(
         _write_terms(store, PoolTerms(key, images, rule, groups))
     selection = xssr.select(standardised, count, reference, rows, rule, groups)
     assert selection.alpha is not None
-    coverage = tuple(coverage_curve(standardised, selection.indices, rows)[0].tolist())
+    curves = coverage_curve(standardised, [*rows, *selection.indices])
+    mean, largest = ([math.inf, *curve.tolist()][len(rows) :] for curve in curves)
+    coverage = tuple(mean[1:])
     typical = 0 if rule.density is None else int(np.argmax(rule.density))
     alone = float(coverage_curve(standardised, [typical])[0][0])
     advice = advise(coverage, min(budget, count), len(target), alone, len(rows))
@@ -157,6 +164,7 @@ def rank(
         alpha=selection.alpha,
         calibration=selection.calibration,
         coverage=coverage,
+        covered=tuple(zip(mean[:-1], largest[:-1], strict=True)),
         worthwhile=advice.worthwhile,
         advice=advice.text,
     )

@@ -73,6 +73,7 @@ class ModelScores(Generic[Value]):
         self.store = store
         self._model = model
         self._always = wanted
+        self._seen: tuple[tuple[tuple[int, int], str], frozenset[str]] | None = None
         self._read: tuple[tuple[int, int], str | None, dict[str, Value]] | None = None
 
     @property
@@ -130,5 +131,8 @@ class ModelScores(Generic[Value]):
         model = self.model
         if model is None:
             return None, 0, 0
-        seen = len(images & self.store.seen(model))
+        version = self.store.version()
+        if self._seen is None or self._seen[0] != (version, model):
+            self._seen = (version, model), frozenset(self.store.seen(model))
+        seen = len(images & self._seen[1])
         return model, seen, len(images) - seen

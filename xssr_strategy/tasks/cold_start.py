@@ -8,6 +8,7 @@ from typing import Any
 from monailabel.interfaces.datastore import Datastore
 
 from xssr_strategy.pool.cold_start_plan import ColdStartPlan
+from xssr_strategy.tasks.pool_sets import OpenImages
 from xssr_strategy.tasks.project import Project
 from xssr_strategy.tasks.strategy import PoolStrategy
 
@@ -19,16 +20,15 @@ class ColdStartStrategy(PoolStrategy):
         super().__init__("Cold start: the centre of every cluster of the pool, then what is far from it", project)
         self._plan: ColdStartPlan | None = None
 
-    def choose(self, waiting: list[str], datastore: Datastore) -> dict[str, Any]:
+    def choose(self, waiting: OpenImages, datastore: Datastore) -> dict[str, Any]:
         """``id``, ``score``, ``rank``, ``cluster``, ``clusters``, ``reason``, ``embedded``, ``pool``.
 
         ``score`` is the share of the pool that is in the cluster.
         """
-        plan = self._planned(set(waiting))
+        plan = self._planned(waiting)
         if plan is None:
             return self.at_random(waiting, datastore, self._not_planned_yet(datastore))
-        left = set(waiting)
-        image = next((image for image in plan.picks if image in left), None)
+        image = next((image for image in plan.picks if image in waiting), None)
         if image is None:
             return self.at_random(waiting, datastore, "the images left are new and in no cluster yet")
         state, cluster = self._project.state(datastore), plan.cluster[image]
@@ -43,7 +43,7 @@ class ColdStartStrategy(PoolStrategy):
             "pool": state.pool,
         }
 
-    def _planned(self, waiting: set[str]) -> ColdStartPlan | None:
+    def _planned(self, waiting: OpenImages) -> ColdStartPlan | None:
         """The picks that were planned, as long as labels come as they say."""
         found = self._project.cold_start
         if found is None:
@@ -51,7 +51,7 @@ class ColdStartStrategy(PoolStrategy):
         plan = self._plan
         if plan is None or replace(plan, labelled=found.labelled, picks=found.picks) != found:
             plan = found
-        self._plan = plan.after(set(found.images) - waiting)
+        self._plan = plan.after({image for image in found.images if image not in waiting})
         return self._plan
 
     def _not_planned_yet(self, datastore: Datastore) -> str:

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 from monailabel.interfaces.datastore import Datastore
 
+from xssr_strategy.datastores.image_sets import labelled_of
 from xssr_strategy.selection import EntropyDiversity
 from xssr_strategy.tasks.cold_start import ColdStartStrategy
+from xssr_strategy.tasks.pool_sets import OpenImages
 from xssr_strategy.tasks.project import Project
 from xssr_strategy.tasks.strategy import PoolStrategy, XSSRStrategy
 
@@ -24,7 +26,7 @@ class EntropyDiversityStrategy(PoolStrategy):
         super().__init__("Entropy and diversity: what the model is least sure of, spread out", project)
         self._cold_start = ColdStartStrategy(project)
 
-    def choose(self, waiting: list[str], datastore: Datastore) -> dict[str, Any]:
+    def choose(self, waiting: OpenImages, datastore: Datastore) -> dict[str, Any]:
         """``id``, ``score``, ``entropy``, ``model``, ``reason``, ``embedded``, ``pool``; or what the cold start says.
 
         ``score`` is the distance to what is labelled or with annotators, ``entropy`` the mean predictive entropy in
@@ -34,14 +36,13 @@ class EntropyDiversityStrategy(PoolStrategy):
         project.uncertainty.store.want("entropy_diversity")
         model, entropies = project.uncertainty.asked()
         images, vectors, _ = project.vectors()
-        left = set(waiting) & entropies.keys() & set(images)
+        left = {image for image in images if image in entropies and image in waiting}
         if model is None or not left or project.uncertainty.problem:
             return self._without_model(waiting, datastore)
         by_entropy = sorted(left, key=lambda image: (-entropies[image], image))
         short = set(by_entropy[: settings.shortlist * settings.round])
-        waits = set(waiting)
-        rows = [row for row, image in enumerate(images) if image in short or image not in waits]
-        known = [place for place, row in enumerate(rows) if images[row] not in waits]
+        rows = [row for row, image in enumerate(images) if image in short or image not in waiting]
+        known = [place for place, row in enumerate(rows) if images[row] not in waiting]
         entropy = [entropies.get(images[row], np.nan) for row in rows]
         selection = EntropyDiversity(entropy, len(short)).select(vectors[rows], 1, labeled=known)
         image = images[rows[int(selection.indices[0])]]
@@ -60,7 +61,7 @@ class EntropyDiversityStrategy(PoolStrategy):
             "pool": state.pool,
         }
 
-    def _without_model(self, waiting: list[str], datastore: Datastore) -> dict[str, Any]:
+    def _without_model(self, waiting: OpenImages, datastore: Datastore) -> dict[str, Any]:
         if self._project.uncertainty.model is None:
             why = "no model is trained yet"
         elif problem := self._project.uncertainty.problem:
@@ -82,14 +83,14 @@ class AutoStrategy(PoolStrategy):
         self._first = XSSRStrategy(project) if settings.auto_first == "xssr" else ColdStartStrategy(project)
         self._then = EntropyDiversityStrategy(project)
 
-    def choose(self, waiting: list[str], datastore: Datastore) -> dict[str, Any]:
+    def choose(self, waiting: OpenImages, datastore: Datastore) -> dict[str, Any]:
         """The answer of the strategy whose turn it is, whose name is in ``picked_by``.
 
         MONAI Label writes over ``strategy``.
         """
         project = self._project
         project.uncertainty.store.want("auto")
-        labelled = len(project.labelled(datastore))
+        labelled = len(labelled_of(datastore))
         unasked = project.uncertainty.asked()[0] is None  # no model, or none has looked at the pool yet
         first = labelled < project.settings.auto_labels or unasked
         chosen, name = (self._first, project.settings.auto_first) if first else (self._then, "entropy_diversity")

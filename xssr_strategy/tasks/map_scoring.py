@@ -8,6 +8,7 @@ from typing import Any
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.scoring import ScoringMethod
 
+from xssr_strategy.datastores.image_sets import images_of
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.thumbnail_store import ThumbnailStore
 from xssr_strategy.pool import pipeline
@@ -35,7 +36,7 @@ class MapScoring(ScoringMethod):
     def is_due(self, datastore: Datastore) -> bool:
         """Whether a run would find something to do; costs nothing while nobody writes to the store."""
         project = self._project
-        encoder, images = project.encoder, frozenset(datastore.list_images())
+        encoder, images = project.encoder, images_of(datastore)
         if encoder is None or project.ranking is None:
             return False
         now = project.store.version(), images

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ import psutil
 from monailabel.interfaces.datastore import Datastore
 from numpy.typing import NDArray
 
+from xssr_strategy.datastores.image_sets import images_of, labelled_of
 from xssr_strategy.datastores.studies import StudiesDatastore
 from xssr_strategy.embedding.pool import failure_state, outstanding
 from xssr_strategy.embedding.store import SOURCE, TARGET
@@ -28,7 +28,9 @@ from xssr_strategy.segmentation.score_stores import QualityStore, UncertaintySto
 from xssr_strategy.selection.catalogue import MODEL_BASED, REVIEW
 from xssr_strategy.settings import parse_settings
 from xssr_strategy.storage.atomic_files import remove_leftovers
+from xssr_strategy.tasks.pool_sets import NO_SETS, OpenImages, PoolSets
 from xssr_strategy.tasks.startup import startup_errors
+from xssr_strategy.tasks.work_state import State
 
 WAITING = "waiting"
 READY = "ready"
@@ -38,33 +40,6 @@ _ERROR = "error"
 _NOT_FETCHED = "not fetched"
 
 Vectors = tuple[list[str], NDArray[np.float64], NDArray[np.float64] | None]
-
-
-@dataclass(frozen=True)
-class State:
-    """How far the work on the pool is, as ``/info/`` shows it.
-
-    Attributes:
-        state: ``waiting``, ``fetching``, ``training encoder``, ``embedding`` or ``ready``.
-        embedded: images of the pool that have a vector of the present encoder.
-        pool: images in the datastore.
-        failed: images set aside because they cannot be read.
-        skipped: images that annotators left out.
-        leased: images that are out with annotators.
-        encoder: id of the encoder checkpoint, or None.
-        progress: steps or images done of the stage that is running, as "done/total".
-        error: why the last scoring run could not end; empty if it could.
-    """
-
-    state: str
-    embedded: int
-    pool: int
-    failed: int
-    skipped: int
-    leased: int
-    encoder: str | None
-    progress: str
-    error: str
 
 
 class Project:
@@ -107,13 +82,15 @@ class Project:
         self._ranking: Ranking | None = None
         self._embedded: frozenset[str] = frozenset()
         self._failed: dict[str, str] = {}
+        self._pool = (frozenset[str](), self.leases.skipped(), self._embedded, self._failed), NO_SETS
+        self._held: PoolSets | None = None  # by which the clusters are known to serve
         self._valid: tuple[frozenset[str], bool] | None = None
         self._plan: ColdStartPlan | None = None
         self._vectors: Vectors | None = None
 
     def pool(self, datastore: Datastore) -> dict[str, Path]:
         """id -> path of every image of the datastore that is not skipped, sorted; a series may not be there yet."""
-        return {image: self._path(image, datastore) for image in sorted(self._images(datastore))}
+        return {image: self._path(image, datastore) for image in sorted(self._sets(datastore).images)}
 
     def fetch(self, progress: Progress) -> None:
         """Bring the series of the archive here, if the pool is in one; those that it cannot give are set aside.
@@ -135,9 +112,10 @@ class Project:
             return self.archive.still_waits(image)
         return not (isinstance(datastore, StudiesDatastore) and datastore.is_labelled_on_disk(image))
 
-    def labelled(self, datastore: Datastore) -> set[str]:
-        """Images with a final label."""
-        return set(datastore.list_images()) - set(datastore.get_unlabeled_images())
+    def waiting(self, datastore: Datastore) -> OpenImages:
+        """Images without a final label that can be read and are not skipped; some may be with annotators."""
+        closed = labelled_of(datastore) | self.failed.keys() | self.leases.skipped().keys()
+        return OpenImages(images_of(datastore), closed)
 
     @property
     def ranking(self) -> Ranking | None:
@@ -163,9 +141,9 @@ class Project:
             self._vectors = standardised_vectors(self.encoder, self._embedded, self.store)
         return self._vectors
 
-    def unlabelled(self, datastore: Datastore) -> set[str]:
+    def unlabelled(self, datastore: Datastore) -> frozenset[str]:
         """Images with a vector that have no final label and are not skipped."""
-        return (set(datastore.get_unlabeled_images()) & self.embedded) - self.leases.skipped().keys()
+        return self._sets(datastore).embedded - labelled_of(datastore)
 
     @property
     def embedded(self) -> frozenset[str]:
@@ -198,14 +176,15 @@ class Project:
 
     def state(self, datastore: Datastore) -> State:
         """How far the work is."""
-        images = self._images(datastore)
-        embedded, failed = self.embedded & images, self._failed.keys() & images
+        sets = self._sets(datastore)
         stage, progress = self._running()
         if stage is None:
-            stage = READY if embedded | failed == images and self._ranking_is_valid(images) else WAITING
+            stage = READY if sets.whole and self._ranking_is_valid(sets.images) else WAITING
         error = self.store.read_note(_ERROR) or ""
-        skipped, leased = len(set(datastore.list_images()) - images), len(self.leases.out().keys() & images)
-        return State(stage, len(embedded), len(images), len(failed), skipped, leased, self.encoder, progress, error)
+        skipped = len(images_of(datastore)) - len(sets.images)
+        leased = sum(image in sets.images for image in self.leases.out())
+        counts = len(sets.embedded), len(sets.images), len(sets.failed), skipped, leased
+        return State(stage, *counts, self.encoder, progress, error)
 
     def scoring_is_due(self, datastore: Datastore, look_at_files: bool = False) -> bool:
         """Whether a scoring run would find something to do.
@@ -214,20 +193,19 @@ class Project:
             look_at_files: also notice readable images that were replaced on disk (one ``stat`` per image);
                 images that could not be read are looked at in any case, for they may have been half copied.
         """
-        images = self._images(datastore)
+        sets = self._sets(datastore)
         encoder, retrained = self._encoder()
-        if encoder is None or retrained or not self.embedded | self._failed.keys() >= images:
+        if encoder is None or retrained or not sets.whole:
             return True
-        ranking = self._ranking
-        if ranking is None or not self._ranking_is_valid(images):
+        ranking, plan = self._ranking, self._plan
+        if ranking is None or plan is None or not self._ranking_is_valid(sets.images):
             return True
-        known = self._embedded & images
-        if not follows(ranking, known, self.labelled(datastore)):
+        if not follows(ranking, sets.embedded, labelled_of(datastore)):
             return True
-        plan = self._plan
-        if plan is None or not holds(plan, encoder, str(self.settings.budget), known):
+        if self._held is not sets and not holds(plan, encoder, str(self.settings.budget), sets.embedded):
             return True
-        looked_at = images if look_at_files else self._failed.keys() & images
+        self._held = sets
+        looked_at = sets.images if look_at_files else sets.failed
         suspects = {image: self._path(image, datastore) for image in looked_at}
         if not suspects and not look_at_files:
             return False  # after each click: nothing to look at, so the store need not be read
@@ -242,9 +220,15 @@ class Project:
     def _path(self, image: str, datastore: Datastore) -> Path:
         return Path(datastore.get_image_uri(image)) if self.archive is None else self.archive.cache.folder(image)
 
-    def _images(self, datastore: Datastore) -> frozenset[str]:
-        """The pool: what the datastore has and nobody skipped."""
-        return frozenset(datastore.list_images()) - self.leases.skipped().keys()
+    def _sets(self, datastore: Datastore) -> PoolSets:
+        """The pool as it is now; the same object as long as nothing of it changes."""
+        self._look()
+        now = images_of(datastore), self.leases.skipped(), self._embedded, self._failed
+        made_of, sets = self._pool
+        if any(one is not other for one, other in zip(now, made_of, strict=True)):
+            sets = PoolSets.of(now[0], now[1].keys(), now[2], now[3].keys())
+            self._pool = now, sets
+        return sets
 
     def _look(self) -> None:
         """Read again what another process has written since the last look."""
@@ -262,7 +246,7 @@ class Project:
         }
         plan = read_plan(self.store)
         self._plan = plan if plan is not None and plan.encoder == encoder else None
-        self._valid = self._vectors = None
+        self._valid = self._vectors = self._held = None
         self._seen = version
 
     def _ranking_is_valid(self, images: frozenset[str]) -> bool:
@@ -270,7 +254,7 @@ class Project:
         ranking = self.ranking
         if ranking is None:
             return False
-        if self._valid is None or self._valid[0] != images:
+        if self._valid is None or self._valid[0] is not images:
             try:
                 patients = known_patients(images, self.settings, self.store)
             except UserError:  # which the scoring tells

@@ -8,6 +8,7 @@ from typing import Any
 from monailabel.interfaces.datastore import Datastore
 
 from xssr_strategy.selection.catalogue import REVIEW
+from xssr_strategy.tasks.pool_sets import OpenImages
 from xssr_strategy.tasks.project import Project
 from xssr_strategy.tasks.strategy import PoolStrategy, XSSRStrategy
 
@@ -19,7 +20,7 @@ class ReviewStrategy(PoolStrategy):
         super().__init__("Review: automatic masks to correct, the lowest quality first", project)
         self._xssr = XSSRStrategy(project)
 
-    def choose(self, waiting: list[str], datastore: Datastore) -> dict[str, Any]:
+    def choose(self, waiting: OpenImages, datastore: Datastore) -> dict[str, Any]:
         """``id``, ``score``, ``quality``, ``label_quality``, ``model``, ``reason``, ``embedded``, ``pool``.
 
         ``score`` is 1 less the quality, and ``model`` the id of the model that made the mask. What XSSR says is
@@ -28,7 +29,7 @@ class ReviewStrategy(PoolStrategy):
         project = self._project
         project.qualities.store.want(REVIEW)
         model, qualities = project.qualities.asked()
-        judged = sorted((fmean(qualities[image].values()), image) for image in waiting if image in qualities)
+        judged = sorted((fmean(values.values()), image) for image, values in qualities.items() if image in waiting)
         if model is None or not judged or project.qualities.problem:
             return self._without_quality(waiting, datastore)
         quality, image = judged[0]
@@ -50,8 +51,10 @@ class ReviewStrategy(PoolStrategy):
             "pool": state.pool,
         }
 
-    def _without_quality(self, waiting: list[str], datastore: Datastore) -> dict[str, Any]:
-        model, _, to_come = self._project.qualities.progress(set(waiting) & self._project.embedded)
+    def _without_quality(self, waiting: OpenImages, datastore: Datastore) -> dict[str, Any]:
+        model, _, to_come = self._project.qualities.progress(
+            {image for image in self._project.embedded if image in waiting}
+        )
         if model is None:
             why = "no model is trained yet"
         elif problem := self._project.qualities.problem:

@@ -9,6 +9,7 @@ from typing import Any
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.scoring import ScoringMethod
 
+from xssr_strategy.datastores.image_sets import labelled_of
 from xssr_strategy.embedding.store import TARGET
 from xssr_strategy.errors import UserError, printable
 from xssr_strategy.pool import cold_start_plan, pipeline
@@ -51,7 +52,7 @@ class XSSRScoring(ScoringMethod):
                 project.store.forget(TARGET, project.encoder, gone)
             ranking = pipeline.update(
                 pool,
-                project.labelled(datastore),
+                labelled_of(datastore),
                 project.settings,
                 project.preset,
                 project.workspace,

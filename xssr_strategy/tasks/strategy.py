@@ -11,9 +11,11 @@ from fastapi import HTTPException
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.strategy import Strategy
 
+from xssr_strategy.datastores.image_sets import images_of
 from xssr_strategy.pool.ranking import Ranking, reason
 from xssr_strategy.selection import Selector
 from xssr_strategy.tasks.live_selection import LiveSelection
+from xssr_strategy.tasks.pool_sets import OpenImages
 from xssr_strategy.tasks.project import Project
 
 logger = logging.getLogger(__name__)
@@ -47,49 +49,41 @@ class PoolStrategy(Strategy):
         leases, client = self._project.leases, str(request.get("client_id") or "")
         if request.get("skip"):
             self._skip(str(request["skip"]), client, str(request.get("skip_reason") or "no reason given"), datastore)
+        waiting, out = self._project.waiting(datastore), leases.out()
         # Another server on this folder may have handed out an image that is not listed here yet.
-        listed = set(datastore.list_images())
-        candidates = self._candidates(request, datastore)
-        waiting, out = set(candidates), leases.out()
-        leases.end((out.keys() & listed) - waiting)
-        free = [image for image in candidates if image not in out]
+        leases.end([image for image in out if image in waiting.images and image not in waiting])
+        free = waiting.without(out)
         while free:
             answer = self.choose(free, datastore)
-            if not self._project.still_waits(answer["id"], datastore):
-                free.remove(answer["id"])  # labelled or deleted by others a moment ago
-                continue
-            ends = leases.take(answer["id"], client)
-            if ends is not None:
-                self._expect_next(set(free) - {answer["id"]})
-                return {**answer, "leased_until": ends}
-            free.remove(answer["id"])  # another server on this folder was faster
+            image = answer["id"]
+            if self._project.still_waits(image, datastore):
+                ends = leases.take(image, client)
+                if ends is not None:
+                    self._expect_next(free.without([image]))
+                    return {**answer, "leased_until": ends}
+            free = free.without([image])  # labelled or deleted a moment ago, or another server was faster
         with_annotators = {image: lease for image, lease in out.items() if image in waiting}
         for image in [image for image, lease in with_annotators.items() if lease.client == client]:
             if not self._project.still_waits(image, datastore):
                 leases.end([image])
             elif (ends := leases.renew(image, client)) is not None:
-                return {**self.choose([image], datastore), "leased_until": ends}
+                mine = waiting.without(waiting.images - {image})
+                return {**self.choose(mine, datastore), "leased_until": ends}
         self._tell_why_nothing_is_left(len(with_annotators))
         return None
 
     @abstractmethod
-    def choose(self, waiting: list[str], datastore: Datastore) -> dict[str, Any]:
+    def choose(self, waiting: OpenImages, datastore: Datastore) -> dict[str, Any]:
         """The answer about one of these images, of which there is at least one."""
 
-    def _expect_next(self, waiting: set[str]) -> None:
+    def _expect_next(self, waiting: OpenImages) -> None:
         """Tell the project which of these images is likely to be next, if the strategy knows."""
 
     def _skip(self, image: str, client: str, reason: str, datastore: Datastore) -> None:
-        if image not in set(datastore.list_images()):
+        if image not in images_of(datastore):
             raise HTTPException(404, f"skip '{image}': there is no such image; name the id of one that was handed out.")
         self._project.leases.skip(image, client, reason)
         logger.info("Skipped: %s: %s", image, reason)
-
-    def _candidates(self, request: dict[str, Any], datastore: Datastore) -> list[str]:
-        """Unlabelled images that can be read and are not skipped, sorted: an archive lists them in its own order."""
-        unlabelled = datastore.get_unlabeled_images(request.get("label_tag"), request.get("labels"))
-        closed = self._project.failed.keys() | self._project.leases.skipped().keys()
-        return sorted(image for image in unlabelled if image not in closed)
 
     def _tell_why_nothing_is_left(self, leased: int) -> None:
         if leased:
@@ -100,10 +94,10 @@ class PoolStrategy(Strategy):
         aside += [f"{skipped} were skipped"] if skipped else []
         logger.info("Nothing left to annotate: all images are labelled%s.", "".join(f"; {part}" for part in aside))
 
-    def at_random(self, waiting: list[str], datastore: Datastore, why: str = "") -> dict[str, Any]:
+    def at_random(self, waiting: OpenImages, datastore: Datastore, why: str = "") -> dict[str, Any]:
         """An answer that tells nothing but the reason why no rule has picked."""
         state = self._project.state(datastore)
-        image = random.choice(waiting)  # noqa: S311 - no secret
+        image = random.choice(sorted(waiting))  # noqa: S311 - no secret
         return {
             "id": image,
             "score": 0.0,
@@ -137,7 +131,7 @@ class XSSRStrategy(PoolStrategy):
         super().__init__("XSSR: representative images by density, novelty and diversity", project)
         self._live = LiveSelection(project.store)
 
-    def choose(self, waiting: list[str], datastore: Datastore) -> dict[str, Any]:
+    def choose(self, waiting: OpenImages, datastore: Datastore) -> dict[str, Any]:
         """``id``, ``score``, ``rank``, terms, ``alpha``, ``reason``, ``coverage``, ``advice``, ``embedded``, ``pool``.
 
         ``coverage`` has ``mean`` and ``max`` by the images that are not waiting (None while all are), and ``curve``:
@@ -146,11 +140,10 @@ class XSSRStrategy(PoolStrategy):
         ranking = self._project.ranking
         if ranking is None:
             return self.at_random(waiting, datastore, self._not_ranked_yet(datastore))
-        left = set(waiting)
-        live = self._live.next(ranking, left)
+        live = self._live.next(ranking, waiting)
         pick = None if live is None else live.image
         if pick is None:
-            pick = next((pick for pick in ranking.picks if pick.image in left), None)
+            pick = next((pick for pick in ranking.picks if pick.image in waiting), None)
         if pick is None:
             return self.at_random(waiting, datastore, "the images left are new and not ranked yet")
         state = self._project.state(datastore)
@@ -169,7 +162,7 @@ class XSSRStrategy(PoolStrategy):
             "pool": state.pool,
         }
 
-    def _expect_next(self, waiting: set[str]) -> None:
+    def _expect_next(self, waiting: OpenImages) -> None:
         ranking = self._project.ranking
         following = None if ranking is None else next((pick for pick in ranking.picks if pick.image in waiting), None)
         if following is not None:
@@ -192,11 +185,10 @@ class SelectorStrategy(PoolStrategy):
         super().__init__(description, project)
         self._selector = selector
 
-    def choose(self, waiting: list[str], datastore: Datastore) -> dict[str, Any]:
+    def choose(self, waiting: OpenImages, datastore: Datastore) -> dict[str, Any]:
         """``id``, ``score``, ``reason``, ``embedded``, ``pool``."""
         images, vectors, source = self._project.vectors()
-        left = set(waiting)
-        closed = [row for row, image in enumerate(images) if image not in left]
+        closed = [row for row, image in enumerate(images) if image not in waiting]
         if len(closed) == len(images):
             return self.at_random(waiting, datastore, self._not_ranked_yet(datastore))
         selection = self._selector.select(vectors, 1, source, closed)
@@ -216,6 +208,6 @@ class RandomStrategy(PoolStrategy):
     def __init__(self, project: Project) -> None:
         super().__init__("Random image", project)
 
-    def choose(self, waiting: list[str], datastore: Datastore) -> dict[str, Any]:
+    def choose(self, waiting: OpenImages, datastore: Datastore) -> dict[str, Any]:
         """``id``, ``score``, ``reason``, ``embedded``, ``pool``."""
         return self.at_random(waiting, datastore)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from monailabel.interfaces.datastore import Datastore
 
+from xssr_strategy.datastores.image_sets import labelled_of
 from xssr_strategy.embedding.store import SOURCE, TARGET
 from xssr_strategy.segmentation.data import some_images
 from xssr_strategy.tasks.project import Project
@@ -18,7 +19,7 @@ def unlabelled_images(project: Project, datastore: Datastore) -> dict[str, Path]
     holds out as test cases; leased ones are not. If there are more than the settings allow, as many are drawn with
     their seed.
     """
-    left_out = project.labelled(datastore) | project.failed.keys()
+    left_out = labelled_of(datastore) | project.failed.keys()
     target = {f"{TARGET} {image}": path for image, path in project.pool(datastore).items() if image not in left_out}
     labels = project.source_labels
     not_these = {Path(pair["image"]).resolve() for pair in labels.pairs} | labels.held_out

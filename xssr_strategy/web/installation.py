@@ -16,7 +16,7 @@ from xssr_strategy.web.inference_thread import infer_in_thread
 from xssr_strategy.web.log_filters import filter_patient_data
 from xssr_strategy.web.map_routes import add_map_routes
 from xssr_strategy.web.model_upload import validate_uploaded_models
-from xssr_strategy.web.next_sample import check_next_samples
+from xssr_strategy.web.next_sample import answer_next_samples
 from xssr_strategy.web.request_checks import validate_requests
 
 
@@ -46,7 +46,7 @@ def install(app: ServedApp) -> None:
     remove_reload_route()
     require_admin_for_models()
     filter_patient_data()
-    check_next_samples()
+    answer_next_samples()
     check_inference_requests()
     infer_in_thread()
     check_background_tasks()

@@ -11,6 +11,7 @@ from typing import Any
 
 from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
 
+from xssr_strategy.datastores import image_sets
 from xssr_strategy.embedding.store import EmbeddingStore
 from xssr_strategy.images.thumbnail_store import ThumbnailStore
 from xssr_strategy.pool import pipeline
@@ -88,7 +89,7 @@ class MapView:
     def look(self, datastore: Datastore) -> PoolSnapshot:
         """What is known now; reads the store only if somebody has written to it."""
         project = self._project
-        images, labelled = frozenset(datastore.list_images()), frozenset(project.labelled(datastore))
+        images, labelled = image_sets.images_of(datastore), image_sets.labelled_of(datastore)
         if project.archive is None and self._files.keys() != labelled:
             final = DefaultLabelTag.FINAL
             self._files = {i: self._files.get(i) or datastore.get_label_uri(i, final) for i in labelled}

@@ -5,15 +5,17 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 import os
+import random
 import signal
 import sqlite3
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from xssr_strategy.embedding.store import EmbeddingStore, Vector
+from xssr_strategy.embedding.store import SOURCE, TARGET, EmbeddedImages, EmbeddingStore, Vector
 from xssr_strategy.errors import UserError
 
 
@@ -132,3 +134,57 @@ def test_foreign_and_newer_files_are_told_apart(tmp_path) -> None:
     sqlite3.connect(newer).execute("PRAGMA user_version = 99")
     with pytest.raises(UserError, match=r"another version of this software \(format 99"):
         EmbeddingStore(newer)
+
+
+def test_the_mark_of_a_note_changes_whenever_it_is_written(store: EmbeddingStore) -> None:
+    assert store.mark("ranking") == ""
+    store.note("ranking", [1])
+    first = store.mark("ranking")
+    store.note("map", [2])
+    assert store.mark("ranking") == first
+    store.note("ranking", [1])
+    assert store.mark("ranking") not in (first, "")
+    assert store.read_note("ranking") == [1]
+
+
+def test_the_mark_of_the_vectors_changes_with_nothing_else(store: EmbeddingStore) -> None:
+    def marked(write: Callable[[], None]) -> bool:
+        before = store.vectors_mark()
+        write()
+        return store.vectors_mark() != before
+
+    vector = Vector("a", "f1", np.float32([1, 2]))
+    assert marked(lambda: store.put(TARGET, "e", [vector]))
+    assert marked(lambda: store.put(TARGET, "e", [vector]))
+    assert marked(lambda: store.confirm(TARGET, "e", ["a"]))
+    assert not marked(lambda: store.note("progress", [1, 2]))
+    assert not marked(lambda: store.forget_failures(TARGET, ["a"]))
+    assert marked(lambda: store.forget(TARGET, "e", ["a"]))
+    assert marked(lambda: store.put(SOURCE, "e", [vector]))
+    assert marked(lambda: store.set_aside(SOURCE, "a", "f1", "is empty"))
+    assert marked(lambda: store.forget_encoder("e"))
+
+
+def test_embedded_images_are_those_of_the_store_whoever_writes(tmp_path: Path) -> None:
+    ours, theirs = (EmbeddingStore(tmp_path / "embeddings.sqlite") for _ in range(2))
+    known, rng = EmbeddedImages(ours, TARGET), random.Random(0)
+    for step in range(200):
+        store, image, encoder = rng.choice([ours, theirs]), f"i{rng.randrange(8)}", rng.choice(["e", "f"])
+        match rng.randrange(8):
+            case 0:
+                store.forget(TARGET, encoder, [image])
+            case 1:
+                store.set_aside(TARGET, image, f"f{step}", "is empty")
+            case 2 if step % 5 == 0:
+                store.forget_encoder(encoder)
+            case 3:
+                store.put(SOURCE, encoder, [Vector(image, f"f{step}", np.float32([step]))])
+            case _:
+                store.put(TARGET, encoder, [Vector(image, f"f{step}", np.float32([step]))])
+        asked = rng.choice(["e", "e", "f"])
+        found = known.of(asked)
+        assert found == theirs.fingerprints(TARGET, asked).keys()
+        store.note("progress", [step])
+        assert known.of(asked) is found
+    ours.close()
+    theirs.close()

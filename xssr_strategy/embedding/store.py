@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,9 @@ CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, content TEXT NOT NULL);
 # The column fingerprint of a vector holds its fingerprint and, after a bar, the version of the reading under which the
 # vector is right; the first version wrote no bar. So the tables are those of every version.
 _STATE = "substr(fingerprint, 1, instr(fingerprint || '|', '|') - 1)"
+
+_MARK = "mark of "  # a note beside each note, with another value each time that it is written
+_REMOVED = "vectors removed or confirmed"
 
 TARGET = "target"
 SOURCE = "source"
@@ -91,6 +95,25 @@ class EmbeddingStore:
         """A value that changes whenever anybody writes to the store: what was read before can be kept till then."""
         return int(self._db.execute("PRAGMA data_version").fetchone()[0]), self._db.total_changes
 
+    def mark(self, name: str) -> str:
+        """A value that changes whenever a note is written; an empty one for a note of an earlier version."""
+        mark: str = self.read_note(_MARK + name) or ""
+        return mark
+
+    def vectors_mark(self) -> tuple[int, str]:
+        """A value that changes whenever a vector is written, removed or confirmed, and with nothing else.
+
+        The second part does not change when vectors are written: :meth:`images_after` the first part are new then.
+        """
+        (newest,) = self._db.execute("SELECT max(rowid) FROM vectors").fetchone()
+        return newest or 0, self.mark(_REMOVED)
+
+    def images_after(self, domain: str, encoder: str, newest: int) -> set[str]:
+        """Images whose vectors were written after a :meth:`vectors_mark` with this first part."""
+        # The plus keeps SQLite from the index on domain and encoder, by which it would go through all images.
+        query = "SELECT image FROM vectors WHERE rowid > ? AND +domain = ? AND +encoder = ?"
+        return {image for (image,) in self._db.execute(query, (newest, domain, encoder))}
+
     def put(self, domain: str, encoder: str, vectors: Iterable[Vector]) -> None:
         """Write a batch in one transaction; a vector of the same image and encoder is replaced."""
         now = time.time()
@@ -111,6 +134,7 @@ class EmbeddingStore:
                 "INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?)", (domain, image, fingerprint, reason)
             )
             self._db.execute("DELETE FROM vectors WHERE domain = ? AND image = ?", (domain, image))
+            self._write_mark(_REMOVED)
 
     def fingerprints(self, domain: str, encoder: str) -> dict[str, str]:
         """image -> fingerprint of every vector of this encoder."""
@@ -128,6 +152,7 @@ class EmbeddingStore:
         update = f"UPDATE vectors SET fingerprint = {_STATE} || ? WHERE domain = ? AND encoder = ? AND image = ?"  # noqa: S608
         with transaction(self._db):
             self._db.executemany(update, [(f"|{READING}", domain, encoder, image) for image in images])
+            self._write_mark(_REMOVED)
 
     def failures(self, domain: str) -> dict[str, tuple[str, str]]:
         """image -> (fingerprint, reason) of every image set aside."""
@@ -158,6 +183,7 @@ class EmbeddingStore:
         """Keep a small JSON value under a name."""
         with transaction(self._db):
             self._db.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, json.dumps(content)))
+            self._write_mark(name)
 
     def read_note(self, name: str) -> Any:
         """The value kept under the name, or None."""
@@ -173,6 +199,7 @@ class EmbeddingStore:
                 "DELETE FROM vectors WHERE domain = ? AND encoder = ? AND image = ?",
                 [(domain, encoder, image) for image in images],
             )
+            self._write_mark(_REMOVED)
             self._db.executemany(
                 "DELETE FROM failures WHERE domain = ? AND image = ?", [(domain, image) for image in images]
             )
@@ -188,3 +215,50 @@ class EmbeddingStore:
         """Remove all vectors of an encoder that has been replaced."""
         with transaction(self._db):
             self._db.execute("DELETE FROM vectors WHERE encoder = ?", (encoder,))
+            self._write_mark(_REMOVED)
+
+    def _write_mark(self, name: str) -> None:
+        """Within a transaction."""
+        mark = json.dumps(uuid.uuid4().hex)
+        self._db.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (_MARK + name, mark))
+
+
+class EmbeddedImages:
+    """Which images of a domain have a vector, read from the store as far as it is new.
+
+    Args:
+        store: with the vectors.
+        domain: of the images.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from xssr_strategy.embedding.store import TARGET, EmbeddedImages, EmbeddingStore, Vector
+    >>> with TemporaryDirectory() as folder:
+    ...     store = EmbeddingStore(Path(folder) / "embeddings.sqlite")
+    ...     images = EmbeddedImages(store, TARGET)
+    ...     before = images.of("conv_mae-0")
+    ...     store.put(TARGET, "conv_mae-0", [Vector("scan1", "f1", np.float32([1, 2]))])
+    ...     after = images.of("conv_mae-0")
+    ...     same = images.of("conv_mae-0") is after
+    ...     store.close()
+    >>> sorted(before), sorted(after), same
+    ([], ['scan1'], True)
+    """
+
+    def __init__(self, store: EmbeddingStore, domain: str) -> None:
+        self._store, self._domain = store, domain
+        self._known: tuple[str, int, str] | None = None
+        self._images: frozenset[str] = frozenset()
+
+    def of(self, encoder: str) -> frozenset[str]:
+        """Images with a vector of an encoder; the same object as long as none comes or goes."""
+        newest, removed = self._store.vectors_mark()
+        if self._known is not None and self._known[::2] == (encoder, removed):
+            if newest == self._known[1]:
+                return self._images
+            found = self._images | self._store.images_after(self._domain, encoder, self._known[1])
+        else:
+            found = frozenset(self._store.fingerprints(self._domain, encoder))
+        self._known = encoder, newest, removed
+        if found != self._images:
+            self._images = found
+        return self._images

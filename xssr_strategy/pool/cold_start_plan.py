@@ -89,6 +89,11 @@ def read_plan(store: EmbeddingStore) -> ColdStartPlan | None:
     return ColdStartPlan(**{**note, **pairs, "images": tuple(note["images"]), "clusters": tuple(note["clusters"])})
 
 
+def plan_mark(store: EmbeddingStore) -> str:
+    """A value that changes whenever the plan is written."""
+    return store.mark(_NOTE)
+
+
 def write_plan(store: EmbeddingStore, plan: ColdStartPlan) -> None:
     """Keep the clusters of a plan in place of those before; its picks are found anew."""
     store.note(_NOTE, {name: value for name, value in asdict(plan).items() if name not in ("labelled", "picks")})

@@ -79,6 +79,11 @@ def learn_patients(
     return known_patients(pool, settings, store)
 
 
+def patients_mark(store: EmbeddingStore) -> str:
+    """A value that changes whenever what files said of their patients is written."""
+    return store.mark(_FOUND)
+
+
 def known_patients(pool: Collection[str], settings: Settings, store: EmbeddingStore) -> dict[str, str] | None:
     """What :func:`learn_patients` found, with no file opened but the table; images come and go under a table.
 

@@ -82,6 +82,11 @@ def read_ranking(store: EmbeddingStore) -> Ranking | None:
     return Ranking(**{**note, **values})
 
 
+def ranking_mark(store: EmbeddingStore) -> str:
+    """A value that changes whenever the ranking is written."""
+    return store.mark(_NOTE)
+
+
 def write_ranking(store: EmbeddingStore, ranking: Ranking) -> None:
     """Keep the ranking in place of the one before."""
     store.note(_NOTE, {**asdict(ranking), "labelled": sorted(ranking.labelled)})

@@ -74,6 +74,11 @@ def layout_key(store: EmbeddingStore) -> str | None:
     return key
 
 
+def layout_mark(store: EmbeddingStore) -> str:
+    """A value that changes whenever the layout is written."""
+    return store.mark(_NOTE)
+
+
 def is_due(store: EmbeddingStore, encoder: str, target: Collection[str], settings: Settings) -> bool:
     """Whether :func:`update` would change anything; ten thousand images take it some 30 ms."""
     before, states = read_layout(store), _states(store, encoder, target)

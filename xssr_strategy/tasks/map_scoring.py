@@ -31,15 +31,15 @@ class MapScoring(ScoringMethod):
     def __init__(self, project: Project) -> None:
         super().__init__("Map of the pool: where each image lies among the others")
         self._project = project
-        self._not_due: tuple[tuple[int, int], frozenset[str]] | None = None
+        self._not_due: tuple[str, tuple[int, str], str, frozenset[str]] | None = None
 
     def is_due(self, datastore: Datastore) -> bool:
-        """Whether a run would find something to do; costs nothing while nobody writes to the store."""
+        """Whether a run would find something to do; costs nothing while no vector and no place changes."""
         project = self._project
         encoder, images = project.encoder, images_of(datastore)
         if encoder is None or project.ranking is None:
             return False
-        now = project.store.version(), images
+        now = encoder, project.store.vectors_mark(), layout.layout_mark(project.store), images
         if now != self._not_due and layout.is_due(project.store, encoder, images, project.settings):
             return True
         self._not_due = now

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from xssr_strategy.datastores.image_sets import images_of, labelled_of
 from xssr_strategy.datastores.studies import StudiesDatastore
 from xssr_strategy.embedding.pool import failure_state, outstanding
-from xssr_strategy.embedding.store import SOURCE, TARGET
+from xssr_strategy.embedding.store import SOURCE, TARGET, EmbeddedImages
 from xssr_strategy.errors import UserError
 from xssr_strategy.pool import pipeline
-from xssr_strategy.pool.cold_start_plan import ColdStartPlan, holds, read_plan
+from xssr_strategy.pool.cold_start_plan import ColdStartPlan, holds, plan_mark, read_plan
 from xssr_strategy.pool.encoder_training import Progress
 from xssr_strategy.pool.opened import open_server_pool
-from xssr_strategy.pool.patients import check_table, known_patients
-from xssr_strategy.pool.ranking import Ranking, follows, ranking_key, read_ranking, standardised_vectors
+from xssr_strategy.pool.patients import check_table, known_patients, patients_mark
+from xssr_strategy.pool.ranking import Ranking, follows, ranking_key, ranking_mark, read_ranking, standardised_vectors
 from xssr_strategy.segmentation.model_scores import ModelScores, PublishedModel
 from xssr_strategy.segmentation.plan import check_plan
 from xssr_strategy.segmentation.score_stores import QualityStore, UncertaintyStore
@@ -80,13 +80,15 @@ class Project:
             remove_leftovers(files.models)
         self._seen: tuple[int, int] | None = None
         self._ranking: Ranking | None = None
-        self._embedded: frozenset[str] = frozenset()
+        self._known = EmbeddedImages(self.store, TARGET)
+        self._read: tuple[str | None, str, str] | None = None
+        self._embedded = NO_SETS.embedded
         self._failed: dict[str, str] = {}
         self._pool = (frozenset[str](), self.leases.skipped(), self._embedded, self._failed), NO_SETS
         self._held: PoolSets | None = None  # by which the clusters are known to serve
-        self._valid: tuple[frozenset[str], bool] | None = None
+        self._valid: tuple[frozenset[str], Ranking, tuple[int, str], str, bool] | None = None
         self._plan: ColdStartPlan | None = None
-        self._vectors: Vectors | None = None
+        self._vectors: tuple[tuple[str, tuple[int, str]], Vectors] | None = None
 
     def pool(self, datastore: Datastore) -> dict[str, Path]:
         """id -> path of every image of the datastore that is not skipped, sorted; a series may not be there yet."""
@@ -132,14 +134,16 @@ class Project:
     def vectors(self) -> Vectors:
         """The embedded images, sorted, their standardised vectors (N, D), and those of the source (M, D), if any.
 
-        They are kept until the store changes.
+        They are kept until a vector changes.
         """
         self._look()
-        if self._vectors is None:
-            if self.encoder is None:
-                return [], np.empty((0, 0)), None
-            self._vectors = standardised_vectors(self.encoder, self._embedded, self.store)
-        return self._vectors
+        encoder = self.encoder
+        if encoder is None:
+            return [], np.empty((0, 0)), None
+        now = encoder, self.store.vectors_mark()
+        if self._vectors is None or self._vectors[0] != now:
+            self._vectors = now, standardised_vectors(encoder, self._embedded, self.store)
+        return self._vectors[1]
 
     def unlabelled(self, datastore: Datastore) -> frozenset[str]:
         """Images with a vector that have no final label and are not skipped."""
@@ -236,17 +240,20 @@ class Project:
         if version == self._seen:
             return
         encoder = self.encoder
-        ranking = read_ranking(self.store)
-        self._ranking = ranking if ranking is not None and ranking.encoder == encoder else None
-        self._embedded = frozenset() if encoder is None else frozenset(self.store.fingerprints(TARGET, encoder))
-        self._failed = {
+        self._embedded = NO_SETS.embedded if encoder is None else self._known.of(encoder)
+        failed = {
             image: reason
             for image, (state, reason) in self.store.failures(TARGET).items()
             if state.startswith(failure_state(self.preset, ""))
         }
-        plan = read_plan(self.store)
-        self._plan = plan if plan is not None and plan.encoder == encoder else None
-        self._valid = self._vectors = self._held = None
+        if failed != self._failed:
+            self._failed = failed
+        marks = encoder, ranking_mark(self.store), plan_mark(self.store)
+        if marks != self._read:
+            ranking, plan = read_ranking(self.store), read_plan(self.store)
+            self._ranking = ranking if ranking is not None and ranking.encoder == encoder else None
+            self._plan = plan if plan is not None and plan.encoder == encoder else None
+            self._read, self._held = marks, None
         self._seen = version
 
     def _ranking_is_valid(self, images: frozenset[str]) -> bool:
@@ -254,14 +261,15 @@ class Project:
         ranking = self.ranking
         if ranking is None:
             return False
-        if self._valid is None or self._valid[0] is not images:
+        now = images, ranking, self.store.vectors_mark(), patients_mark(self.store)
+        if self._valid is None or self._valid[0] is not images or self._valid[1:4] != now[1:]:
             try:
                 patients = known_patients(images, self.settings, self.store)
             except UserError:  # which the scoring tells
                 return False
             key = ranking_key(ranking.encoder, images, self.settings, self.store, patients)
-            self._valid = images, key == ranking.key
-        return self._valid[1]
+            self._valid = (*now, key == ranking.key)
+        return self._valid[-1]
 
     def _running(self) -> tuple[str | None, str]:
         """Stage and progress of the process that works on this project, or None."""

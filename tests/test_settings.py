@@ -1,4 +1,4 @@
-"""The --conf keys: types, defaults, messages, and the README's table."""
+"""The --conf keys: types, defaults, messages, and the table of docs/SERVER.md."""
 
 from __future__ import annotations
 
@@ -102,6 +102,6 @@ def test_options_of_the_command_line_are_named_as_they_are_typed(tmp_path) -> No
         parse_settings(conf, prefix="--")
 
 
-def test_the_readme_shows_the_keys_as_they_are() -> None:
-    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-    assert markdown_table() in readme
+def test_the_documentation_shows_the_keys_as_they_are() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "SERVER.md").read_text(encoding="utf-8")
+    assert markdown_table() in page

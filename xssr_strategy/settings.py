@@ -1,6 +1,6 @@
 """Every ``--conf`` key: its type, default and meaning, in one place.
 
-``python -m xssr_strategy.settings`` prints the table of the README.
+``python -m xssr_strategy.settings`` prints the table of docs/SERVER.md.
 """
 
 from __future__ import annotations
@@ -287,7 +287,7 @@ def _typed(prefix: str, name: str) -> str:
 
 
 def markdown_table() -> str:
-    """The keys as the README shows them."""
+    """The keys as docs/SERVER.md shows them."""
     lines = ["| key | values | default | meaning |", "|---|---|---|---|"]
     for key in fields(Settings):
         default = ",".join(key.default) if isinstance(key.default, tuple) else key.default

@@ -53,6 +53,7 @@ def _run(words: list[str], console: Console) -> int:
     from xssr_strategy.commands import (  # takes seconds
         check,
         doctor,
+        embed,
         fetch_weights,
         pool,
         propagate,
@@ -66,9 +67,24 @@ def _run(words: list[str], console: Console) -> int:
 
     parser = argparse.ArgumentParser("xssr", description="Which scans deserve a radiologist's hour.")
     parser.add_argument("--version", action="version", version=f"xssr-strategy {__version__}")
-    shown = "demo | serve | select | map | review | check | propagate | simulate | pool | fetch-weights | doctor"
+    shown = (
+        "demo | serve | select | embed | map | review | check | propagate | simulate | pool | fetch-weights | doctor"
+    )
     commands = parser.add_subparsers(title="commands", required=True, metavar=shown)
-    for command in (demo, serve, select, pool_map, review, check, propagate, simulate, pool, fetch_weights, doctor):
+    for command in (
+        demo,
+        serve,
+        select,
+        embed,
+        pool_map,
+        review,
+        check,
+        propagate,
+        simulate,
+        pool,
+        fetch_weights,
+        doctor,
+    ):
         command.add_parser(commands)
     cut = words.index("--") if "--" in words else len(words)
     arguments = parser.parse_args(words[:cut])

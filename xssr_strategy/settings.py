@@ -74,11 +74,17 @@ def _one_of(*names: str) -> Callable[[str], str]:
     return parse
 
 
-def _folder(text: str) -> Path:
-    path = Path(text).expanduser()
-    if text and path.is_dir():
-        return path.resolve()
-    raise ValueError("a folder that exists")
+def _existing(kind: str, is_there: Callable[[Path], bool]) -> Callable[[str], Path]:
+    def parse(text: str) -> Path:
+        path = Path(text).expanduser()
+        if text and is_there(path):
+            return path.resolve()
+        raise ValueError(f"a {kind} that exists")
+
+    return parse
+
+
+_folder, _file = _existing("folder", Path.is_dir), _existing("file", Path.is_file)
 
 
 def _source(text: str) -> Path | Query:
@@ -93,13 +99,6 @@ def _source(text: str) -> Path | Query:
         "a folder that exists, or series of an archive: http://HOST/dicom-web?Modality=CT, "
         "or ?StationName=OLD for some of the archive of the studies"
     )
-
-
-def _file(text: str) -> Path:
-    path = Path(text).expanduser()
-    if text and path.is_file():
-        return path.resolve()
-    raise ValueError("a file that exists")
 
 
 def _path(text: str) -> Path:
@@ -148,6 +147,7 @@ class Settings:
         "`source_labels`), trained here, or a foundation encoder used as it is.",
     )
     encoder_steps: int = _key(800, _whole(1, 10**6), "1 or more", "Optimisation steps of the encoder's training.")
+    embed_workers: int = _key(1, _whole(1, 1024), "1 or more", "Processes that embed; from 2 on of one thread each.")
     encoder_weights: Path | None = _key(
         None, _file, "file", "Weights of a foundation encoder; without it those that its library keeps or fetches."
     )

@@ -10,7 +10,8 @@ import pytest
 import SimpleITK as sitk
 
 from xssr_strategy.archive.volumes import is_made_now, write_nifti
-from xssr_strategy.datastores.archive import _drawn, _from_voxels
+from xssr_strategy.datastores.archive import _drawn
+from xssr_strategy.datastores.bare_voxels import voxels_file
 from xssr_strategy.datastores.nifti_cache import is_current
 from xssr_strategy.errors import UserError
 
@@ -20,7 +21,7 @@ def test_bytes_in_the_order_x_y_z_become_a_label_on_the_voxels_of_the_image(tmp_
     reference.SetSpacing([1.0, 2.0, 3.0])
     reference.SetOrigin([5.0, 6.0, 7.0])
     (tmp_path / "voxels.bin").write_bytes(np.arange(24, dtype=np.uint8).tobytes())
-    label = sitk.ReadImage(str(_from_voxels(tmp_path / "voxels.bin", reference, tmp_path)))
+    label = sitk.ReadImage(str(voxels_file(tmp_path / "voxels.bin", reference, tmp_path)))
     assert (label.GetSpacing(), label.GetOrigin()) == ((1.0, 2.0, 3.0), (5.0, 6.0, 7.0))
     assert label.GetPixel(1, 0, 0) == 1  # x runs fastest
     assert label.GetPixel(0, 1, 0) == 4
@@ -29,7 +30,7 @@ def test_bytes_in_the_order_x_y_z_become_a_label_on_the_voxels_of_the_image(tmp_
     assert not _drawn(reference)
     (tmp_path / "voxels.bin").write_bytes(b"\0" * 23)
     with pytest.raises(UserError, match="The label has 23 voxels, but its image 4 x 3 x 2; submit it again"):
-        _from_voxels(tmp_path / "voxels.bin", reference, tmp_path)
+        voxels_file(tmp_path / "voxels.bin", reference, tmp_path)
 
 
 def test_a_converted_file_is_of_use_while_no_slice_is_current(tmp_path: Path) -> None:

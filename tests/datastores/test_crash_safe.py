@@ -21,9 +21,10 @@ from PIL import Image
 
 from tests.support.pools import write
 from xssr_strategy.datastores.studies import StudiesDatastore
-from xssr_strategy.storage.change_log import ChangeLog
+from xssr_strategy.storage import change_log
 
 INDEX = "datastore_v2.json"
+CHANGES = f"{INDEX}.changes"
 
 
 @pytest.fixture
@@ -71,19 +72,25 @@ def test_two_servers_keep_what_the_other_has_noted(studies: Path, tmp_path: Path
     assert Path(first.get_label_uri("i01", "final")).is_file()  # below the folder, not below where the server runs
 
 
-def test_a_label_is_a_line_beside_the_index_which_another_version_finds_whole(studies: Path, tmp_path: Path) -> None:
+def test_a_label_is_a_line_beside_the_index_which_the_next_server_writes_whole(studies: Path, tmp_path: Path) -> None:
     first, second = (StudiesDatastore(str(studies), watch=False) for _ in range(2))
     before = (studies / INDEX).read_bytes()
     first.save_label("i00", str(mask(tmp_path / "a.png", 1)), "final", {"user": "ann"})
     second.update_label_info("i00", "final", {"approved": "bob"})
     assert (studies / INDEX).read_bytes() == before
-    assert len((studies / f"{INDEX}.changes").read_bytes().splitlines()) == 3
-    server = [sys.executable, "-c", _SERVE, str(studies)]
-    subprocess.run(server, check=True)
+    assert len((studies / CHANGES).read_bytes().splitlines()) == 3
+    StudiesDatastore(str(studies))
     label = json.loads((studies / INDEX).read_text())["objects"]["i00"]["labels"]["final"]["info"]
     assert (label["user"], label["approved"]) == ("ann", "bob")
-    assert not (studies / f"{INDEX}.changes").exists()
+    assert not (studies / CHANGES).exists()
     assert first.get_label_info("i00", "final")["user"] == "ann"
+
+
+def test_a_quiet_server_writes_the_index_whole(studies: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xssr_strategy.datastores.crash_safe._QUIET", 0.2)
+    StudiesDatastore(str(studies)).update_image_info("i00", {"asked": "ann"})
+    assert becomes_true(lambda: not (studies / CHANGES).exists())
+    assert json.loads((studies / INDEX).read_text())["objects"]["i00"]["image"]["info"]["asked"] == "ann"
 
 
 def test_after_a_thousand_lines_the_index_is_written_whole(studies: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,16 +103,61 @@ def test_after_a_thousand_lines_the_index_is_written_whole(studies: Path, monkey
 
 
 def test_what_a_full_disk_keeps_out_of_the_index_is_written_with_the_next_change(
-    studies: Path, monkeypatch: pytest.MonkeyPatch, caplog
+    studies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog
 ) -> None:
-    datastore = StudiesDatastore(str(studies), watch=False)
+    datastore, other = (StudiesDatastore(str(studies), watch=False) for _ in range(2))
+    datastore.update_image_info("i00", {"asked": "ann"})
     with monkeypatch.context() as full:
-        full.setattr(ChangeLog, "append", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
-        datastore.update_image_info("i00", {"asked": "ann"})
+        full.setattr(change_log.os, "fsync", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
+        full.setattr("xssr_strategy.datastores.crash_safe.copy_atomic", shutil.copyfile)
+        datastore.save_label("i00", str(mask(tmp_path / "m.png", 1)), "final", {"user": "ann"})
     assert f"{INDEX} cannot be written (No space left on device): make room" in caplog.text
-    datastore.update_image_info("i01", {"asked": "bob"})
+    other.update_image_info("i00", {"seen": "bob"})  # with room again, and without having heard of the label
+    datastore.update_image_info("i01", {"asked": "cid"})
+    for one in (datastore, StudiesDatastore(str(studies), watch=False)):
+        assert one.labelled == {"i00"}
+        assert one.get_label_info("i00", "final")["user"] == "ann"
+        assert one.get_image_info("i01")["asked"] == "cid"
+
+
+@pytest.mark.parametrize("change", ["deleted", "damaged", "written by another program"])
+def test_an_index_that_goes_while_servers_run_is_made_anew(studies: Path, tmp_path: Path, change: str) -> None:
+    datastore, index = StudiesDatastore(str(studies), watch=False), studies / INDEX
+    datastore.save_label("i00", str(mask(tmp_path / "m.png", 1)), "final", {"user": "ann"})
+    if change == "deleted":
+        index.unlink()
+    elif change == "damaged":
+        index.write_bytes(index.read_bytes()[:-20])
+    else:
+        index.write_text(StudiesDatastore(str(studies), watch=False)._datastore.model_dump_json(exclude={"base_path"}))
+    datastore.save_label("i01", str(mask(tmp_path / "m.png", 1)), "final", {"user": "bob"})
     again = StudiesDatastore(str(studies), watch=False)
-    assert [again.get_image_info(image)["asked"] for image in ("i00", "i01")] == ["ann", "bob"]
+    assert {image: again.get_label_info(image, "final")["user"] for image in again.labelled} == {
+        "i00": "ann",
+        "i01": "bob",
+    }
+
+
+def test_a_deleted_index_is_made_anew_at_once(studies: Path) -> None:
+    datastore = StudiesDatastore(str(studies))
+    (studies / INDEX).unlink()
+    assert becomes_true(lambda: (studies / INDEX).exists())
+    assert len(datastore.images) == 6
+
+
+@pytest.mark.parametrize("line", [b"\0\0\0", b"{}", b'{"image": "i01", "entry": 7}'])
+def test_a_damaged_line_costs_itself_and_what_follows(studies: Path, tmp_path: Path, line: bytes, caplog) -> None:
+    datastore = StudiesDatastore(str(studies), watch=False)
+    datastore.save_label("i00", str(mask(tmp_path / "m.png", 1)), "final", {"user": "ann"})
+    with (studies / CHANGES).open("ab") as file:
+        file.write(line + b"\n")
+    again = StudiesDatastore(str(studies), watch=False)
+    assert again.get_label_info("i00", "final")["user"] == "ann"
+    (kept,) = studies.glob("datastore_v2.damaged-*.json.changes")
+    assert f"{CHANGES} was damaged: it is kept as {kept.name}." in caplog.text
+    again.update_image_info("i01", {"asked": "bob"})
+    last = StudiesDatastore(str(studies), watch=False)
+    assert (last.get_label_info("i00", "final")["user"], last.get_image_info("i01")["asked"]) == ("ann", "bob")
 
 
 def test_a_label_in_another_format_takes_the_place_of_the_one_before(studies: Path, tmp_path: Path) -> None:
@@ -171,12 +223,6 @@ def test_while_the_folder_is_read_again_the_pool_is_never_empty(studies: Path) -
     assert min(seen) == 6
     assert len(datastore.list_images()) == 66
 
-
-_SERVE = """
-import sys
-from xssr_strategy.datastores.studies import StudiesDatastore
-datastore = StudiesDatastore(sys.argv[1])
-"""
 
 _SUBMIT = """
 import sys

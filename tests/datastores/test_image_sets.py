@@ -37,7 +37,13 @@ def test_the_sets_are_the_same_objects_until_something_changes(studies: Path, ma
     assert (datastore.images is images, labelled, datastore.labelled) == (True, frozenset(), {"i01"})
     labelled = datastore.labelled
     datastore.save_label("i01", mask, "final", {})
-    assert datastore.labelled is labelled
+    StudiesDatastore(str(studies), watch=False).update_image_info("i02", {"asked": "bob"})
+    datastore.refresh()
+    assert datastore.get_image_info("i02")["asked"] == "bob"
+    assert (datastore.images is images, datastore.labelled is labelled) == (True, True)
+    (studies / "datastore_v2.json").unlink()
+    datastore.refresh()
+    assert (datastore.images is images, datastore.labelled is labelled) == (True, True)
 
 
 def test_whatever_happens_the_sets_are_those_of_the_folder(studies: Path, mask: str) -> None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import shutil
 import signal
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,14 +19,15 @@ import torch
 
 from tests.support.hospitals import TEST, experiment, hospital, planned, rows, simulate
 from tests.support.phantoms import write_png
+from tests.support.ray_cluster import two_nodes
 from xssr_strategy.errors import TooLargeError, UserError
+from xssr_strategy.parallel.processes import inherited
 from xssr_strategy.simulation import engines
 from xssr_strategy.simulation.engines import Finished, attempt, run_locally, run_on_ray
 from xssr_strategy.simulation.experiment import workspace_of
 from xssr_strategy.simulation.report import write_report
 from xssr_strategy.simulation.simulate import plan
 from xssr_strategy.simulation.work import Outcome, Training
-from xssr_strategy.simulation.workers import inherited
 
 NOBODY = "127.0.0.1:1"  # where no cluster listens
 
@@ -178,7 +177,7 @@ def test_processes_end_when_their_caller_fails(target: Path, tmp_path: Path, mon
 def test_without_ray_and_without_a_cluster_one_sentence_says_so(
     trainings: list[Training], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engines, "_PATIENCE", 5)
+    monkeypatch.setattr("xssr_strategy.parallel.cluster._PATIENCE", 5)
     for address, message in (
         (NOBODY, f"--ray {NOBODY}: no cluster answers within 5 seconds; start one with: ray start --head"),
         ("nonsense", "--ray nonsense: Invalid address format: nonsense; start one with: ray start --head"),
@@ -193,20 +192,8 @@ def test_without_ray_and_without_a_cluster_one_sentence_says_so(
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Two nodes of one processor each."""
-    import ray
-    from ray.cluster_utils import Cluster
-
-    temporary = tempfile.mkdtemp(prefix="ray")  # pytest's own folder is too deep for a socket
-    node = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    monkeypatch.setenv("RAY_TMPDIR", temporary)  # Cluster writes its address there even if it is given a temp_dir
-    cluster = Cluster(True, head_node_args={**node, "include_dashboard": False})
-    cluster.add_node(**node)
-    yield cluster
-    ray.shutdown()
-    cluster.shutdown()
-    shutil.rmtree(temporary, ignore_errors=True)
+    with two_nodes(monkeypatch) as cluster:
+        yield cluster
 
 
 def noting_nodes(places: Path, stuck: str = "") -> Callable[[Training], Outcome | str]:

@@ -142,8 +142,9 @@ class ArchivePool:
         series, segmented = self.series(), self._labels.images()
         known, sets = self._known
         if known[0] is not series:
-            images = frozenset(series)
-            self._known = (series, segmented), (images, segmented & images)
+            images = sets[0] if sets[0] == series.keys() else frozenset(series)
+            labelled = segmented & images
+            self._known = (series, segmented), (images, sets[1] if sets[1] == labelled else labelled)
         elif known[1] is not segmented:
             self._known = (series, segmented), (sets[0], segmented & sets[0])
         return self._known[1]

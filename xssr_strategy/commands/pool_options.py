@@ -29,15 +29,16 @@ _OPTIONS: Mapping[str, str] = {
     "encoder_pooling": "mean or max: how the vectors of the slices become one",
     "preset": f"auto, {', '.join(PRESETS)}",
     "seed": "of everything that draws random numbers (default 0)",
-    "workspace": "where vectors and encoder are kept (default: the user's cache folder)",
+    "workspace": "where vectors and encoder are kept (default: .xssr of the studies, or else the user's cache)",
 }
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """``--studies`` and the settings that decide a ranking."""
+def add_options(parser: argparse.ArgumentParser, without: Collection[str] = ()) -> None:
+    """``--studies`` and the settings that decide a ranking, without some of these."""
     parser.add_argument("--studies", required=True, help="folder of target images, or DICOMweb URL")
     for name, meaning in _OPTIONS.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", help=meaning)
+        if name not in without:
+            parser.add_argument(f"--{name.replace('_', '-')}", help=meaning)
 
 
 def add_patient_options(parser: argparse.ArgumentParser) -> None:
@@ -69,7 +70,7 @@ def settings_from_arguments(arguments: argparse.Namespace) -> Settings:
     Raises:
         UserError: a bad value.
     """
-    conf = {name: value for name in _OPTIONS if (value := getattr(arguments, name)) is not None}
+    conf = {name: value for name in _OPTIONS if (value := getattr(arguments, name, None)) is not None}
     settings = resolve_source(parse_settings(conf, prefix="--"), arguments.studies)
     table: Path | None = getattr(arguments, "patients", None)
     return settings if table is None else replace(settings, patients=table.resolve())

@@ -2,39 +2,36 @@
 
 from __future__ import annotations
 
-import atexit
 import logging
 import os
 import threading
 import time
-import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from fastapi import HTTPException
 from filelock import FileLock
-from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore, LocalDatastoreModel
+from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore
 from monailabel.interfaces.datastore import DefaultLabelTag
 from monailabel.interfaces.exception import ImageNotFoundException, LabelNotFoundException
 
+from xssr_strategy.datastores.folder_watch import WatchedDatastore
 from xssr_strategy.datastores.image_sets import NO_IMAGES, ImageSets
-from xssr_strategy.datastores.index import DatastoreIndex
 from xssr_strategy.storage.atomic_files import copy_atomic, remove_leftovers
 
 logger = logging.getLogger(__name__)
 
-_SETTLE = 0.3  # seconds in which changes of the folder are gathered: 5,000 images arrive one by one (our choice)
+_QUIET = 60.0  # seconds without a change after which the index is written whole (our choice)
 _FINAL = DefaultLabelTag.FINAL
 
 
-class CrashSafeDatastore(LocalDatastore):
+class CrashSafeDatastore(WatchedDatastore):
     """The truth is in the folders of images and labels; the index beside them can be made anew from these.
 
     No mapping of the index is changed in its place: another thread may be going through it. A label or a note is a line
-    beside the index, which is written whole when images come or go.
+    beside the index, which is written whole when images come or go, and when nothing has changed for a minute.
 
     The stock class writes labels, images and its index in place, so that a kill or a full disk leaves half of them; it
     refuses to start with half an index; while it looks at the folder again, in another thread, the pool is empty for a
@@ -44,20 +41,15 @@ class CrashSafeDatastore(LocalDatastore):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         # Held before the lock on the folder, which keeps out other processes only.
         self._busy = threading.RLock()
-        self._soon: threading.Timer | None = None
+        self._later: threading.Timer | None = None
         self._sets = ImageSets()
-        self._datastore: LocalDatastoreModel
         LocalDatastore.__init__(self, *args, **kwargs)  # an archive's class comes between
         if self._auto_reload:
             self._handler.on_moved = self._on_moved  # rsync, and whoever else writes whole files
             self._handler.patterns.append(str(self._index.changes))
-            atexit.register(_write_whole, weakref.ref(self))  # for programs that know nothing of the lines
+            self._write_whole()
         for folder in (self._datastore.image_path(), *(self._datastore.label_path(tag) for tag in self._tags())):
             remove_leftovers(Path(folder))
-
-    @cached_property
-    def _index(self) -> DatastoreIndex:
-        return DatastoreIndex(Path(self._datastore_config_path))
 
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
         """As the base class, but nothing is written over.
@@ -162,6 +154,22 @@ class CrashSafeDatastore(LocalDatastore):
         """Write what the index says of one image now."""
         self._sets.note(self._datastore.objects, image_id)
         self._index.note(self._datastore, image_id)
+        if self._auto_reload:
+            self._write_whole_later()
+
+    def _write_whole(self) -> None:
+        """Write the index with its lines, for programs that know nothing of these."""
+        if self._index.changes.exists():
+            with self._current_index():
+                self._index.write(self._datastore)
+
+    def _write_whole_later(self) -> None:
+        """Do so when nothing has changed for a minute."""
+        if self._later is not None:
+            self._later.cancel()
+        self._later = threading.Timer(_QUIET, self._write_whole)
+        self._later.daemon = True
+        self._later.start()
 
     def _init_from_datastore_file(self, throw_exception: bool = False) -> None:
         with self._current_index():
@@ -176,10 +184,12 @@ class CrashSafeDatastore(LocalDatastore):
 
     def _take_over(self) -> None:
         """Read the index if another process has written it."""
-        model = self._index.read(self._datastore)
-        if model is not None:
+        model, changed = self._index.read(self._datastore)
+        if model is not self._datastore:
             model.base_path = self._datastore_path
             self._datastore = model
+        for image in changed:
+            self._sets.note(model.objects, image)
 
     def _reconcile_datastore(self) -> None:
         """Bring the index up to date with the folders; another thread sees the images of before or of now."""
@@ -242,57 +252,3 @@ class CrashSafeDatastore(LocalDatastore):
 
     def _put(self, images: Mapping[str, ImageLabelModel]) -> None:
         self._datastore.objects = {**self._datastore.objects, **images}
-
-    # What the watcher of the folder calls, in its own thread.
-
-    def _on_any_event(self, event: Any) -> None:
-        if self._is_index(event.src_path):
-            return
-        if event.event_type == "deleted" or not self._is_known(Path(event.src_path)):
-            self._refresh_soon()
-
-    def _on_modify_event(self, event: Any) -> None:
-        if self._is_index(event.src_path):
-            self._init_from_datastore_file()
-
-    def _on_moved(self, event: Any) -> None:
-        if self._is_index(event.dest_path):
-            self._init_from_datastore_file()
-        elif not self._is_known(Path(event.dest_path)):
-            self._refresh_soon()
-
-    def _is_index(self, path: str) -> bool:
-        return path in (str(self._index.path), str(self._index.changes))
-
-    def _is_known(self, file: Path) -> bool:
-        """Whether the index tells of a file, as it does of those that were written here, once they are."""
-        if not file.exists():
-            return False
-        name, extension = self._to_id(file.name)
-        with self._busy:  # or a label that is just being written would be taken for somebody else's
-            image = self._datastore.objects.get(name)
-        if image is None:
-            return False
-        in_pool = file.parent == Path(self._datastore.image_path())
-        entry = image.image if in_pool else image.labels.get(file.parent.name)
-        return entry is not None and entry.ext == extension
-
-    def _refresh_soon(self) -> None:
-        with self._busy:
-            if self._soon is None:
-                self._soon = threading.Timer(_SETTLE, self._refresh_now)
-                self._soon.daemon = True
-                self._soon.start()
-
-    def _refresh_now(self) -> None:
-        with self._busy:
-            self._soon = None
-        self.refresh()
-
-
-def _write_whole(datastore: weakref.ref[CrashSafeDatastore]) -> None:
-    """Write the index whole if lines came after it."""
-    one = datastore()
-    if one is not None and one._index.changes.exists():
-        with one._current_index():
-            one._index.write(one._datastore)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Protocol, runtime_checkable
 
 from monailabel.datastore.local import ImageLabelModel
@@ -81,6 +81,11 @@ class ImageSets:
         for image, entry in objects.items():
             for tag in entry.labels:
                 tagged.setdefault(tag, set()).add(image)
-        self._images = frozenset(objects)
-        self._tagged = {tag: frozenset(images) for tag, images in tagged.items()}
+        self._images = _same(self._images, objects.keys())
+        self._tagged = {tag: _same(self._tagged.get(tag, NO_IMAGES), images) for tag, images in tagged.items()}
         self._of = objects
+
+
+def _same(before: frozenset[str], now: Set[str]) -> frozenset[str]:
+    """The set of before, if the one of now is equal."""
+    return before if before == now else frozenset(now)

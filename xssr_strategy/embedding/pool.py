@@ -13,15 +13,16 @@ from torch import Tensor
 
 from xssr_strategy.embedding.checkpoint import EncoderCheckpoint
 from xssr_strategy.embedding.store import EmbeddingStore, Vector
+from xssr_strategy.embedding.workers import Embedded, EmbeddingFunction, embed_batch
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.ahead import read_ahead
 from xssr_strategy.images.journal import ReadingJournal
 from xssr_strategy.images.listing import fingerprint
-from xssr_strategy.images.pictures import small_picture
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.images.reading import UnreadableImage
 from xssr_strategy.images.thumbnail_store import Thumbnail, ThumbnailStore
 from xssr_strategy.images.versions import READING, kept_as, last_change, parse_kept
+from xssr_strategy.parallel.images import Workers, map_images
 
 _CONFIRMED = 100  # images at a time whose vectors are found right; what a kill may cost (our choice)
 
@@ -95,18 +96,22 @@ def embed_pool(
     on_image: Callable[[int, int], None] = lambda done, total: None,
     device: torch.device | None = None,
     thumbnails: ThumbnailStore | None = None,
+    beside: Beside | None = None,
 ) -> EmbeddingReport:
     """Give every image of the pool a vector; what has one already is only looked at.
 
-    An image that cannot be read, or by which the process died before, is set aside with its reason and the rest goes
-    on. Vectors are written in batches as they are made, so a kill costs at most one batch. What an earlier reading made
-    of an image that is read otherwise now is made again.
+    An image that cannot be read, or by which the process died before, is set aside with its reason. Vectors are written
+    in batches, so a kill costs at most one. What an image gave that is read otherwise now is made again.
 
     Args:
-        images: id -> path; at most three batches of what the encoder sees of them are in memory.
+        images: id -> path; at most three batches of them are in memory.
         on_image: called with (images done, images in the pool) at the start of work and after each batch.
         device: a GPU if there is one, by default.
         thumbnails: given, small pictures of the images embedded now are kept there, which costs no reading.
+        beside: given, other processes read and embed, and this one writes.
+
+    Raises:
+        UserError: the processes are ended again and again.
 
     >>> from tempfile import TemporaryDirectory
     >>> import numpy as np
@@ -135,18 +140,30 @@ def embed_pool(
     confirm_vectors(images, domain, checkpoint.id, store)
     todo, present = outstanding(images, domain, checkpoint.id, checkpoint.preset, store)
     unchanged, embedded = len(images) - len(todo), 0
-    device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    encoder = checkpoint.encoder.to(device)
-    run = _Run(domain, checkpoint, store, present, device, thumbnails)
+    run = _Run(domain, checkpoint, store, present, thumbnails)
     if todo:
         on_image(unchanged, len(images))
-    with ReadingJournal(store.path.parent) as journal:
-        read = journal.guarded(partial(encoder.read, preset=checkpoint.preset))
-        for batch in run.batches(read_ahead(todo, read, ahead=2 * encoder.batch_size), encoder.batch_size):
-            run.embed(batch)
-            embedded += len(batch)
-            on_image(unchanged + embedded + len(run.failed), len(images))
+    found = run.in_this_process(todo, device) if beside is None else run.beside(todo, beside)
+    for batch in found:
+        embedded += run.write(batch)
+        on_image(unchanged + embedded + len(run.failed), len(images))
     return EmbeddingReport(embedded, unchanged, run.failed)
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Processes that embed.
+
+    Attributes:
+        workers: how many, or on which cluster.
+        encoder: checkpoint file, which they load.
+    """
+
+    workers: Workers
+    encoder: Path
+
+
+Found = Iterable[tuple[str, Embedded | UnreadableImage]]
 
 
 class _Run:
@@ -165,40 +182,50 @@ class _Run:
         checkpoint: EncoderCheckpoint,
         store: EmbeddingStore,
         present: Mapping[str, str],
-        device: torch.device,
         thumbnails: ThumbnailStore | None,
     ) -> None:
         self._domain, self._checkpoint, self._present = domain, checkpoint, present
-        self._store, self._device, self._thumbnails = store, device, thumbnails
+        self._store, self._thumbnails = store, thumbnails
+        self._folder = store.path.parent
         self.failed: dict[str, str] = {}
 
-    def batches(self, found: Iterable[tuple[str, Tensor | UnreadableImage]], size: int) -> Iterator[dict[str, Tensor]]:
-        """The images that could be read, ``size`` at a time; each batch is emptied before the next is begun.
-
-        An image that could not be read is set aside at once.
-        """
+    def in_this_process(self, images: Mapping[str, Path], device: torch.device | None) -> Iterator[Found]:
+        """What is found of a batch, read while the one before is embedded; each is emptied before the next is begun."""
+        device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        encoder, preset = self._checkpoint.encoder.to(device), self._checkpoint.preset
         batch: dict[str, Tensor] = {}
-        for image, values in found:
-            if isinstance(values, UnreadableImage):
-                state = failure_state(self._checkpoint.preset, self._present[image])
-                self._store.set_aside(self._domain, image, state, str(values))
-                self.failed[image] = str(values)
-                continue
-            batch[image] = values
-            if len(batch) == size:
-                yield batch
-                batch.clear()  # so that never two of them are in memory
-        if batch:
-            yield batch
+        with ReadingJournal(self._folder) as journal:
+            read = journal.guarded(partial(encoder.read, preset=preset))
+            for image, values in read_ahead(images, read, ahead=2 * encoder.batch_size):
+                if isinstance(values, UnreadableImage):
+                    yield [(image, values)]
+                    continue
+                batch[image] = values
+                if len(batch) == encoder.batch_size:
+                    yield embed_batch(encoder, batch, device, self._thumbnails is not None).items()
+                    batch.clear()  # so that never two of them are in memory
+            if batch:
+                yield embed_batch(encoder, batch, device, self._thumbnails is not None).items()
 
-    def embed(self, batch: Mapping[str, Tensor]) -> None:
-        """Write the vectors of a batch, and its small pictures if they are kept."""
-        encoder, present = self._checkpoint.encoder, self._present
-        with torch.inference_mode():
-            vectors = encoder.encode(torch.stack(list(batch.values())).to(self._device)).float().cpu().numpy()
-        states = {image: kept_as(present[image]) for image in batch}
+    def beside(self, images: Mapping[str, Path], beside: Beside) -> Iterator[Found]:
+        """The same, of batches in the order in which other processes end them."""
+        function = EmbeddingFunction(beside.encoder, self._thumbnails is not None)
+        yield from map_images(function, images, beside.workers, self._folder, self._checkpoint.encoder.batch_size)
+
+    def write(self, found: Found) -> int:
+        """Keep the vectors of a batch and its pictures, and set aside what could not be read; how many vectors."""
+        embedded: dict[str, Embedded] = {}
+        for image, one in found:
+            if isinstance(one, UnreadableImage):
+                state = failure_state(self._checkpoint.preset, self._present[image])
+                self._store.set_aside(self._domain, image, state, str(one))
+                self.failed[image] = str(one)
+            else:
+                embedded[image] = one
+        states = {image: kept_as(self._present[image]) for image in embedded}
         if self._thumbnails is not None:  # first: a picture that is there is not made again
-            seen = {image: small_picture(encoder.picture(values)) for image, values in batch.items()}
-            self._thumbnails.put(self._domain, [Thumbnail(image, states[image], seen[image]) for image in batch])
-        found = [Vector(image, states[image], vector) for image, vector in zip(batch, vectors, strict=True)]
-        self._store.put(self._domain, self._checkpoint.id, found)
+            seen = {image: one.picture for image, one in embedded.items() if one.picture is not None}
+            self._thumbnails.put(self._domain, [Thumbnail(image, states[image], seen[image]) for image in seen])
+        vectors = [Vector(image, states[image], one.vector) for image, one in embedded.items()]
+        self._store.put(self._domain, self._checkpoint.id, vectors)
+        return len(embedded)

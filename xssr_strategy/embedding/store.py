@@ -105,8 +105,9 @@ class EmbeddingStore:
 
         The second part does not change when vectors are written: :meth:`images_after` the first part are new then.
         """
-        (newest,) = self._db.execute("SELECT max(rowid) FROM vectors").fetchone()
-        return newest or 0, self.mark(_REMOVED)
+        query = "SELECT (SELECT max(rowid) FROM vectors), (SELECT content FROM notes WHERE name = ?)"
+        newest, mark = self._db.execute(query, (_MARK + _REMOVED,)).fetchone()  # of one moment
+        return newest or 0, mark or ""
 
     def images_after(self, domain: str, encoder: str, newest: int) -> set[str]:
         """Images whose vectors were written after a :meth:`vectors_mark` with this first part."""
@@ -133,8 +134,9 @@ class EmbeddingStore:
             self._db.execute(
                 "INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?)", (domain, image, fingerprint, reason)
             )
-            self._db.execute("DELETE FROM vectors WHERE domain = ? AND image = ?", (domain, image))
-            self._write_mark(_REMOVED)
+            removed = self._db.execute("DELETE FROM vectors WHERE domain = ? AND image = ?", (domain, image))
+            if removed.rowcount:
+                self._write_mark(_REMOVED)
 
     def fingerprints(self, domain: str, encoder: str) -> dict[str, str]:
         """image -> fingerprint of every vector of this encoder."""
@@ -151,8 +153,9 @@ class EmbeddingStore:
         """Note that the vectors of these images are right under the present reading."""
         update = f"UPDATE vectors SET fingerprint = {_STATE} || ? WHERE domain = ? AND encoder = ? AND image = ?"  # noqa: S608
         with transaction(self._db):
-            self._db.executemany(update, [(f"|{READING}", domain, encoder, image) for image in images])
-            self._write_mark(_REMOVED)
+            rows = [(f"|{READING}", domain, encoder, image) for image in images]
+            if self._db.executemany(update, rows).rowcount > 0:
+                self._write_mark(_REMOVED)
 
     def failures(self, domain: str) -> dict[str, tuple[str, str]]:
         """image -> (fingerprint, reason) of every image set aside."""

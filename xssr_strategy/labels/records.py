@@ -51,10 +51,9 @@ def recorded_labels(studies: Path, labels: Mapping[str, Path]) -> dict[str, tupl
         studies: folder with MONAI Label's index.
         labels: image -> label file.
     """
-    index = studies / _INDEX
     try:
-        objects = json.loads(index.read_text(encoding="utf-8"))["objects"]
-        objects |= {line["image"]: line["entry"] for line in ChangeLog(index).lines()}
+        index, lines = ChangeLog(studies / _INDEX).read()
+        objects = json.loads(index)["objects"] | {line["image"]: line["entry"] for line in lines}
     except (OSError, ValueError, KeyError, TypeError):  # the labels count, the index can be made anew
         return {}
     found = {image: recorded_names(_info(objects, image), path) for image, path in labels.items()}

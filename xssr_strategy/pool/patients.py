@@ -79,9 +79,10 @@ def learn_patients(
     return known_patients(pool, settings, store)
 
 
-def patients_mark(store: EmbeddingStore) -> str:
-    """A value that changes whenever what files said of their patients is written."""
-    return store.mark(_FOUND)
+def patients_mark(store: EmbeddingStore, settings: Settings) -> tuple[str, int]:
+    """A value that changes whenever what files said of their patients is written, or the table of patients is."""
+    table = settings.patients
+    return store.mark(_FOUND), table.stat().st_mtime_ns if table is not None and table.exists() else 0
 
 
 def known_patients(pool: Collection[str], settings: Settings, store: EmbeddingStore) -> dict[str, str] | None:

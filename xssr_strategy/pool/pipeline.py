@@ -17,7 +17,7 @@ from xssr_strategy.archive.pool import ArchivePool, SeriesQuery
 from xssr_strategy.archive.query import Query
 from xssr_strategy.embedding.checkpoint import EncoderCheckpoint, load_encoder, save_encoder
 from xssr_strategy.embedding.encoder import is_foundation
-from xssr_strategy.embedding.pool import EmbeddingReport, confirm_vectors, embed_pool
+from xssr_strategy.embedding.pool import Beside, EmbeddingReport, confirm_vectors, embed_pool
 from xssr_strategy.embedding.store import SOURCE, TARGET, EmbeddingStore
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.detect import detect_preset, preset_by_name
@@ -27,6 +27,7 @@ from xssr_strategy.images.listing import find_images
 from xssr_strategy.images.preset import Preset
 from xssr_strategy.images.reading import read_image
 from xssr_strategy.images.thumbnail_store import ThumbnailStore
+from xssr_strategy.parallel.images import Workers
 from xssr_strategy.pool import encoder_training
 from xssr_strategy.pool.cold_start_plan import forget_plan
 from xssr_strategy.pool.encoder_training import Progress
@@ -83,6 +84,7 @@ def prepare(
     workspace: Workspace,
     store: EmbeddingStore,
     progress: Progress,
+    workers: Workers | None = None,
 ) -> tuple[EncoderCheckpoint, EmbeddingReport]:
     """Train the encoder if there is none, and embed what is new of source and target.
 
@@ -90,10 +92,12 @@ def prepare(
 
     Args:
         target: id -> path of every image of the pool, labelled ones included.
+        workers: who embeds; by default as many processes as the settings say, or this one.
 
     Raises:
-        UserError: no image can be read, or the source folder is empty.
+        UserError: no image can be read, the source folder is empty, or the workers are ended again and again.
     """
+    workers = workers or Workers(settings.embed_workers)
     source = source_images(settings, progress)
     path = workspace.encoder(settings, preset)
     workspace.root.mkdir(parents=True, exist_ok=True)
@@ -115,8 +119,9 @@ def prepare(
         if of_source + of_target:
             _tell_otherwise(of_source + of_target, path, settings)
         show, pictures = partial(progress, EMBEDDING), ThumbnailStore(workspace.thumbnails)
-        embed_pool(source, SOURCE, checkpoint, store, show, thumbnails=pictures)
-        report = embed_pool(target, TARGET, checkpoint, store, show, thumbnails=pictures)
+        beside = None if workers == Workers() else Beside(workers, path)
+        embed_pool(source, SOURCE, checkpoint, store, show, thumbnails=pictures, beside=beside)
+        report = embed_pool(target, TARGET, checkpoint, store, show, thumbnails=pictures, beside=beside)
         pictures.close()
         if before is not None and before["id"] != checkpoint.id:
             store.forget_encoder(before["id"])

@@ -157,11 +157,9 @@ def rank(
         _write_terms(store, PoolTerms(key, images, rule, groups))
     selection = xssr.select(standardised, count, reference, rows, rule, groups)
     assert selection.alpha is not None
-    curves = coverage_curve(standardised, [*rows, *selection.indices])
-    mean, largest = ([math.inf, *curve.tolist()][len(rows) :] for curve in curves)
-    coverage = tuple(mean[1:])
-    typical = 0 if rule.density is None else int(np.argmax(rule.density))
-    alone = float(coverage_curve(standardised, [typical])[0][0])
+    covered = _covered(standardised, rows, selection.indices.tolist())
+    alone = float(coverage_curve(standardised, [_typical(rule)])[0][0])
+    coverage = tuple(mean for mean, _ in covered[1:])
     advice = advise(coverage, min(budget, count), len(target), alone, len(rows))
     return replace(
         empty,
@@ -169,10 +167,24 @@ def rank(
         alpha=selection.alpha,
         calibration=selection.calibration,
         coverage=coverage,
-        covered=tuple(zip(mean[:-1], largest[:-1], strict=True)),
+        covered=covered[:-1],
         worthwhile=advice.worthwhile,
         advice=advice.text,
     )
+
+
+def _typical(rule: Rule) -> int:
+    """The row where the pool is densest."""
+    return 0 if rule.density is None else int(np.argmax(rule.density))
+
+
+def _covered(
+    vectors: NDArray[np.float64], labelled: Sequence[int], picks: Sequence[int]
+) -> tuple[tuple[float, float], ...]:
+    """Mean and largest distance of the pool to what is taken: before the first pick, and after each."""
+    mean, largest = coverage_curve(vectors, [*labelled, *picks])
+    both = [(math.inf, math.inf), *zip(mean.tolist(), largest.tolist(), strict=True)]
+    return tuple(both[len(labelled) :])
 
 
 def _picks(selection: Selection, images: Sequence[str], labelled: int) -> tuple[RankedImage, ...]:

@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import logging
-import subprocess
-import sys
 from collections.abc import Generator, Sequence
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from xssr_strategy.errors import TooLargeError, UserError, memory_error
+from xssr_strategy.parallel.cluster import connected
+from xssr_strategy.parallel.processes import environment, inherited, worker_pool
 from xssr_strategy.simulation.work import Outcome, Training, run_training
-from xssr_strategy.simulation.workers import environment, inherited, worker_pool
 
 Finished = tuple[Training, Outcome | str]
 """A training and what it found, or the reason why it could not be run."""
-
-_PATIENCE = 20  # seconds in which a Ray cluster has to answer, our choice
-
-_ASK = """
-import sys, ray
-try:
-    ray.init(sys.argv[1], log_to_driver=False)
-except Exception as error:
-    sys.exit(" ".join(str(error).split()))
-"""
 
 
 def run_locally(trainings: Sequence[Training], jobs: int) -> Generator[Finished, None, None]:
@@ -66,18 +54,9 @@ def run_on_ray(trainings: Sequence[Training], address: str) -> Generator[Finishe
     Raises:
         UserError: Ray is not installed, no such cluster, no node with the threads, or a node that was lost too often.
     """
-    try:
-        import ray
-    except ImportError:
-        raise UserError("--ray: Ray is not installed; install it with: pip install 'xssr-strategy[ray]'") from None
-    if not trainings:
-        return
-    _ask(address)
-    ray.init(address, ignore_reinit_error=True, log_to_driver=False, logging_level=logging.ERROR)
-    try:
-        yield from _on_cluster(ray, trainings)
-    finally:
-        ray.shutdown()
+    if trainings:
+        with connected(address) as ray:
+            yield from _on_cluster(ray, trainings)
 
 
 _TOO_LARGE = "memory does not suffice; run again with a smaller --size, a larger --spacing or fewer --jobs."
@@ -93,25 +72,6 @@ def attempt(training: Training) -> Outcome | str:
         if memory_error(error) is None:
             raise
         return _TOO_LARGE
-
-
-def _ask(address: str) -> None:
-    """Ray goes on trying for minutes where nobody answers: a process that can be ended asks first.
-
-    Raises:
-        UserError: no cluster that can be used.
-    """
-    try:
-        subprocess.run(
-            [sys.executable, "-c", _ASK, address], check=True, capture_output=True, text=True, timeout=_PATIENCE
-        )
-    except subprocess.TimeoutExpired:
-        reason = f"no cluster answers within {_PATIENCE} seconds"
-    except subprocess.CalledProcessError as error:
-        reason = (error.stderr.strip().splitlines() or ["it cannot be asked"])[-1]
-    else:
-        return
-    raise UserError(f"--ray {address}: {reason.rstrip('.')}; start one with: ray start --head") from None
 
 
 def _on_cluster(ray: Any, trainings: Sequence[Training]) -> Generator[Finished, None, None]:

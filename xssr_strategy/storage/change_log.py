@@ -5,11 +5,12 @@ The index of a hundred thousand images takes half a second to write, a line no t
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ class ChangeLog:
     ...     path = Path(folder) / "index.json"
     ...     log = ChangeLog(path)
     ...     count = log.write(b'{"a": 1}'), log.append({"b": 2}), log.append({"c": 3})
-    ...     content, lines = json.loads(path.read_text()), ChangeLog(path).lines()
+    ...     content, lines = json.loads(path.read_text()), list(ChangeLog(path).lines())
     >>> count
     (0, 1, 2)
     >>> content["a"], lines
@@ -88,20 +89,44 @@ class ChangeLog:
         if self._mark_of(before) != mark:
             write_atomic(self.changes, json.dumps({_KEY: mark}).encode() + b"\n" + line)
             return 1
-        with self.changes.open("r+b") as file:
-            file.seek(len(before))  # over half a line, which was never acknowledged
-            file.write(line)
-            file.truncate()
-            file.flush()
-            os.fsync(file.fileno())
+        with self.changes.open("r+b", buffering=0) as file:
+            try:
+                file.seek(len(before))  # over half a line, which was never acknowledged
+                if file.write(line) != len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                file.truncate()
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(len(before))
+                raise
         return before.count(b"\n")
 
-    def lines(self) -> list[dict[str, Any]]:
-        """The lines that belong to the file as it is."""
-        mark, content = self._mark(), self._content()
-        if not mark or self._mark_of(content) != mark:
-            return []
-        return [json.loads(line) for line in content.splitlines()[1:]]
+    def lines(self) -> Iterator[dict[str, Any]]:
+        """The lines that belong to the file as it is.
+
+        Raises:
+            ValueError: at a line that is damaged.
+        """
+        return self._lines_after(self._mark())
+
+    def read(self) -> tuple[bytes, list[dict[str, Any]]]:
+        """The file and the lines that belong to it, without a lock.
+
+        Raises:
+            OSError: there is no file.
+            ValueError: a line is damaged.
+        """
+        while True:
+            content = self.path.read_bytes()
+            mark = self._mark_of(content)
+            lines = list(self._lines_after(mark))
+            if self._mark() == mark:  # or it was written meanwhile
+                return content, lines
+
+    def _lines_after(self, mark: str) -> Iterator[dict[str, Any]]:
+        content = self._content()
+        if mark and self._mark_of(content) == mark:
+            yield from (json.loads(line) for line in content.splitlines()[1:])
 
     def state(self) -> tuple[FileState, FileState | None]:
         """What changes whenever anybody writes: the first part with the file, the second with the lines.

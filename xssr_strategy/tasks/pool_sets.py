@@ -28,7 +28,7 @@ class PoolSets:
     @classmethod
     def of(cls, images: frozenset[str], skipped: Set[str], embedded: frozenset[str], failed: Set[str]) -> PoolSets:
         """The sets of a datastore's images; the others may hold images that are gone."""
-        pool = images - skipped
+        pool = frozenset(images - skipped)
         known, aside = embedded & pool, frozenset(failed & pool)
         return cls(pool, known, aside, len(known | aside) == len(pool))
 
@@ -56,6 +56,10 @@ class OpenImages(Set[str]):
 
     def __init__(self, images: frozenset[str], closed: Set[str]) -> None:
         self.images, self.closed = images, closed
+
+    @classmethod
+    def _from_iterable(cls, images: Iterable[str]) -> frozenset[str]:  # type: ignore[override]
+        return frozenset(images)  # what & and - give
 
     def __contains__(self, image: object) -> bool:
         return image in self.images and image not in self.closed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from xssr_strategy.datastores.studies import StudiesDatastore
 from xssr_strategy.embedding.pool import failure_state, outstanding
 from xssr_strategy.embedding.store import SOURCE, TARGET, EmbeddedImages
 from xssr_strategy.errors import UserError
+from xssr_strategy.images.listing import fingerprint
 from xssr_strategy.pool import pipeline
 from xssr_strategy.pool.cold_start_plan import ColdStartPlan, holds, plan_mark, read_plan
 from xssr_strategy.pool.encoder_training import Progress
@@ -84,9 +86,10 @@ class Project:
         self._read: tuple[str | None, str, str] | None = None
         self._embedded = NO_SETS.embedded
         self._failed: dict[str, str] = {}
+        self._unread: dict[str, str] = {}  # state of the file of each of these
         self._pool = (frozenset[str](), self.leases.skipped(), self._embedded, self._failed), NO_SETS
         self._held: PoolSets | None = None  # by which the clusters are known to serve
-        self._valid: tuple[frozenset[str], Ranking, tuple[int, str], str, bool] | None = None
+        self._valid: tuple[frozenset[str], Ranking, tuple[int, str], tuple[str, int], bool] | None = None
         self._plan: ColdStartPlan | None = None
         self._vectors: tuple[tuple[str, tuple[int, str]], Vectors] | None = None
 
@@ -136,11 +139,12 @@ class Project:
 
         They are kept until a vector changes.
         """
+        mark = self.store.vectors_mark()  # before the look: what is written after it is found the next time
         self._look()
         encoder = self.encoder
         if encoder is None:
             return [], np.empty((0, 0)), None
-        now = encoder, self.store.vectors_mark()
+        now = encoder, mark
         if self._vectors is None or self._vectors[0] != now:
             self._vectors = now, standardised_vectors(encoder, self._embedded, self.store)
         return self._vectors[1]
@@ -209,17 +213,20 @@ class Project:
         if self._held is not sets and not holds(plan, encoder, str(self.settings.budget), sets.embedded):
             return True
         self._held = sets
-        looked_at = sets.images if look_at_files else sets.failed
-        suspects = {image: self._path(image, datastore) for image in looked_at}
-        if not suspects and not look_at_files:
-            return False  # after each click: nothing to look at, so the store need not be read
-        todo, present = outstanding(suspects, TARGET, encoder, self.preset, self.store)
-        if todo or not look_at_files:
-            return bool(todo)
-        if present.keys() != suspects.keys():
-            return True  # the archive did not give some of them
+        if not look_at_files:  # after each click, so the store is not read
+            return any(self._is_another_file(image, datastore) for image in sets.failed)
+        files = {image: self._path(image, datastore) for image in sets.images}
+        todo, present = outstanding(files, TARGET, encoder, self.preset, self.store)
+        if todo or present.keys() != files.keys():
+            return True  # some are new, or the archive did not give them
         new, _ = outstanding(self.opened.source_images(), SOURCE, encoder, self.preset, self.store)
         return bool(new)
+
+    def _is_another_file(self, image: str, datastore: Datastore) -> bool:
+        """Whether an image that could not be read is another file now."""
+        with suppress(UserError):  # deleted
+            return failure_state(self.preset, fingerprint(self._path(image, datastore))) != self._unread[image]
+        return False
 
     def _path(self, image: str, datastore: Datastore) -> Path:
         return Path(datastore.get_image_uri(image)) if self.archive is None else self.archive.cache.folder(image)
@@ -241,11 +248,10 @@ class Project:
             return
         encoder = self.encoder
         self._embedded = NO_SETS.embedded if encoder is None else self._known.of(encoder)
-        failed = {
-            image: reason
-            for image, (state, reason) in self.store.failures(TARGET).items()
-            if state.startswith(failure_state(self.preset, ""))
-        }
+        of_preset = failure_state(self.preset, "")
+        failures = {image: one for image, one in self.store.failures(TARGET).items() if one[0].startswith(of_preset)}
+        self._unread = {image: state for image, (state, _) in failures.items()}
+        failed = {image: reason for image, (_, reason) in failures.items()}
         if failed != self._failed:
             self._failed = failed
         marks = encoder, ranking_mark(self.store), plan_mark(self.store)
@@ -261,7 +267,7 @@ class Project:
         ranking = self.ranking
         if ranking is None:
             return False
-        now = images, ranking, self.store.vectors_mark(), patients_mark(self.store)
+        now = images, ranking, self.store.vectors_mark(), patients_mark(self.store, self.settings)
         if self._valid is None or self._valid[0] is not images or self._valid[1:4] != now[1:]:
             try:
                 patients = known_patients(images, self.settings, self.store)

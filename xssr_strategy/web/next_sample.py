@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import time
 from typing import Any
 
@@ -47,6 +48,6 @@ def sample(strategy: str, params: dict[str, Any] | None = None, user: str | None
     asked = {"ts": int(time.time()), "client_id": request.get("client_id", user)}
     try:
         datastore.update_image_info(image, {"strategy": {**info.get("strategy", {}), strategy: asked}})
-    except (HTTPException, ImageNotFoundException):  # gone a moment ago
-        logger.warning("Nothing is noted of %s: it is not there any more.", image)
+    except (HTTPException, ImageNotFoundException, OSError, sqlite3.Error) as error:
+        logger.warning("It is not noted who was given %s: %s", image, error)  # who has it, as it is leased
     return {**answer, **info}

@@ -157,9 +157,8 @@ def rank(
         _write_terms(store, PoolTerms(key, images, rule, groups))
     selection = xssr.select(standardised, count, reference, rows, rule, groups)
     assert selection.alpha is not None
-    covered = _covered(standardised, rows, selection.indices.tolist())
+    coverage, covered = _coverage(standardised, rows, selection.indices.tolist())
     alone = float(coverage_curve(standardised, [_typical(rule)])[0][0])
-    coverage = tuple(mean for mean, _ in covered[1:])
     advice = advise(coverage, min(budget, count), len(target), alone, len(rows))
     return replace(
         empty,
@@ -167,7 +166,7 @@ def rank(
         alpha=selection.alpha,
         calibration=selection.calibration,
         coverage=coverage,
-        covered=covered[:-1],
+        covered=covered,
         worthwhile=advice.worthwhile,
         advice=advice.text,
     )
@@ -178,13 +177,13 @@ def _typical(rule: Rule) -> int:
     return 0 if rule.density is None else int(np.argmax(rule.density))
 
 
-def _covered(
+def _coverage(
     vectors: NDArray[np.float64], labelled: Sequence[int], picks: Sequence[int]
-) -> tuple[tuple[float, float], ...]:
-    """Mean and largest distance of the pool to what is taken: before the first pick, and after each."""
-    mean, largest = coverage_curve(vectors, [*labelled, *picks])
-    both = [(math.inf, math.inf), *zip(mean.tolist(), largest.tolist(), strict=True)]
-    return tuple(both[len(labelled) :])
+) -> tuple[tuple[float, ...], tuple[tuple[float, float], ...]]:
+    """Mean distance of the pool to what is taken after each pick; mean and largest before each."""
+    mean, largest = ([math.inf, *curve.tolist()] for curve in coverage_curve(vectors, [*labelled, *picks]))
+    before = slice(len(labelled), -1)
+    return tuple(mean[len(labelled) + 1 :]), tuple(zip(mean[before], largest[before], strict=True))
 
 
 def _picks(selection: Selection, images: Sequence[str], labelled: int) -> tuple[RankedImage, ...]:

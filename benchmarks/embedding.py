@@ -15,15 +15,17 @@ import torch
 from benchmarks.bound import Bound
 from tests.support.data import SHENZHEN
 from xssr_strategy.embedding.catalogue import build_encoder
-from xssr_strategy.embedding.checkpoint import EncoderCheckpoint
-from xssr_strategy.embedding.pool import embed_pool
+from xssr_strategy.embedding.checkpoint import EncoderCheckpoint, load_encoder, save_encoder
+from xssr_strategy.embedding.pool import Beside, embed_pool
 from xssr_strategy.embedding.store import TARGET, EmbeddingStore
 from xssr_strategy.images.listing import find_images
 from xssr_strategy.images.preprocessing import encoder_input
 from xssr_strategy.images.preset import PRESETS
+from xssr_strategy.parallel.images import Workers
 
 _REPEATS = 5
 _BATCH = 16
+_POOL, _TURNS = 1500, 3  # images of the pool that workers embed; turns of each
 
 
 def run() -> list[Bound]:
@@ -37,6 +39,9 @@ def run() -> list[Bound]:
     ratio = statistics.median(ratios)
     rates = f"{statistics.median(store_rates):.0f} against {statistics.median(bare_rates):.0f} images/s"
     small, large = (_peak(count) for count in (500, 5000))
+    one, two = ([_by_workers(images, count) for _ in range(_TURNS)] for count in (1, 2))
+    gain = statistics.median(b / a for a, b in zip(one, two, strict=True))
+    both = f"{statistics.median(two):.0f} against {statistics.median(one):.0f} images/s"
     return [
         Bound("embedding through the store / bare loop", f"{ratio:.2f} ({rates})", "at least 0.8", ratio >= 0.8),
         Bound(
@@ -45,6 +50,7 @@ def run() -> list[Bound]:
             "at most 1.1",
             large / small <= 1.1,
         ),
+        Bound("embedding by two workers / by one", f"{gain:.2f} ({both})", "at least 1.7", gain >= 1.7),
     ]
 
 
@@ -73,6 +79,28 @@ def _through_store(images: dict[str, Path]) -> float:
         seconds = time.perf_counter() - begin
         store.close()
     return seconds
+
+
+def _by_workers(images: dict[str, Path], count: int) -> float:
+    """Images per second of so many processes of one thread, from the first batch on: they take seconds to start."""
+    names, checkpoint = list(images.values()), _checkpoint()
+    pool = {f"{number:06d}": names[number % len(names)] for number in range(_POOL)}
+    times: list[tuple[float, int]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "encoder.safetensors"
+        save_encoder(file, "conv_mae", checkpoint.encoder, checkpoint.preset, {})
+        store = EmbeddingStore(Path(folder) / "store.sqlite")
+        embed_pool(
+            pool,
+            TARGET,
+            load_encoder(file),
+            store,
+            lambda done, _: times.append((time.perf_counter(), done)),
+            beside=Beside(Workers(count), file),
+        )
+        store.close()
+    begin = next(one for one in times if one[1])
+    return (times[-1][1] - begin[1]) / (times[-1][0] - begin[0])
 
 
 def _peak(count: int) -> float:

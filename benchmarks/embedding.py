@@ -25,7 +25,7 @@ from xssr_strategy.parallel.images import Workers
 
 _REPEATS = 5
 _BATCH = 16
-_POOL, _TURNS = 1500, 3  # images of the pool that workers embed; turns of each
+_POOL, _TURNS = 600, 3  # images of the pool that workers embed; turns of each
 
 
 def run() -> list[Bound]:

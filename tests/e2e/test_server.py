@@ -51,7 +51,7 @@ def ready(tmp_path_factory) -> Iterator[Ready]:
     source = copy_pool(
         MONTGOMERY / "images", [p.stem for p in sorted((MONTGOMERY / "images").iterdir())[:12]], folder / "source"
     )
-    conf = {"source": source, "labels": "lung", "encoder_steps": 8, "budget": 6}
+    conf = {"source": source, "labels": "lung", "encoder_steps": 8, "budget": 6, "embed_workers": 2}
     with start_server(studies, conf, folder / "server.log") as server:
         annotator = RestAnnotator(server.url)
         early_state, early = annotator.state(), annotator.next_sample()

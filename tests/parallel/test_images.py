@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,72 +11,88 @@ from typing import Any
 import pytest
 
 from xssr_strategy.errors import UserError
-from xssr_strategy.images.journal import ReadingJournal, names_being_read
 from xssr_strategy.images.reading import UnreadableImage
 from xssr_strategy.parallel import images
-from xssr_strategy.parallel.images import Workers, map_images
+from xssr_strategy.parallel.images import EndsProcess, Workers, map_images
 
 
 @dataclass(frozen=True)
 class Sizes:
     """Bytes of each file."""
 
-    def open(
-        self, journal: ReadingJournal
-    ) -> Callable[[Mapping[str, Path]], Iterator[tuple[str, int | UnreadableImage]]]:
-        read = journal.guarded(lambda path: path.stat().st_size)
-        return lambda files: ((image, read(path)) for image, path in files.items())
+    def open(self) -> Callable[[Mapping[str, Path]], Iterator[tuple[str, int | UnreadableImage]]]:
+        return lambda files: ((image, path.stat().st_size) for image, path in files.items())
 
 
 @pytest.fixture
 def files(tmp_path: Path) -> dict[str, Path]:
-    found = {f"i{number}": tmp_path / f"i{number}.png" for number in range(9)}
+    found = {f"i{number:02}": tmp_path / f"i{number:02}.png" for number in range(40)}
     for number, path in enumerate(found.values()):
         path.write_bytes(bytes(number))
     return found
 
 
-def test_the_work_of_a_process(files: dict[str, Path], tmp_path: Path) -> None:
-    assert images._work(Sizes(), files, tmp_path / "ours") == [(f"i{number}", number) for number in range(9)]
-    assert len(list((tmp_path / "ours").glob("reading-*.json"))) == 1
-    assert names_being_read(tmp_path / "ours", "reading-*.json") == []
+class Processes:
+    """In the place of real ones: they end with some images, or at some of the runs."""
+
+    def __init__(self, deadly: set[str], ends: tuple[int, ...] = ()) -> None:
+        self.deadly, self.ends, self.runs = deadly, ends, 0
+
+    def run(
+        self, function: Sizes, todo: deque[Any], count: int, at_once: int | None
+    ) -> Generator[Any, None, list[Any]]:
+        self.runs += 1
+        at_once = at_once or 2 * count
+        while todo:
+            begun = [todo.popleft() for _ in range(min(at_once, len(todo)))]
+            if self.runs in self.ends or any(self.deadly & batch.keys() for batch in begun):
+                return begun
+            for batch in begun:
+                yield images._work(function, batch)
+        return []
 
 
-def test_processes_that_are_ended_again_and_again_end_the_run_with_a_sentence(
-    files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def found_by(processes: Processes, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    monkeypatch.setattr(images, "_on_this_machine", processes.run)
+    pairs = [pair for batch in map_images(Sizes(), files, Workers(2), 8) for pair in batch]
+    assert len(pairs) == len(files)  # each once
+    return dict(pairs)
+
+
+@pytest.mark.parametrize("deadly", [set(), {"i03"}, {"i00", "i01", "i39"}, {"i08", "i09", "i10", "i11"}])
+def test_images_that_end_processes_cost_themselves(
+    files: dict[str, Path], monkeypatch: pytest.MonkeyPatch, deadly: set[str]
 ) -> None:
-    runs, done = [], []
-
-    def ended(function: Sizes, todo: Any, count: int, folder: Path) -> Iterator[Any]:
-        runs.append(count)
-        if len(runs) == 4:  # a batch between two ends
-            yield list(function.open(ReadingJournal(folder))(todo.batches.popleft()))
-        todo.lost([todo.batches.popleft()])
-
-    monkeypatch.setattr(images, "_on_this_machine", ended)
-    with pytest.raises(UserError, match="the processes were ended from outside 5 times in a row, perhaps for want of"):
-        done.extend(map_images(Sizes(), files, Workers(2), tmp_path / "ours", 2))
-    assert runs == [2] * 8
+    found = found_by(Processes(deadly), files, monkeypatch)
+    assert {image for image, one in found.items() if isinstance(one, EndsProcess)} == deadly
+    assert all(found[f"i{number:02}"] == number for number in range(40) if f"i{number:02}" not in deadly)
+    for image in deadly:
+        assert str(found[image]) == f"{files[image]}: ends the process that reads or embeds it; " + (
+            "export it again or remove it from the folder"
+        )
 
 
-def test_what_a_killed_head_left_is_tried_before_anything_is_read(
-    files: dict[str, Path], tmp_path: Path, monkeypatch
+@pytest.mark.parametrize("ends", [(1,), (1, 2), (1, 2, 3), (2, 3)])
+def test_processes_that_others_end_cost_no_image(
+    files: dict[str, Path], monkeypatch: pytest.MonkeyPatch, ends: tuple[int, ...]
 ) -> None:
-    monkeypatch.setattr(
-        "xssr_strategy.images.journal.trial", lambda path: "ends the process" if "i3" in str(path) else None
-    )
-    folder = tmp_path / "ours"
-    folder.mkdir()
-    names = ", ".join(f'"{files[image]}": 1' for image in ("i3", "i5"))
-    (folder / "reading-host-7.json").write_text(
-        f'{{"reading": {{{names}, "{tmp_path}/gone.png": 1}}, "refused": {{}}}}\n'
-    )
+    found = found_by(Processes(set(), ends), files, monkeypatch)
+    assert found == {f"i{number:02}": number for number in range(40)}
 
-    def here(function: Sizes, todo: Any, count: int, where: Path) -> Iterator[Any]:
-        while todo.batches:
-            yield images._work(function, todo.batches.popleft(), where)
 
-    monkeypatch.setattr(images, "_on_this_machine", here)
-    found = dict(pair for batch in map_images(Sizes(), files, Workers(2), folder, 4) for pair in batch)
-    assert str(found.pop("i3")) == f"{files['i3']}: ends the process"
-    assert found == {f"i{number}": number for number in range(9) if number != 3}
+def test_where_no_process_lives_nothing_is_blamed(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "_on_this_machine", Processes(set(files)).run)
+    told = []
+    with pytest.raises(UserError, match="the processes are ended whatever image they read, perhaps for want of memory"):
+        told.extend(pair for batch in map_images(Sizes(), files, Workers(2), 8) for pair in batch)
+    assert told == []
+
+
+def test_a_function_that_cannot_be_had_ends_the_run(files: dict[str, Path]) -> None:
+    @dataclass(frozen=True)
+    class Never(Sizes):
+        def open(self) -> Any:
+            raise UserError("the encoder has other weights.")
+
+    with pytest.raises(UserError, match="the encoder has other weights"):
+        images._work(Never(), files)

@@ -67,7 +67,7 @@ class CrashSafeDatastore(WatchedDatastore):
             copy_atomic(Path(image_filename), Path(self._datastore.image_path()) / file)
             info = {**(image_info or {}), "ts": int(time.time()), "name": file}
             self._put({image_id: ImageLabelModel(image=DataModel(info=info, ext=extension))})
-            self._update_datastore_file(lock=False)
+            self._note_change(image_id)
         return image_id
 
     @property
@@ -158,10 +158,12 @@ class CrashSafeDatastore(WatchedDatastore):
             self._write_whole_later()
 
     def _write_whole(self) -> None:
-        """Write the index with its lines, for programs that know nothing of these."""
-        if self._index.changes.exists():
+        """Write the index with its lines, for programs that know nothing of these; again later if that fails."""
+        if self._index.dirty and Path(self._datastore_path).is_dir():
             with self._current_index():
                 self._index.write(self._datastore)
+            if self._index.dirty:
+                self._write_whole_later()
 
     def _write_whole_later(self) -> None:
         """Do so when nothing has changed for a minute."""

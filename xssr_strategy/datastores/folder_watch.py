@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 from monailabel.datastore.local import LocalDatastore, LocalDatastoreModel
 
 from xssr_strategy.datastores.index import DatastoreIndex
+
+logger = logging.getLogger(__name__)
 
 _SETTLE = 0.3  # seconds in which changes of the folder are gathered: 5,000 images arrive one by one (our choice)
 
@@ -30,23 +33,30 @@ class WatchedDatastore(LocalDatastore):
 
     def _on_any_event(self, event: Any) -> None:
         if self._is_index(event.src_path):
-            if self._index.path.exists():
-                self._init_from_datastore_file()
-            else:
-                self._refresh_soon()
+            self._look_at_index()
             return
         if event.event_type == "deleted" or not self._is_known(Path(event.src_path)):
             self._refresh_soon()
 
     def _on_modify_event(self, event: Any) -> None:
         if self._is_index(event.src_path):
-            self._init_from_datastore_file()
+            self._look_at_index()
 
     def _on_moved(self, event: Any) -> None:
         if self._is_index(event.dest_path):
-            self._init_from_datastore_file()
+            self._look_at_index()
         elif not self._is_known(Path(event.dest_path)):
             self._refresh_soon()
+
+    def _look_at_index(self) -> None:
+        """Read the index, or have it made anew; an error would end the watcher."""
+        try:
+            if self._index.path.exists():
+                self._init_from_datastore_file()
+            else:
+                self._refresh_soon()
+        except OSError as error:
+            logger.error("%s cannot be read: %s", self._index.path, error)
 
     def _is_index(self, path: str) -> bool:
         return path in (str(self._index.path), str(self._index.changes))

@@ -22,7 +22,7 @@ from xssr_strategy.images.preset import Preset
 from xssr_strategy.images.reading import UnreadableImage
 from xssr_strategy.images.thumbnail_store import Thumbnail, ThumbnailStore
 from xssr_strategy.images.versions import READING, kept_as, last_change, parse_kept
-from xssr_strategy.parallel.images import Workers, map_images
+from xssr_strategy.parallel.images import EndsProcess, Workers, map_images
 
 _CONFIRMED = 100  # images at a time whose vectors are found right; what a kill may cost (our choice)
 
@@ -143,7 +143,7 @@ def embed_pool(
     run = _Run(domain, checkpoint, store, present, thumbnails)
     if todo:
         on_image(unchanged, len(images))
-    found = run.in_this_process(todo, device) if beside is None else run.beside(todo, beside)
+    found = run.in_this_process(todo, device) if beside is None else run.beside(todo, beside, device)
     for batch in found:
         embedded += run.write(batch)
         on_image(unchanged + embedded + len(run.failed), len(images))
@@ -207,10 +207,21 @@ class _Run:
             if batch:
                 yield embed_batch(encoder, batch, device, self._thumbnails is not None).items()
 
-    def beside(self, images: Mapping[str, Path], beside: Beside) -> Iterator[Found]:
-        """The same, of batches in the order in which other processes end them."""
-        function = EmbeddingFunction(beside.encoder, self._thumbnails is not None)
-        yield from map_images(function, images, beside.workers, self._folder, self._checkpoint.encoder.batch_size)
+    def beside(self, images: Mapping[str, Path], beside: Beside, device: torch.device | None) -> Iterator[Found]:
+        """The same, of batches in the order in which other processes end them.
+
+        What they could not read is read once more here: another machine may lack the folder, and several processes
+        memory.
+        """
+        encoder = self._checkpoint.encoder
+        function = EmbeddingFunction(beside.encoder, self._checkpoint.id, self._thumbnails is not None)
+        unread: dict[str, Path] = {}
+        for batch in map_images(function, images, beside.workers, encoder.batch_size):
+            unreadable = {image for image, one in batch if isinstance(one, UnreadableImage)}
+            ending = {image for image, one in batch if isinstance(one, EndsProcess)}
+            unread.update({image: images[image] for image in unreadable - ending})
+            yield [pair for pair in batch if pair[0] not in unread]
+        yield from self.in_this_process(unread, device)
 
     def write(self, found: Found) -> int:
         """Keep the vectors of a batch and its pictures, and set aside what could not be read; how many vectors."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -14,8 +15,8 @@ from torch import Tensor
 
 from xssr_strategy.embedding.checkpoint import load_encoder
 from xssr_strategy.embedding.encoder import Encoder
+from xssr_strategy.errors import UserError
 from xssr_strategy.images.ahead import read_ahead
-from xssr_strategy.images.journal import ReadingJournal
 from xssr_strategy.images.pictures import small_picture
 from xssr_strategy.images.reading import UnreadableImage
 
@@ -49,24 +50,29 @@ class EmbeddingFunction:
 
     Attributes:
         encoder: checkpoint file.
+        encoder_id: of the encoder that is expected there.
         pictures: whether small pictures are made, too.
     """
 
     encoder: Path
+    encoder_id: str
     pictures: bool
 
-    def open(
-        self, journal: ReadingJournal
-    ) -> Callable[[Mapping[str, Path]], Iterator[tuple[str, Embedded | UnreadableImage]]]:
+    def open(self) -> Callable[[Mapping[str, Path]], Iterator[tuple[str, Embedded | UnreadableImage]]]:
         """Load the encoder.
 
         Raises:
-            UserError: the checkpoint cannot be used.
+            UserError: the checkpoint cannot be used, or the weights that it names are others here.
         """
         checkpoint = load_encoder(self.encoder)
+        if checkpoint.id != self.encoder_id:
+            raise UserError(
+                f"{self.encoder}: on {socket.gethostname()} the encoder has other weights ({checkpoint.id} in place of "
+                f"{self.encoder_id}); name the same file of weights for all machines."
+            )
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         encoder = checkpoint.encoder.to(device)
-        read = journal.guarded(partial(encoder.read, preset=checkpoint.preset))
+        read = partial(encoder.read, preset=checkpoint.preset)
 
         def embed(images: Mapping[str, Path]) -> Iterator[tuple[str, Embedded | UnreadableImage]]:
             values: dict[str, Tensor] = {}

@@ -41,12 +41,11 @@ class ReadingJournal:
 
     Args:
         folder: of the workspace; made where missing.
-        name: of the file.
     """
 
-    def __init__(self, folder: Path, name: str = _NAME) -> None:
+    def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        file = folder / name
+        file = folder / _NAME
         file.touch()
         self._file = file.open("r+b", buffering=0)
         self._lock = Lock()
@@ -99,7 +98,7 @@ class ReadingJournal:
         logger.warning(
             "%s", printable(f"{path} was being read when the last process ended: it is tried in a process of its own.")
         )
-        reason = refusal(path, ends)
+        reason = f"was being read at {ends} ends of the process in a row; {_REMEDY}" if ends >= _ENDS else trial(path)
         if reason is None:
             return
         with self._lock:
@@ -114,25 +113,6 @@ class ReadingJournal:
         state = {"reading": {**self._suspects, **self._reading}, "refused": self._refused}
         self._file.seek(0)
         self._file.write(json.dumps(state).encode() + b"\n")  # what is left of a longer line does not count
-
-
-def names_being_read(folder: Path, pattern: str) -> list[str]:
-    """Absolute paths that the journals of processes that have ended were reading, sorted; the journals are removed.
-
-    Args:
-        folder: of the workspace.
-        pattern: of the files' names, as ``glob`` takes it.
-    """
-    names: set[str] = set()
-    for file in folder.glob(pattern):
-        names.update(_parsed(file.read_bytes())["reading"])
-        file.unlink()
-    return sorted(name for name in names if Path(name).exists())
-
-
-def refusal(path: Path, ends: int) -> str | None:
-    """Why an image must not be read that was being read at so many ends of a process in a row; None if it may be."""
-    return f"was being read at {ends} ends of the process in a row; {_REMEDY}" if ends >= _ENDS else trial(path)
 
 
 def trial(path: Path) -> str | None:

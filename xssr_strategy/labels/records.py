@@ -53,7 +53,8 @@ def recorded_labels(studies: Path, labels: Mapping[str, Path]) -> dict[str, tupl
     """
     try:
         index, lines = ChangeLog(studies / _INDEX).read()
-        objects = json.loads(index)["objects"] | {line["image"]: line["entry"] for line in lines}
+        noted = {line["image"]: line["entry"] for line in lines if {"image", "entry"} <= line.keys()}
+        objects = json.loads(index)["objects"] | noted
     except (OSError, ValueError, KeyError, TypeError):  # the labels count, the index can be made anew
         return {}
     found = {image: recorded_names(_info(objects, image), path) for image, path in labels.items()}

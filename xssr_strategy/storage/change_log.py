@@ -55,6 +55,12 @@ class ChangeLog:
         """Whether the file was written by :meth:`write`, so that lines may come after it."""
         return bool(self._mark())
 
+    @property
+    def begins_well(self) -> bool:
+        """Whether the lines begin with a mark, be it that of another file; so do none at all."""
+        content = self._content()
+        return not content or bool(self._mark_of(content))
+
     def write(self, content: bytes) -> int:
         """Write the whole file.
 
@@ -102,11 +108,7 @@ class ChangeLog:
         return before.count(b"\n")
 
     def lines(self) -> Iterator[dict[str, Any]]:
-        """The lines that belong to the file as it is.
-
-        Raises:
-            ValueError: at a line that is damaged.
-        """
+        """The lines that belong to the file as it is; a damaged one is given as an empty object."""
         return self._lines_after(self._mark())
 
     def read(self) -> tuple[bytes, list[dict[str, Any]]]:
@@ -114,7 +116,6 @@ class ChangeLog:
 
         Raises:
             OSError: there is no file.
-            ValueError: a line is damaged.
         """
         while True:
             content = self.path.read_bytes()
@@ -126,7 +127,7 @@ class ChangeLog:
     def _lines_after(self, mark: str) -> Iterator[dict[str, Any]]:
         content = self._content()
         if mark and self._mark_of(content) == mark:
-            yield from (json.loads(line) for line in content.splitlines()[1:])
+            yield from (_object(line) for line in content.splitlines()[1:])
 
     def state(self) -> tuple[FileState, FileState | None]:
         """What changes whenever anybody writes: the first part with the file, the second with the lines.
@@ -163,3 +164,11 @@ class ChangeLog:
 def _state(file: Path) -> FileState:
     status = file.stat()
     return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

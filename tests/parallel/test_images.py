@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -96,3 +98,46 @@ def test_a_function_that_cannot_be_had_ends_the_run(files: dict[str, Path]) -> N
 
     with pytest.raises(UserError, match="the encoder has other weights"):
         images._work(Never(), files)
+
+
+class _Ended(Exception):  # noqa: N818 - as Ray's
+    """A process or a node has ended."""
+
+
+class _Ray:
+    """As much of Ray as the engine asks for: a task with a deadly image ends its process."""
+
+    exceptions = SimpleNamespace(RayTaskError=type("RayTaskError", (_Ended,), {}), RayError=_Ended)
+
+    def __init__(self, deadly: str) -> None:
+        self._deadly = deadly
+        self.most = 0
+
+    def cluster_resources(self) -> dict[str, float]:
+        return {"CPU": 2.0}
+
+    def remote(self, **_: object) -> Callable[[Any], Any]:
+        return lambda work: SimpleNamespace(remote=lambda function, batch: (work, function, tuple(batch.items())))
+
+    def wait(self, references: list[Any], num_returns: int) -> tuple[list[Any], list[Any]]:
+        self.most = max(self.most, len(references))
+        return references[-num_returns:], references[:-num_returns]
+
+    def get(self, reference: Any) -> Any:
+        work, function, items = reference
+        if self._deadly in dict(items):
+            raise _Ended
+        return work(function, dict(items))
+
+
+def test_a_process_of_a_cluster_that_ends_costs_the_image_by_which_it_does(
+    files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray = _Ray("i03")
+    monkeypatch.setattr(images, "connected", lambda address: nullcontext(ray))
+    pairs = [pair for batch in map_images(Sizes(), files, Workers(address="auto"), 4) for pair in batch]
+    found = dict(pairs)
+    assert len(pairs) == len(files)
+    assert isinstance(found.pop("i03"), EndsProcess)
+    assert found == {f"i{number:02}": number for number in range(40) if number != 3}
+    assert ray.most == 4

@@ -16,7 +16,7 @@ from benchmarks.bound import Bound
 from tests.support.data import SHENZHEN
 from xssr_strategy.embedding.catalogue import build_encoder
 from xssr_strategy.embedding.checkpoint import EncoderCheckpoint, load_encoder, save_encoder
-from xssr_strategy.embedding.pool import Beside, embed_pool
+from xssr_strategy.embedding.pool import EmbeddingWorkers, embed_pool
 from xssr_strategy.embedding.store import TARGET, EmbeddingStore
 from xssr_strategy.images.listing import find_images
 from xssr_strategy.images.preprocessing import encoder_input
@@ -96,7 +96,7 @@ def _by_workers(images: dict[str, Path], count: int) -> float:
             load_encoder(file),
             store,
             lambda done, _: times.append((time.perf_counter(), done)),
-            beside=Beside(Workers(count), file),
+            workers=EmbeddingWorkers(Workers(count), file),
         )
         store.close()
     begin = next(one for one in times if one[1])

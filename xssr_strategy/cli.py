@@ -67,25 +67,11 @@ def _run(words: list[str], console: Console) -> int:
 
     parser = argparse.ArgumentParser("xssr", description="Which scans deserve a radiologist's hour.")
     parser.add_argument("--version", action="version", version=f"xssr-strategy {__version__}")
-    shown = (
-        "demo | serve | select | embed | map | review | check | propagate | simulate | pool | fetch-weights | doctor"
-    )
-    commands = parser.add_subparsers(title="commands", required=True, metavar=shown)
-    for command in (
-        demo,
-        serve,
-        select,
-        embed,
-        pool_map,
-        review,
-        check,
-        propagate,
-        simulate,
-        pool,
-        fetch_weights,
-        doctor,
-    ):
+    commands = parser.add_subparsers(title="commands", required=True)
+    first = (demo, serve, select, embed, pool_map, review)
+    for command in (*first, check, propagate, simulate, pool, fetch_weights, doctor):
         command.add_parser(commands)
+    commands.metavar = " | ".join(commands.choices)
     cut = words.index("--") if "--" in words else len(words)
     arguments = parser.parse_args(words[:cut])
     arguments.passed_through = words[cut + 1 :]

@@ -63,19 +63,21 @@ def test_the_servers_scoring_asks_as_many_processes_as_the_settings_say(
 ) -> None:
     asked = []
 
-    def noted(*_: object, beside: object = None, **__: object) -> None:
-        asked.append(beside)
+    def noted(*_: object, workers: object = None, **__: object) -> None:
+        asked.append(workers)
         raise InterruptedError
 
     monkeypatch.setattr(pipeline, "embed_pool", noted)
+    monkeypatch.chdir(studies.parent)  # in which the workers of a cluster are not
     for conf in ({}, {"embed_workers": "4"}):
         settings: Settings = parse_settings({"encoder_steps": "1", "preset": "xray", **conf})
-        opened = open_server_pool(str(studies), settings)
+        opened = open_server_pool(studies.name, settings)
         with pytest.raises(InterruptedError):
             pipeline.update(opened.studies.images, (), settings, opened.preset, opened.workspace, opened.store)
     assert asked[0] is None
-    assert asked[1].workers == Workers(4)
+    assert asked[1].processes == Workers(4)
     assert asked[1].encoder.exists()
+    assert asked[1].encoder.is_absolute()
 
 
 def test_mistakes_are_told(studies: Path, capsys: pytest.CaptureFixture[str]) -> None:

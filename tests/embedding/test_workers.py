@@ -19,7 +19,7 @@ from tests.support.poison import poisoned_environment
 from tests.support.ray_cluster import two_nodes
 from xssr_strategy.embedding.catalogue import build_encoder
 from xssr_strategy.embedding.checkpoint import EncoderCheckpoint, load_encoder, save_encoder
-from xssr_strategy.embedding.pool import Beside, EmbeddingReport, embed_pool
+from xssr_strategy.embedding.pool import EmbeddingReport, EmbeddingWorkers, embed_pool
 from xssr_strategy.embedding.store import TARGET, EmbeddingStore
 from xssr_strategy.images.listing import find_images
 from xssr_strategy.images.preset import PRESETS
@@ -55,10 +55,10 @@ class Place:
         self._encoder = encoder
 
     def embed(self, folder: Path, workers: Workers | None) -> EmbeddingReport:
-        beside = None if workers is None else Beside(workers, self._encoder)
+        by = None if workers is None else EmbeddingWorkers(workers, self._encoder)
         images = find_images(folder)
         return embed_pool(
-            images, TARGET, self.checkpoint, self.store, thumbnails=self.thumbnails, device=None, beside=beside
+            images, TARGET, self.checkpoint, self.store, thumbnails=self.thumbnails, device=None, workers=by
         )
 
     def found(self) -> tuple[list[str], np.ndarray, list[str], dict[str, tuple[str, str]]]:

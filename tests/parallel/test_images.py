@@ -41,12 +41,12 @@ class Processes:
         self.deadly, self.ends, self.runs = deadly, ends, 0
 
     def run(
-        self, function: Sizes, todo: deque[Any], count: int, at_once: int | None
+        self, function: Sizes, batches: deque[Any], count: int, at_once: int | None
     ) -> Generator[Any, None, list[Any]]:
         self.runs += 1
         at_once = at_once or 2 * count
-        while todo:
-            begun = [todo.popleft() for _ in range(min(at_once, len(todo)))]
+        while batches:
+            begun = [batches.popleft() for _ in range(min(at_once, len(batches)))]
             if self.runs in self.ends or any(self.deadly & batch.keys() for batch in begun):
                 return begun
             for batch in begun:

@@ -44,7 +44,7 @@ class DatastoreIndex:
 
     @property
     def dirty(self) -> bool:
-        """Whether the file does not hold everything, lines aside or not."""
+        """Whether the file itself, without its lines, lacks anything that is known."""
         return bool(self._unwritten) or self._incomplete or self._lines > 0
 
     def read(self, model: LocalDatastoreModel) -> tuple[LocalDatastoreModel, tuple[str, ...]]:

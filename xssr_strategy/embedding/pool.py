@@ -96,7 +96,7 @@ def embed_pool(
     on_image: Callable[[int, int], None] = lambda done, total: None,
     device: torch.device | None = None,
     thumbnails: ThumbnailStore | None = None,
-    beside: Beside | None = None,
+    workers: EmbeddingWorkers | None = None,
 ) -> EmbeddingReport:
     """Give every image of the pool a vector; what has one already is only looked at.
 
@@ -108,7 +108,7 @@ def embed_pool(
         on_image: called with (images done, images in the pool) at the start of work and after each batch.
         device: a GPU if there is one, by default.
         thumbnails: given, small pictures of the images embedded now are kept there, which costs no reading.
-        beside: given, other processes read and embed, and this one writes.
+        workers: given, other processes read and embed, and this one writes.
 
     Raises:
         UserError: the processes are ended again and again.
@@ -143,7 +143,7 @@ def embed_pool(
     run = _Run(domain, checkpoint, store, present, thumbnails)
     if todo:
         on_image(unchanged, len(images))
-    found = run.in_this_process(todo, device) if beside is None else run.beside(todo, beside, device)
+    found = run.in_this_process(todo, device) if workers is None else run.by_workers(todo, workers, device)
     for batch in found:
         embedded += run.write(batch)
         on_image(unchanged + embedded + len(run.failed), len(images))
@@ -151,15 +151,15 @@ def embed_pool(
 
 
 @dataclass(frozen=True)
-class Beside:
+class EmbeddingWorkers:
     """Processes that embed.
 
     Attributes:
-        workers: how many, or on which cluster.
+        processes: how many, or on which cluster.
         encoder: checkpoint file, which they load.
     """
 
-    workers: Workers
+    processes: Workers
     encoder: Path
 
 
@@ -207,16 +207,18 @@ class _Run:
             if batch:
                 yield embed_batch(encoder, batch, device, self._thumbnails is not None).items()
 
-    def beside(self, images: Mapping[str, Path], beside: Beside, device: torch.device | None) -> Iterator[Found]:
+    def by_workers(
+        self, images: Mapping[str, Path], workers: EmbeddingWorkers, device: torch.device | None
+    ) -> Iterator[Found]:
         """The same, of batches in the order in which other processes end them.
 
         What they could not read is read once more here: another machine may lack the folder, and several processes
         memory.
         """
         encoder = self._checkpoint.encoder
-        function = EmbeddingFunction(beside.encoder, self._checkpoint.id, self._thumbnails is not None)
+        function = EmbeddingFunction(workers.encoder, self._checkpoint.id, self._thumbnails is not None)
         unread: dict[str, Path] = {}
-        for batch in map_images(function, images, beside.workers, encoder.batch_size):
+        for batch in map_images(function, images, workers.processes, encoder.batch_size):
             unreadable = {image for image, one in batch if isinstance(one, UnreadableImage)}
             ending = {image for image, one in batch if isinstance(one, EndsProcess)}
             unread.update({image: images[image] for image in unreadable - ending})

@@ -78,12 +78,12 @@ def map_images(
         UserError: the function cannot be had, processes are ended again and again, or the cluster cannot be used.
     """
     items = [(image, path.absolute()) for image, path in images.items()]
-    todo: deque[Batch] = deque(dict(items[start : start + batch]) for start in range(0, len(items), batch))
-    if not todo:
+    batches: deque[Batch] = deque(dict(items[start : start + batch]) for start in range(0, len(items), batch))
+    if not batches:
         return
     with _processes(workers) as run:
-        while todo:
-            lost = yield from run(function, todo, workers.count, None)
+        while batches:
+            lost = yield from run(function, batches, workers.count, None)
             if lost:
                 yield from _one_by_one(run, function, lost)
 
@@ -92,13 +92,13 @@ class _Run(Protocol):
     """Do batches until all are done, or a process ends; those that were begun and not done are returned."""
 
     def __call__(
-        self, function: ImageFunction[Any], todo: deque[Batch], count: int, at_once: int | None
+        self, function: ImageFunction[Any], batches: deque[Batch], count: int, at_once: int | None
     ) -> Generator[Found, None, list[Batch]]:
-        """The batches that are begun are taken from ``todo``.
+        """The batches that are begun are taken from ``batches``.
 
         Args:
             function: what is computed.
-            todo: batches.
+            batches: those to do.
             count: processes of this machine.
             at_once: batches that are begun at most; by default twice as many as there are processes.
         """
@@ -115,12 +115,12 @@ def _processes(workers: Workers) -> Iterator[_Run]:
 
 def _one_by_one(run: _Run, function: ImageFunction[Any], lost: Iterable[Batch]) -> Iterator[Found]:
     """Do batches in one process, and find the images by which it ends."""
-    todo, ends = deque(lost), Counter[str]()
+    batches, ends = deque(lost), Counter[str]()
     blamed: Found = []
-    while todo:
-        before = len(todo)
-        ended = yield from run(function, todo, 1, 1)
-        if before > len(todo) + len(ended):
+    while batches:
+        before = len(batches)
+        ended = yield from run(function, batches, 1, 1)
+        if before > len(batches) + len(ended):
             yield blamed
             blamed = []
         for batch in ended:
@@ -131,7 +131,7 @@ def _one_by_one(run: _Run, function: ImageFunction[Any], lost: Iterable[Batch]) 
                 if ends[image] == _ENDS:
                     blamed.append((image, EndsProcess(f"{path}: {_REASON}")))
                     halves = []
-            todo.extendleft(reversed(halves))
+            batches.extendleft(reversed(halves))
         if len(blamed) == _BLAMED:
             raise UserError(
                 "the processes are ended whatever image they read, perhaps for want of memory; "
@@ -146,15 +146,15 @@ def _halves(batch: Batch) -> list[Batch]:
 
 
 def _on_this_machine(
-    function: ImageFunction[Any], todo: deque[Batch], count: int, at_once: int | None
+    function: ImageFunction[Any], batches: deque[Batch], count: int, at_once: int | None
 ) -> Generator[Found, None, list[Batch]]:
     waiting: dict[Future[Found], Batch] = {}
     most = at_once or 2 * count
 
     def fill() -> None:
-        while todo and len(waiting) < most:
-            waiting[pool.submit(_work, function, todo[0])] = todo[0]
-            todo.popleft()
+        while batches and len(waiting) < most:
+            waiting[pool.submit(_work, function, batches[0])] = batches[0]
+            batches.popleft()
 
     with worker_pool(count) as pool:
         try:
@@ -171,22 +171,22 @@ def _on_this_machine(
             for future in [one for one in waiting if one.done() and one.exception() is None]:
                 yield future.result()
                 del waiting[future]
-            return list(waiting.values()) or [todo.popleft()]
+            return list(waiting.values()) or [batches.popleft()]
     return []
 
 
 def _on_cluster(
-    ray: Any, function: ImageFunction[Any], todo: deque[Batch], count: int, at_once: int | None
+    ray: Any, function: ImageFunction[Any], batches: deque[Batch], count: int, at_once: int | None
 ) -> Generator[Found, None, list[Batch]]:
     remote = ray.remote(
         num_cpus=1, max_retries=0, scheduling_strategy="SPREAD", runtime_env={"env_vars": environment(1)}
     )(_work)
     waiting: dict[Any, Batch] = {}
     lost: list[Batch] = []
-    while (todo and not lost) or waiting:
+    while (batches and not lost) or waiting:
         most = at_once or 2 * max(count, int(ray.cluster_resources().get("CPU", 0)))  # nodes come and go
-        while todo and not lost and len(waiting) < most:
-            batch = todo.popleft()
+        while batches and not lost and len(waiting) < most:
+            batch = batches.popleft()
             waiting[remote.remote(function, batch)] = batch
         (reference,), _ = ray.wait(list(waiting), num_returns=1)
         batch = waiting.pop(reference)

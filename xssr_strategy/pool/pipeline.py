@@ -17,7 +17,7 @@ from xssr_strategy.archive.pool import ArchivePool, SeriesQuery
 from xssr_strategy.archive.query import Query
 from xssr_strategy.embedding.checkpoint import EncoderCheckpoint, load_encoder, save_encoder
 from xssr_strategy.embedding.encoder import is_foundation
-from xssr_strategy.embedding.pool import Beside, EmbeddingReport, confirm_vectors, embed_pool
+from xssr_strategy.embedding.pool import EmbeddingReport, EmbeddingWorkers, confirm_vectors, embed_pool
 from xssr_strategy.embedding.store import SOURCE, TARGET, EmbeddingStore
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.detect import detect_preset, preset_by_name
@@ -119,9 +119,9 @@ def prepare(
         if of_source + of_target:
             _tell_otherwise(of_source + of_target, path, settings)
         show, pictures = partial(progress, EMBEDDING), ThumbnailStore(workspace.thumbnails)
-        beside = None if workers == Workers() else Beside(workers, path)
-        embed_pool(source, SOURCE, checkpoint, store, show, thumbnails=pictures, beside=beside)
-        report = embed_pool(target, TARGET, checkpoint, store, show, thumbnails=pictures, beside=beside)
+        by = None if workers == Workers() else EmbeddingWorkers(workers, path.absolute())
+        embed_pool(source, SOURCE, checkpoint, store, show, thumbnails=pictures, workers=by)
+        report = embed_pool(target, TARGET, checkpoint, store, show, thumbnails=pictures, workers=by)
         pictures.close()
         if before is not None and before["id"] != checkpoint.id:
             store.forget_encoder(before["id"])

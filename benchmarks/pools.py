@@ -24,6 +24,7 @@ from benchmarks.results import table
 from benchmarks.simulate import add_options, names_among, simulate
 from xssr_strategy.simulation.random_sets import WORST_SITE, SetRank, set_ranks
 from xssr_strategy.simulation.results import read_experiment_info, read_results
+from xssr_strategy.simulation.strategies import SOURCE_NETWORK, SOURCE_ONLY
 
 DATA, DEVELOPMENT = Path("../shared/data"), Path("simulations/development")
 FOLLOW_UPS = Path("simulations/follow-ups")
@@ -31,6 +32,7 @@ RULES = (
     "xssr",
     "xssr:per-patient",
     "xssr:per-site",
+    "xssr:source-network",
     "kmeans",
     "typiclust",
     "coreset",
@@ -66,7 +68,11 @@ class Pool:
     @property
     def rules(self) -> list[str]:
         """Those that make a difference."""
-        without = {"xssr:per-site": not self.sites, "xssr:per-patient": not self.patients}
+        without = {
+            "xssr:per-site": not self.sites,
+            "xssr:per-patient": not self.patients,
+            SOURCE_NETWORK: self.source is None,
+        }
         return [rule for rule in RULES if not without.get(rule, False)]
 
 
@@ -125,7 +131,8 @@ def _run(pool: Pool, out: Path, arguments: argparse.Namespace) -> bool:
         "".join(f'[[part]]\nfolder = "{folders[folder]}"\n{more}\n' for folder, more in pool.parts.items())
     )
     source = () if pool.source is None else ("--source", _folder(pool.source, arguments.of))
-    strategies = ",".join([*pool.rules, "random"])
+    asked = [] if pool.source is None else [SOURCE_ONLY]
+    strategies = ",".join([*pool.rules, "random", *asked])
     named = ("--pool-from", recipe, "--labels", pool.labels, "--strategies", strategies)
     judge = (
         ("--test", DATA / pool.test) if pool.test and arguments.of == "final" else ()
@@ -178,7 +185,7 @@ def _draw(found: Mapping[str, Sequence[SetRank]], file: Path) -> None:
             if (values := [one.percentile for one in ranks if (one.strategy, one.part) == (rule, "")])
         ]
         if places:
-            axes.plot(*zip(*places, strict=True), "os^DvP*Xh"[number], label=rule, markersize=7, alpha=0.8)
+            axes.plot(*zip(*places, strict=True), "os^<DvP*Xh"[number], label=rule, markersize=7, alpha=0.8)
     axes.axvline(50, color="#595959", linewidth=0.8)
     axes.set_yticks(range(len(found)), list(found))
     axes.set_ylim(len(found) - 0.5, -0.5)

@@ -207,7 +207,7 @@ def test_a_round_that_fails_takes_those_after_it_along_and_no_others(copies: tup
     failed = simulate(in_rounds(target, source, strategies=("entropy_diversity",)), tmp_path / "second")
     assert list(failed) == ["entropy_diversity-5-d0-s0", "entropy_diversity-8-d0-s0"]
     assert f"the image {third} has no label" in failed["entropy_diversity-5-d0-s0"]
-    assert failed["entropy_diversity-8-d0-s0"] == ("the round before it, entropy_diversity-5-d0-s0, could not be run.")
+    assert failed["entropy_diversity-8-d0-s0"] == "it needs entropy_diversity-5-d0-s0, which could not be run."
     assert list(by_budget(tmp_path / "second", "entropy_diversity")) == [2]
 
 

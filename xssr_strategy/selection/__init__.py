@@ -14,6 +14,7 @@ from xssr_strategy.selection.cold_start import Clustering, ColdStart
 from xssr_strategy.selection.core_set import CoreSet
 from xssr_strategy.selection.entropy_diversity import EntropyDiversity
 from xssr_strategy.selection.facility_location import FacilityLocation
+from xssr_strategy.selection.for_target import select_source
 from xssr_strategy.selection.graph_coverage import GraphCoverage
 from xssr_strategy.selection.greedy import Rule
 from xssr_strategy.selection.incremental import Candidate, IncrementalSelection
@@ -48,4 +49,5 @@ __all__ = [
     "advise",
     "beside_network",
     "coverage_curve",
+    "select_source",
 ]

@@ -5,7 +5,7 @@ No label decides, but for the yardstick ``random:foreground``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -13,17 +13,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from xssr_strategy.selection import Random, Selection, beside_network
+from xssr_strategy.embedding.standardise import standardise
+from xssr_strategy.selection import Random, Selection, beside_network, select_source
 from xssr_strategy.selection.catalogue import MODEL_BASED, RANDOM, SELECTORS
 from xssr_strategy.selection.xssr import XSSR
 from xssr_strategy.simulation.experiment import Experiment
 from xssr_strategy.simulation.results import Job
 from xssr_strategy.simulation.strategies import (
     FULL,
+    OF_SOURCE,
     PER_PATIENT,
     PER_SITE,
     RANDOM_FOREGROUND,
-    SOURCE_ONLY,
+    SOURCE_NETWORK,
     asks_the_network,
 )
 from xssr_strategy.simulation.vectors import Embedded
@@ -35,7 +37,7 @@ class JobPicks:
 
     Attributes:
         picks: ids in pick order, those of earlier rounds first.
-        selection: why those of the last round; None for ``full`` and ``source-only``.
+        selection: why those of the last round; None for ``full`` and strategies of the source.
     """
 
     picks: tuple[str, ...]
@@ -79,6 +81,17 @@ class JobSelector:
         picked = set(choice.picks)
         return {image: file for image, file in self.seen(job).items() if image not in picked}
 
+    def from_source(self, job: Job, labelled: Collection[str], count: int) -> list[str]:
+        """The labelled images of the source that XSSR would have of its picks of the target, ``count`` of them.
+
+        One that could not be embedded is not among them.
+        """
+        seen = self._parts[job.seed]
+        assert seen.source is not None
+        rows = [row for row, image in enumerate(seen.source_images) if image in labelled]
+        chosen = select_source(seen.target, seen.source[rows], min(count, len(rows)))
+        return [seen.source_images[rows[row]] for row in chosen]
+
     def choose(self, job: Job, before: JobPicks | None, said: Mapping[str, tuple[float, ...]]) -> JobPicks:
         """The picks of a job.
 
@@ -87,7 +100,7 @@ class JobSelector:
             said: by the network, if the job :meth:`needs_network`, of every image that it asks about.
         """
         seen = self._parts[job.seed]
-        if job.strategy in (FULL, SOURCE_ONLY):
+        if job.strategy in (FULL, *OF_SOURCE):
             return JobPicks(seen.images if job.strategy == FULL else (), None)
         if job.strategy in (RANDOM, RANDOM_FOREGROUND):  # a larger number extends the smaller: rounds change nothing
             before = None
@@ -117,7 +130,12 @@ class JobSelector:
             return Random(draw, np.array([image in foreground for image in seen.images])).select
         if said is None:
             return SELECTORS[strategy if strategy in SELECTORS else MODEL_BASED[strategy].first](draw).select
-        model_based, told = MODEL_BASED[strategy], np.array(list(said.values()))
+        told = np.array(list(said.values()))
+        if strategy == SOURCE_NETWORK:
+            average = tuple(told.mean(axis=0))  # of an image that the network cannot read
+            vectors, _ = standardise(np.array([said.get(image, average) for image in seen.images]), None)
+            return lambda target, budget, source, labelled: XSSR().select(vectors, budget, labeled=labelled)
+        model_based = MODEL_BASED[strategy]
         # Of labelled images no entropy is told, and one that the network cannot read is nobody's worry: it has none.
         # Its features, if these are asked for, are those of the average image.
         missing = tuple(told.mean(axis=0) if model_based.then is None else np.zeros(told.shape[1]))

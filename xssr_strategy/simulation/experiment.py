@@ -21,7 +21,7 @@ from xssr_strategy.selection.budget import Budget
 from xssr_strategy.selection.catalogue import MODEL_BASED, RANDOM
 from xssr_strategy.simulation.domains import Domain, refuse_other_names
 from xssr_strategy.simulation.results import Job
-from xssr_strategy.simulation.strategies import FULL, SOURCE_ONLY
+from xssr_strategy.simulation.strategies import FULL, OF_SOURCE, SOURCE_NETWORK, SOURCE_ONLY
 
 
 @dataclass(frozen=True)
@@ -141,21 +141,36 @@ class Experiment:
                 f"--source {self.source.root}: all its images are test cases; name another or leave it out."
             )
         labelled = 0 if self.source is None else len(self.source.labels.keys() & learnt.keys())
-        if SOURCE_ONLY in self.strategies and not labelled:
-            raise UserError("--strategies source-only: needs the labels of a source; name a labelled one by --source.")
-        wanted = self.protocol.from_labels
-        if wanted is not None and SOURCE_ONLY not in self.strategies:
-            raise UserError(
-                f"--from-labels {wanted}: is for the strategy source-only; name it or leave the option out."
-            )
-        if wanted is not None and wanted > labelled:
-            raise UserError(f"--from-labels {wanted}: the source has only {labelled}; ask for that many or fewer.")
-
+        self._check_source_only(labelled)
         for name in self.strategies:
             if name in MODEL_BASED and not self.protocol.rounds:
                 raise UserError(
                     f"--strategies {name}: asks the network of the round before; name rounds, such as --budget 5+5+5+7."
                 )
+
+    def _check_source_only(self, labelled: int) -> None:
+        """Refuse strategies that need labels of the source which are not there.
+
+        Args:
+            labelled: images of the source that have a label and may be learnt from.
+
+        Raises:
+            UserError: there is one.
+        """
+        of_source = [name for name in OF_SOURCE if name in self.strategies]
+        if of_source and not labelled:
+            raise UserError(
+                f"--strategies {of_source[0]}: needs the labels of a source; name a labelled one by --source."
+            )
+        if SOURCE_NETWORK in self.strategies and SOURCE_ONLY not in self.strategies:
+            raise UserError(f"--strategies {SOURCE_NETWORK}: asks the network of source-only; name that, too.")
+        wanted = self.protocol.from_labels
+        if wanted is not None and not of_source:
+            raise UserError(
+                f"--from-labels {wanted}: is for the strategy source-only; name it or leave the option out."
+            )
+        if wanted is not None and wanted > labelled:
+            raise UserError(f"--from-labels {wanted}: the source has only {labelled}; ask for that many or fewer.")
 
     def check_labels(self) -> None:
         """Refuse domains whose numbers would be taken for other labels than their folders say.
@@ -166,7 +181,7 @@ class Experiment:
         labels = self.protocol.labels
         refuse_other_names(self.target, labels, self.target)
         refuse_other_names(self.test, labels, self.target)
-        if self.source is not None and SOURCE_ONLY in self.strategies:
+        if self.source is not None and set(OF_SOURCE) & set(self.strategies):
             refuse_other_names(self.source, labels, self.target)
 
     def held_out(self) -> frozenset[Path]:
@@ -211,7 +226,7 @@ class Experiment:
         jobs: dict[Job, None] = {}  # 5% and 22 may be the same
         for seed, strategy in itertools.product(range(self.seeds), self.strategies):
             budgets = [budget.of(pool) for budget in self.budgets]
-            if strategy in (FULL, SOURCE_ONLY):
+            if strategy in (FULL, *OF_SOURCE):
                 budgets = [pool if strategy == FULL else 0]
             draws = range(self.draws if strategy == RANDOM else 1)
             for budget, draw, method in itertools.product(budgets, draws, self.methods):
@@ -232,7 +247,7 @@ class Experiment:
         return (counts.index(job.budget) - 1) / max(1, len(counts) - 2) if len(counts) > 2 else 1.0
 
     def _round(self, job: Job, step: int) -> Job | None:
-        if not self.protocol.rounds or job.strategy in (FULL, SOURCE_ONLY):
+        if not self.protocol.rounds or job.strategy in (FULL, *OF_SOURCE):
             return None
         counts = list(itertools.accumulate(self.protocol.rounds))
         place = counts.index(job.budget) + step

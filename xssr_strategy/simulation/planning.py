@@ -1,12 +1,12 @@
 """Before any training: which images each job annotates, and which trainings that takes.
 
-A job of a strategy that asks the network waits for the result of the round before it.
+A job of a strategy that asks a network waits for its result: of the round before, or of ``source-only``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +18,15 @@ from xssr_strategy.simulation.annotator import SimulatedAnnotator, holding_anyth
 from xssr_strategy.simulation.choosing import JobPicks, JobSelector
 from xssr_strategy.simulation.experiment import Experiment, cases_of
 from xssr_strategy.simulation.results import Job, JobResult
-from xssr_strategy.simulation.strategies import FULL, SOURCE_ONLY, asks_features, said_by_network
+from xssr_strategy.simulation.strategies import (
+    FULL,
+    OF_SOURCE,
+    SOURCE_NETWORK,
+    SOURCE_ONLY,
+    SOURCE_XSSR,
+    asks_features,
+    said_by_network,
+)
 from xssr_strategy.simulation.vectors import Embedded
 from xssr_strategy.simulation.work import EncoderStart, Outcome, Training, training_of
 
@@ -125,7 +133,7 @@ class Planner:
         choices: dict[Job, JobPicks] = {}
         trainings: dict[Job, str] = {}
         wave = PlanningRound()
-        for job in self.jobs:
+        for job in sorted(self.jobs, key=lambda job: job.strategy not in OF_SOURCE):  # others may ask their networks
             earlier = self._experiment.round_before(job)
             before = None if earlier is None else choices.get(earlier)
             said: Mapping[str, tuple[float, ...]] = {}
@@ -133,13 +141,14 @@ class Planner:
                 self._follow(wave, job, earlier)
                 continue
             if self._selector.needs_network(job, before):
-                assert earlier is not None
-                result = found.get(earlier)
-                if earlier.name in wave.failed:
-                    self._follow(wave, job, earlier)
+                asked = replace(job, strategy=SOURCE_ONLY, budget=0) if job.strategy == SOURCE_NETWORK else earlier
+                assert asked is not None
+                result = found.get(asked)
+                if asked.name in wave.failed:
+                    self._follow(wave, job, asked)
                     continue
-                if result is None or result.training != trainings[earlier] or not said_by_network(result, job.strategy):
-                    wave.later[job] = earlier.name
+                if result is None or result.training != trainings[asked] or not said_by_network(result, job.strategy):
+                    wave.later[job] = asked.name
                     continue
                 said = said_by_network(result, job.strategy)
             choices[job] = self._selector.choose(job, before, said)
@@ -163,16 +172,15 @@ class Planner:
     def _training(self, job: Job, choice: JobPicks) -> Training:
         experiment = self._experiment
         protocol = experiment.protocol
-        if job.strategy == SOURCE_ONLY:
+        if job.strategy in OF_SOURCE:
             assert self._expert is not None
             pairs = self._expert.annotate(self._from_source(job))
         else:
             pairs = self._annotator.annotate(choice.picks)
         unlabelled = self._unlabelled(job, choice) if may_use_unlabelled(job.training_method) else {}
-        of_target = 0 if job.strategy == SOURCE_ONLY else len(pairs)
+        of_target = 0 if job.strategy in OF_SOURCE else len(pairs)
         method = chosen_method(job.training_method, of_target, len(unlabelled), protocol.preset.spatial_dims)
-        following = experiment.round_after(job)
-        asked = following is not None and self._selector.needs_network(following, choice)
+        asked_by = self._asked_by(job, choice)
         return training_of(
             pairs=pairs,
             cases=cases_of(experiment.test, protocol.labels),
@@ -186,11 +194,20 @@ class Planner:
             out=self._out,
             unlabelled=unlabelled if may_use_unlabelled(method) else {},
             min_spacing=protocol.min_spacing,
-            entropy_of=self._selector.left(job, choice) if asked and not asks_features(job.strategy) else {},
-            features_of=self._selector.seen(job) if asked and asks_features(job.strategy) else {},
+            entropy_of=self._selector.left(job, choice) if asked_by and not asks_features(asked_by) else {},
+            features_of=self._selector.seen(job) if asked_by and asks_features(asked_by) else {},
             encoder=self._start(method, job.seed),
             refine_by=protocol.refine_by if job.refined else None,
         )
+
+    def _asked_by(self, job: Job, choice: JobPicks) -> str | None:
+        """The strategy that asks the network of this job, if one does."""
+        if job.strategy == SOURCE_ONLY and SOURCE_NETWORK in self._experiment.strategies:
+            return SOURCE_NETWORK
+        following = self._experiment.round_after(job)
+        if following is None or job.strategy == SOURCE_NETWORK:
+            return None
+        return job.strategy if self._selector.needs_network(following, choice) else None
 
     def _start(self, method: str, seed: int) -> EncoderStart | None:
         name = encoder_of(method)
@@ -198,19 +215,23 @@ class Planner:
 
     def _unlabelled(self, job: Job, choice: JobPicks) -> dict[str, Path]:
         """id -> file of what a training may learn from without a label: of the job's pool, and of the source."""
-        paid = set(self._from_source(job)) if job.strategy == SOURCE_ONLY else set()
+        paid = set(self._from_source(job)) if job.strategy in OF_SOURCE else set()
         learnt = {f"{SOURCE} {image}": f for image, f in self._experiment.source_pool().items() if image not in paid}
         left = {f"{TARGET} {image}": f for image, f in self._selector.left(job, choice).items()}
         return some_images({**left, **learnt}, self._experiment.protocol.unlabelled, job.seed)
 
     def _from_source(self, job: Job) -> list[str]:
-        """Images of the source whose labels ``source-only`` has."""
+        """Images of the source whose labels a job has that annotates nothing of the target."""
         source, wanted = self._experiment.source, self._experiment.protocol.from_labels
         assert source is not None
         labelled = {image: path for image, path in self._experiment.source_pool().items() if image in source.labels}
-        return list(labelled if wanted is None else some_images(labelled, wanted, job.seed))
+        if wanted is None:
+            return list(labelled)
+        if job.strategy == SOURCE_XSSR:
+            return self._selector.from_source(job, labelled, wanted)
+        return list(some_images(labelled, wanted, job.seed))
 
 
 def after_failure(earlier: str) -> str:
-    """Why a job cannot run whose round before could not."""
-    return f"the round before it, {earlier}, could not be run."
+    """Why a job cannot run that needs another, such as the round before it."""
+    return f"it needs {earlier}, which could not be run."

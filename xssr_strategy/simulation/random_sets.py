@@ -17,7 +17,7 @@ from xssr_strategy.selection.catalogue import RANDOM
 from xssr_strategy.simulation.results import ExperimentInfo, JobResult
 from xssr_strategy.simulation.scores import Array, Scores, gather, values_of
 from xssr_strategy.simulation.statistics import count
-from xssr_strategy.simulation.strategies import FULL, SOURCE_ONLY
+from xssr_strategy.simulation.strategies import FULL, OF_SOURCE
 
 WORST_SITE = "worst site"
 
@@ -184,7 +184,7 @@ def _sets(results: Iterable[JobResult]) -> Mapping[tuple[str, int], list[tuple[i
     found: dict[tuple[str, int], dict[object, list[int]]] = {}
     for one in sorted(results, key=lambda result: result.job.seed):
         budget, seed = one.job.budget, one.job.seed
-        if one.job.strategy not in (RANDOM, FULL, SOURCE_ONLY) and (budget, seed) in drawn:
+        if one.job.strategy not in (RANDOM, FULL, *OF_SOURCE) and (budget, seed) in drawn:
             sets = found.setdefault((one.job.strategy, budget), {})
             sets.setdefault((frozenset(one.picks), drawn[budget, seed]), []).append(seed)
     return {key: [tuple(seeds) for seeds in sets.values()] for key, sets in found.items()}

@@ -21,7 +21,7 @@ from xssr_strategy.simulation.statistics import (
     percent_of_full,
     verdicts,
 )
-from xssr_strategy.simulation.strategies import FULL, SOURCE_ONLY
+from xssr_strategy.simulation.strategies import FULL, OF_SOURCE
 
 NOTHING = "–"
 """What stands where there is no number."""
@@ -183,7 +183,7 @@ def site_tables(numbers: Numbers) -> list[SiteTable]:
 
 
 def _site_table(numbers: Numbers, keys: Sequence[tuple[str, int]]) -> SiteTable:
-    columns = tuple(name if name in (FULL, SOURCE_ONLY) else f"{name}, {budget:,}" for name, budget in keys)
+    columns = tuple(name if name in (FULL, *OF_SOURCE) else f"{name}, {budget:,}" for name, budget in keys)
     rows = [
         (
             site.name,
@@ -211,7 +211,7 @@ def _kinds(facts: ExperimentInfo) -> list[Site]:
 
 
 def _all_names(numbers: Numbers) -> list[str]:
-    return [name for name in (*numbers.names, FULL, SOURCE_ONLY) if budgets(numbers.dice, name)]
+    return [name for name in (*numbers.names, FULL, *OF_SOURCE) if budgets(numbers.dice, name)]
 
 
 def _beside_random(numbers: Numbers, lead: str) -> Card:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from xssr_strategy.segmentation.methods.catalogue import SUPERVISED
 from xssr_strategy.selection.catalogue import RANDOM
 from xssr_strategy.simulation.results import JobResult
-from xssr_strategy.simulation.strategies import FULL, SOURCE_ONLY
+from xssr_strategy.simulation.strategies import FULL, OF_SOURCE
 
 Array = NDArray[np.float64]
 Metric = Literal["dice", "hd95"]
@@ -118,7 +118,7 @@ def gather(
 
 def strategies(table: Table, default: str) -> list[str]:
     """Those that pick: the default first, ``random`` last, ``full`` and ``source-only`` left out."""
-    names = {strategy for strategy, _ in table} - {FULL, SOURCE_ONLY}
+    names = {strategy for strategy, _ in table} - {FULL, *OF_SOURCE}
     return sorted(names, key=lambda name: (name == RANDOM, name != default, name))
 
 

@@ -149,8 +149,9 @@ def _missing(jobs: Sequence[PlannedJob], results: Sequence[JobResult], out: Path
 
 def _answers(result: JobResult, planned: PlannedJob) -> bool:
     """Whether the result of a training tells all that a job wants of it."""
-    asked = planned.training.entropy_of or planned.training.features_of
-    return not asked or bool(said_by_network(result, planned.job.strategy))
+    if planned.training.features_of:
+        return bool(result.features)
+    return not planned.training.entropy_of or bool(said_by_network(result, planned.job.strategy))
 
 
 def _run(missing: Mapping[str, list[PlannedJob]], engine: Engine) -> Generator[tuple[str, Outcome | str], None, None]:

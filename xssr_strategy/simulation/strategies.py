@@ -15,21 +15,30 @@ FULL = "full"
 SOURCE_ONLY = "source-only"
 """The labels of the source domain, and none of the target's."""
 
+SOURCE_XSSR = "source-only:xssr"
+"""As ``source-only`` with the labels of the source images that are nearest to XSSR's picks of the target."""
+
+OF_SOURCE = (SOURCE_ONLY, SOURCE_XSSR)
+"""Strategies that annotate nothing of the target."""
+
+SOURCE_NETWORK = "xssr:source-network"
+"""XSSR on the features of the network of ``source-only``, in place of the encoder's vectors."""
+
 
 def asks_the_network(name: str, labelled: int) -> bool:
     """Whether a strategy with this many labels asks the network trained on them.
 
     >>> asks_the_network("auto", 5), asks_the_network("auto", 10)  # ``auto`` begins without it
     (False, True)
-    >>> asks_the_network("xssr", 10)
-    False
+    >>> asks_the_network("xssr", 10), asks_the_network("xssr:source-network", 0)  # the latter asks that of source-only
+    (False, True)
     """
-    return name in MODEL_BASED and labelled >= MODEL_BASED[name].after
+    return name == SOURCE_NETWORK or (name in MODEL_BASED and labelled >= MODEL_BASED[name].after)
 
 
 def asks_features(strategy: str) -> bool:
     """Whether a strategy asks the network for its features of the whole pool, not for entropies of what is left."""
-    return strategy == XSSR_NETWORK
+    return strategy in (XSSR_NETWORK, SOURCE_NETWORK)
 
 
 def said_by_network(result: JobResult, strategy: str) -> Mapping[str, tuple[float, ...]]:
@@ -54,7 +63,7 @@ def most_asked_for(names: Sequence[str]) -> str:
     >>> most_asked_for(["random", "full", "xssr", "coreset"])
     'xssr'
     """
-    return next((name for name in names if name not in (RANDOM, RANDOM_FOREGROUND, FULL, SOURCE_ONLY)), names[0])
+    return next((name for name in names if name not in (RANDOM, RANDOM_FOREGROUND, FULL, *OF_SOURCE)), names[0])
 
 
 def parse_strategies(text: str) -> tuple[str, ...]:
@@ -71,8 +80,8 @@ def parse_strategies(text: str) -> tuple[str, ...]:
     Traceback (most recent call last):
     xssr_strategy.errors.UserError: --strategies corset: no such strategy (did you mean coreset?); choose among ...
     """
-    special = (PER_PATIENT, PER_SITE, RANDOM_FOREGROUND)
-    known = {_key(name): name for name in (*SELECTORS, *special, *MODEL_BASED, FULL, SOURCE_ONLY, *GROUPS)}
+    special = (PER_PATIENT, PER_SITE, RANDOM_FOREGROUND, SOURCE_NETWORK)
+    known = {_key(name): name for name in (*SELECTORS, *special, *MODEL_BASED, FULL, *OF_SOURCE, *GROUPS)}
     names: list[str] = []
     for word in (word.strip() for word in text.split(",")):
         name = known.get(_key(word))

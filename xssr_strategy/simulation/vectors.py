@@ -40,12 +40,14 @@ class Embedded:
         target: (N, D) standardised vectors, in the order of ``images``.
         source: (M, D) those of the source, or None without one.
         encoder: id of the checkpoint.
+        source_images: ids of the source, in the order of ``source``.
     """
 
     images: tuple[str, ...]
     target: NDArray[np.float64]
     source: NDArray[np.float64] | None
     encoder: str
+    source_images: tuple[str, ...] = ()
 
     def part(self, count: int, seed: int) -> Embedded:
         """What a seed sees of the pool: ``count`` images, drawn among the ids."""
@@ -84,7 +86,8 @@ class Embedding:
         embed_pool(self._source, SOURCE, checkpoint, self._store, on_image)
         embed_pool(self._pool, TARGET, checkpoint, self._store, on_image)
         images, target, source = standardised_vectors(checkpoint.id, self._pool, self._store)
-        return Embedded(tuple(images), target, source, checkpoint.id)
+        of_source, _ = self._store.vectors(SOURCE, checkpoint.id)
+        return Embedded(tuple(images), target, source, checkpoint.id, tuple(of_source))
 
     def encoder_start(self, name: str, number: int, progress: Progress) -> EncoderStart:
         """The encoder of this name with seed ``number``, trained if it is missing, for trainings that begin with it.

@@ -147,7 +147,9 @@ class Settings:
         "`source_labels`), trained here, or a foundation encoder used as it is.",
     )
     encoder_steps: int = _key(800, _whole(1, 10**6), "1 or more", "Optimisation steps of the encoder's training.")
-    embed_workers: int = _key(1, _whole(1, 1024), "1 or more", "Processes that embed; from 2 on of one thread each.")
+    embed_workers: int = _key(
+        1, _whole(1, 1024), "1 or more", "Processes that embed and score; from 2 on of one thread each."
+    )
     encoder_weights: Path | None = _key(
         None, _file, "file", "Weights of a foundation encoder; without it those that its library keeps or fetches."
     )
@@ -167,8 +169,7 @@ class Settings:
         AUTO,
         _one_of(*method_choices()),
         ", ".join(f"`{n}`" for n in method_choices()),
-        "How labels become a network; with `auto` 2-D images without a label train, too, while labels are few. A train "
-        "request may name another as `method`.",
+        "Training method, unless a request names a `method`; `auto` uses unlabelled 2-D images while labels are few.",
     )
     unlabelled: int = _key(
         UNLABELLED, _whole(1, 10**6), "1 or more", "Unlabelled images that a training learns from, at most."
@@ -177,8 +178,7 @@ class Settings:
         None,
         parse_weights,
         "folder",
-        "Weights of SAM 2 (`xssr fetch-weights`), for `propagate` and `segmentation_refined`; needs "
-        "`pip install 'xssr-strategy[sam]'`.",
+        "Weights of SAM 2 (`xssr fetch-weights`, extra `[sam]`), for `propagate` and `segmentation_refined`.",
     )
     sam_side: int = _key(
         0, parse_side, "0, or a multiple of 32", "Pixels along a side of what SAM 2 sees; 0 for its own, mostly 1024."

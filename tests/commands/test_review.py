@@ -92,12 +92,26 @@ def test_a_second_review_takes_what_the_first_has_found(
 ) -> None:
     run(capsys, "review", "--studies", studies, "--out", tmp_path / "first.csv")
     asked: list[int] = []
-    found = "xssr_strategy.commands.judged_model.image_qualities"
-    monkeypatch.setattr(found, lambda images, *more: asked.append(len(images)) or iter(()))
+    found = "xssr_strategy.segmentation.workers.image_qualities"
+    monkeypatch.setattr(found, lambda images, **more: asked.append(len(images)) or iter(()))
     run(capsys, "review", "--studies", studies, "--out", tmp_path / "second.csv")
     assert asked == [0]
     first, second = rows(tmp_path / "first.csv"), rows(tmp_path / "second.csv")
     assert [(row["image"], row["quality"]) for row in first] == [(row["image"], row["quality"]) for row in second]
+
+
+@pytest.mark.slow
+def test_two_workers_make_the_review_of_one(studies: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "queue.csv"
+    found = []
+    for workers in ("1", "2"):
+        Workspace(studies / ".xssr").qualities.unlink(missing_ok=True)
+        status, printed = run(capsys, "review", "--studies", studies, "--out", out, "--workers", workers)
+        assert status == 0
+        assert "6 masks, 1 images that cannot be read." in printed
+        found.append([(row["image"], float(row["quality"])) for row in rows(out)])
+    assert [image for image, _ in found[0]] == [image for image, _ in found[1]]
+    assert [quality for _, quality in found[1]] == pytest.approx([quality for _, quality in found[0]], abs=2e-4)
 
 
 def test_a_network_that_is_published_during_a_review_is_told_and_nothing_is_kept_as_its_own(
@@ -106,11 +120,11 @@ def test_a_network_that_is_published_during_a_review_is_told_and_nothing_is_kept
     workspace = Workspace(studies / ".xssr")
     before = model_id(workspace.segmentation)
 
-    def publishing(images: Mapping[str, Path], *more: object) -> Iterator[tuple[str, Mapping[str, float]]]:
+    def publishing(images: Mapping[str, Path], **more: object) -> Iterator[tuple[str, Mapping[str, float]]]:
         publish_judged(workspace.segmentation, 2)
         yield from ((image, {"foreground": 0.5}) for image in images)
 
-    monkeypatch.setattr("xssr_strategy.commands.judged_model.image_qualities", publishing)
+    monkeypatch.setattr("xssr_strategy.segmentation.workers.image_qualities", publishing)
     status, printed = run(capsys, "review", "--studies", studies, "--out", tmp_path / "queue.csv")
     assert status == 2
     assert "another network was published meanwhile; run again" in printed

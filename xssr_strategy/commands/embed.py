@@ -7,7 +7,7 @@ import time
 
 from rich.console import Console
 
-from xssr_strategy.commands.pool_options import add_options, settings_from_arguments, waiting_images
+from xssr_strategy.commands.pool_options import add_options, settings_from_arguments, waiting_images, worker_count
 from xssr_strategy.commands.progress import StageProgress, say
 from xssr_strategy.embedding.store import TARGET
 from xssr_strategy.errors import UserError
@@ -20,7 +20,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Declare the subcommand."""
     parser = commands.add_parser("embed", help="embed a pool in several processes, for the server on the same studies")
     add_options(parser, without=("budget", "alpha", "combination"))
-    parser.add_argument("--workers", type=_count, help="processes that embed, one thread each (default: embed_workers)")
+    parser.add_argument(
+        "--workers", type=worker_count, help="processes that embed, one thread each (default: embed_workers)"
+    )
     parser.add_argument(
         "--ray", metavar="ADDRESS", help="embed on the nodes of a Ray cluster, which see the same files"
     )
@@ -49,9 +51,3 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     for why in aside:
         say(console, f"set aside: {why}", style="yellow")
     return 0
-
-
-def _count(text: str) -> int:
-    if text.isascii() and text.isdigit() and 1 <= int(text) <= 1024:
-        return int(text)
-    raise argparse.ArgumentTypeError("must be a whole number from 1 to 1024")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +13,10 @@ from torch import Tensor
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.detect import preset_by_name
 from xssr_strategy.images.preprocessing import conform, scale_intensity
-from xssr_strategy.images.reading import UnreadableImage, read_image
+from xssr_strategy.images.reading import read_image
 from xssr_strategy.segmentation.geometry import network_image, original_label
 from xssr_strategy.segmentation.inference import Predictor
 from xssr_strategy.segmentation.mask_files import mask_extension, write_mask
-from xssr_strategy.segmentation.mask_quality import image_qualities
 from xssr_strategy.segmentation.publication import load_judged_model
 from xssr_strategy.simulation.thumbnails import overlay
 
@@ -45,10 +43,6 @@ class JudgedModel:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.preset, self.judge = preset_by_name(self.plan.preset), judge.to(device)
         self._predict = Predictor(network.to(device), self.plan, device)
-
-    def qualities(self, images: Mapping[str, Path]) -> Iterator[tuple[str, Mapping[str, float] | UnreadableImage]]:
-        """(id, label -> quality of its mask, or why the image cannot be read), in order."""
-        return image_qualities(images, self._predict, self.judge, self.plan, self.preset)
 
     def mask(self, image: MetaTensor) -> Tensor:
         """uint8 (*spatial) mask of an image (C, *spatial) as ``conform`` gives it."""

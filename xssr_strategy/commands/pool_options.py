@@ -82,3 +82,10 @@ def waiting_images(
     """The pool: what is neither skipped nor excluded."""
     left_out = {*excluded, *({} if leases is None else leases.skipped())}
     return {image: path for image, path in images.items() if image not in left_out}
+
+
+def worker_count(text: str) -> int:
+    """A number of processes, for argparse."""
+    if text.isascii() and text.isdigit() and 1 <= int(text) <= 1024:
+        return int(text)
+    raise argparse.ArgumentTypeError("must be a whole number from 1 to 1024")

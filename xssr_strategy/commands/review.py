@@ -14,6 +14,7 @@ from rich.console import Console
 from xssr_strategy.archive.query import is_remote
 from xssr_strategy.commands.judged_model import JudgedModel
 from xssr_strategy.commands.outputs import check_not_an_image, check_outputs, make_folder, writing
+from xssr_strategy.commands.pool_options import worker_count
 from xssr_strategy.commands.progress import StageProgress, say
 from xssr_strategy.commands.review_files import (
     JudgedMask,
@@ -29,6 +30,7 @@ from xssr_strategy.commands.worklist_files import VIEWER, study_link
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preprocessing import memory_told
 from xssr_strategy.images.reading import UnreadableImage
+from xssr_strategy.parallel.images import Workers
 from xssr_strategy.pool import pipeline
 from xssr_strategy.pool.encoder_training import Progress
 from xssr_strategy.pool.opened import open_leases
@@ -36,6 +38,7 @@ from xssr_strategy.pool.studies import Studies, open_studies, resolve_source
 from xssr_strategy.pool.workspace import server_workspace
 from xssr_strategy.segmentation.model_scores import ModelScores, PublishedModel
 from xssr_strategy.segmentation.score_stores import ImageScore, QualityStore
+from xssr_strategy.segmentation.workers import QualityFunction, scored_pool
 from xssr_strategy.settings import parse_settings
 
 _SHOWN = 50  # masks on the page, by default
@@ -54,6 +57,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--viewer", default=VIEWER, help=f"server that an archive's links open (default {VIEWER})")
     parser.add_argument("--source", help="as the server's, if it is in the same archive: its series are not listed")
     parser.add_argument("--workspace", help="where the server keeps its networks (default: .xssr in the folder)")
+    parser.add_argument(
+        "--workers", type=worker_count, default=1, help="processes that judge, from 2 on of one thread each (default 1)"
+    )
     parser.set_defaults(run=run)
 
 
@@ -87,7 +93,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         scores = ModelScores(QualityStore(workspace.qualities), PublishedModel(workspace.segmentation), wanted=False)
         model, published = _published(scores, workspace.segmentation)
         make_folder("the masks of --out", folder)
-        qualities = _qualities(model, published, scores, waiting, progress)
+        function = QualityFunction(workspace.segmentation, published, model.preset, model.plan.labels)
+        qualities = _qualities(function, scores, waiting, Workers(arguments.workers), progress)
         with writing("--out", out):
             masks, gone = _judged(model, qualities, studies, arguments, progress)
     for why in gone:
@@ -120,10 +127,10 @@ def _published(scores: ModelScores[Mapping[str, float]], file: Path) -> tuple[Ju
 
 
 def _qualities(
-    model: JudgedModel,
-    published: str,
+    function: QualityFunction,
     scores: ModelScores[Mapping[str, float]],
     images: Mapping[str, Path],
+    workers: Workers,
     progress: Progress,
 ) -> dict[str, Mapping[str, float]]:
     """image -> quality of each label; what the server has found for the same network is taken.
@@ -132,7 +139,7 @@ def _qualities(
         UserError: another network was published meanwhile.
     """
     todo, present = scores.outstanding(images)
-    found = model.qualities(todo)
+    found, published = scored_pool(function, todo, workers), function.model
     done = 0
     while batch := list(islice(found, _BATCH)):
         if scores.model != published:

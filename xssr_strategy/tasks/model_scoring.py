@@ -3,44 +3,30 @@
 from __future__ import annotations
 
 import logging
-from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
-from pathlib import Path
-from typing import Any, ClassVar, Generic, NamedTuple
+from typing import Any, ClassVar, Generic
 
-import torch
 from monailabel.interfaces.datastore import Datastore
 from monailabel.interfaces.tasks.scoring import ScoringMethod
-from torch import nn
 
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.reading import UnreadableImage
-from xssr_strategy.segmentation.inference import Predictor
-from xssr_strategy.segmentation.mask_quality import MaskQuality, image_qualities
+from xssr_strategy.parallel.images import Workers
 from xssr_strategy.segmentation.model_scores import ModelScores
-from xssr_strategy.segmentation.plan import SegmentationPlan, check_plan
-from xssr_strategy.segmentation.publication import load_judged_model
 from xssr_strategy.segmentation.score_stores import ImageScore, Value
-from xssr_strategy.segmentation.uncertainty import image_entropies
+from xssr_strategy.segmentation.workers import (
+    EntropyFunction,
+    NetworkFunction,
+    NoJudgeError,
+    QualityFunction,
+    scored_pool,
+)
 from xssr_strategy.tasks.project import Project
 
 logger = logging.getLogger(__name__)
 
 _BATCH = 16  # values written at a time, which is what a kill may cost
-
-
-class _NothingToSayError(UserError):
-    """The model cannot say anything of any image."""
-
-
-class _Model(NamedTuple):
-    """What is published, on the device where it is asked."""
-
-    network: nn.Module
-    plan: SegmentationPlan
-    judge: MaskQuality | None
-    device: torch.device
 
 
 class ModelScoring(ScoringMethod, Generic[Value]):
@@ -55,18 +41,11 @@ class ModelScoring(ScoringMethod, Generic[Value]):
     """
 
     what: ClassVar[str]
+    function: ClassVar[type[NetworkFunction[Any]]]
 
     def __init__(self, description: str, project: Project, datastore: Datastore, scores: ModelScores[Value]) -> None:
         super().__init__(description)
         self._project, self._datastore, self._scores = project, datastore, scores
-
-    @abstractmethod
-    def _values(self, images: Mapping[str, Path], model: _Model) -> Iterator[tuple[str, Value | UnreadableImage]]:
-        """(id, value, or why the image cannot be read), in order.
-
-        Raises:
-            _NothingToSayError: the model cannot say, now or later.
-        """
 
     def info(self) -> dict[str, Any]:
         """Id of the model (None before there is one), images scored by it, images that wait, and why in vain if so."""
@@ -88,25 +67,25 @@ class ModelScoring(ScoringMethod, Generic[Value]):
         if not todo:
             logger.info("Every unlabelled image is scored by %s: nothing to do.", model)
             return {"model": model, "scored": 0}
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        settings, network = self._project.settings, self._project.workspace.segmentation
+        function = self.function(network, model, self._project.preset, settings.labels)
+        done = 0
         try:
-            network, plan, judge = load_judged_model(self._project.workspace.segmentation)
-            check_plan(plan, self._project.preset, self._project.settings.labels)
-            judge = None if judge is None else judge.to(device)
-            found = self._values(todo, _Model(network.to(device), plan, judge, device))
-        except _NothingToSayError as error:
+            for batch in _batches(scored_pool(function, todo, Workers(settings.embed_workers))):
+                if self._scores.model != model:
+                    break
+                self._scores.store.put(model, [_scored(image, present[image], value) for image, value in batch])
+                done += len(batch)
+                logger.info("%s: %d of %d", self.what, done, len(todo))
+        except NoJudgeError as error:
             logger.error("Scoring stopped: %s", error)
             self._scores.store.put(model, [ImageScore(image, present[image], None) for image in todo])
             self._scores.store.forget_others(model)  # or what they said would be taken for the present for ever
             return {"error": str(error)}
         except UserError as error:
-            logger.error("Scoring stopped: %s", error)
-            return {"error": str(error)}
-        done = 0
-        while self._scores.model == model and (batch := list(islice(found, _BATCH))):
-            self._scores.store.put(model, [_scored(image, present[image], value) for image, value in batch])
-            done += len(batch)
-            logger.info("%s: %d of %d", self.what, done, len(todo))
+            if self._scores.model == model:
+                logger.error("Scoring stopped: %s", error)
+                return {"error": str(error)}
         if self._scores.model != model:
             logger.info("A new model is published: the rest is scored by that.")
         else:
@@ -117,32 +96,30 @@ class ModelScoring(ScoringMethod, Generic[Value]):
 class EntropyScoring(ModelScoring[float]):
     """How unsure the model is of every image that is not labelled."""
 
-    what = "Entropy"
+    what, function = "Entropy", EntropyFunction
 
     def __init__(self, project: Project, datastore: Datastore) -> None:
         description = "Mean predictive entropy of the segmentation model, one pass per image"
         super().__init__(description, project, datastore, project.uncertainty)
 
-    def _values(self, images: Mapping[str, Path], model: _Model) -> Iterator[tuple[str, float | UnreadableImage]]:
-        return image_entropies(images, model.network, model.plan, self._project.preset, model.device)
-
 
 class QualityScoring(ModelScoring[Mapping[str, float]]):
     """How good the model's mask of every image is that is not labelled."""
 
-    what = "Quality"
+    what, function = "Quality", QualityFunction
 
     def __init__(self, project: Project, datastore: Datastore) -> None:
         description = "Quality of the automatic masks, one pass of the segmentation model per image"
         super().__init__(description, project, datastore, project.qualities)
 
-    def _values(
-        self, images: Mapping[str, Path], model: _Model
-    ) -> Iterator[tuple[str, Mapping[str, float] | UnreadableImage]]:
-        if model.judge is None:
-            raise _NothingToSayError("the segmentation model has nothing to judge its masks by; train again")
-        predict = Predictor(model.network, model.plan, model.device)
-        return image_qualities(images, predict, model.judge, model.plan, self._project.preset)
+
+def _batches(
+    found: Iterable[tuple[str, Value | UnreadableImage]],
+) -> Iterator[list[tuple[str, Value | UnreadableImage]]]:
+    """What is written at once."""
+    each = iter(found)
+    while batch := list(islice(each, _BATCH)):
+        yield batch
 
 
 def _scored(image: str, state: str, value: Value | UnreadableImage) -> ImageScore[Value]:

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.app import App
+from xssr_strategy.tasks.work_state import State
+
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -46,3 +49,24 @@ def test_the_readme_names_every_page() -> None:
     linked = {link for link in links(ROOT / "README.md") if link.endswith(".md")}
     assert {str(page.relative_to(ROOT)) for page in PAGES[1:]} <= linked
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 95
+
+
+def keys(heading: str) -> set[str]:
+    """The keys in the last table below a heading of the page about the answers."""
+    text = (ROOT / "docs" / "HTTP.md").read_text(encoding="utf-8").split(f"## {heading}\n")[1].split("\n## ")[0]
+    table = text.split("| key | meaning |")[-1]
+    return {
+        key
+        for line in table.splitlines()
+        if line.startswith("| `")
+        for key in re.findall(r"`(\w+)`", line.split("|")[1])
+    }
+
+
+def test_the_page_about_the_answers_names_their_keys(tmp_path: Path) -> None:
+    app = App(tmp_path)
+    app.score()
+    answer = app.ask("ann")
+    assert answer is not None
+    assert keys("The next sample") == answer.keys() | {"path", "name"}  # which the server adds
+    assert keys("The state of the work") == set(State.__dataclass_fields__) | {"reasons"}

@@ -50,6 +50,15 @@ def _in_utf8() -> None:
 
 
 def _run(words: list[str], console: Console) -> int:
+    cut = words.index("--") if "--" in words else len(words)
+    arguments = build_parser().parse_args(words[:cut])
+    arguments.passed_through = words[cut + 1 :]
+    status: int = arguments.run(arguments, console)
+    return status
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all subcommands; each sets ``run``."""
     from xssr_strategy.commands import (  # takes seconds
         check,
         doctor,
@@ -72,11 +81,7 @@ def _run(words: list[str], console: Console) -> int:
     for command in (*first, check, propagate, simulate, pool, fetch_weights, doctor):
         command.add_parser(commands)
     commands.metavar = " | ".join(commands.choices)
-    cut = words.index("--") if "--" in words else len(words)
-    arguments = parser.parse_args(words[:cut])
-    arguments.passed_through = words[cut + 1 :]
-    status: int = arguments.run(arguments, console)
-    return status
+    return parser
 
 
 if __name__ == "__main__":

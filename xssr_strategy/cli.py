@@ -63,6 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
         check,
         doctor,
         embed,
+        export,
         fetch_weights,
         pool,
         propagate,
@@ -78,7 +79,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"xssr-strategy {__version__}")
     commands = parser.add_subparsers(title="commands", required=True)
     first = (demo, serve, select, embed, pool_map, review)
-    for command in (*first, check, propagate, simulate, pool, fetch_weights, doctor):
+    for command in (*first, check, propagate, simulate, export, pool, fetch_weights, doctor):
         command.add_parser(commands)
     commands.metavar = " | ".join(commands.choices)
     return parser

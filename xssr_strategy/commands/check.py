@@ -11,17 +11,15 @@ from statistics import fmean
 import torch
 from rich.console import Console
 
-from xssr_strategy.archive.query import is_remote
 from xssr_strategy.commands.judged_model import JudgedModel
+from xssr_strategy.commands.model_file import model_file
 from xssr_strategy.commands.outputs import check_outputs, writing
 from xssr_strategy.commands.progress import StageProgress, say
 from xssr_strategy.commands.review_files import JudgedMask, note_of, page_of, write_page, write_table
 from xssr_strategy.errors import UserError
 from xssr_strategy.images.preprocessing import memory_told
-from xssr_strategy.pool.workspace import FOLDER, Workspace, server_workspace
 from xssr_strategy.segmentation.mask_quality import label_dice
 from xssr_strategy.segmentation.network import without_ignored
-from xssr_strategy.settings import Settings
 from xssr_strategy.simulation.domains import Domain, read_domain, refuse_other_names
 from xssr_strategy.simulation.evaluation import read_case
 
@@ -49,7 +47,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.shown < 1:
         raise UserError(f"--shown {arguments.shown}: must be 1 or more.")
     out: Path = arguments.out
-    file = _model_file(arguments.trained)
+    file = model_file(arguments.trained, "--trained")
     check_outputs({"--out": out, "the page of --out": page_of(out)}, {"--trained": file})
     domain = read_domain(_with_images(arguments.labels), "LABELS")
     model = JudgedModel(file)
@@ -102,29 +100,6 @@ def _with_images(folder: Path) -> Path:
     if folder.name == "final" and folder.parent.name == "labels":
         return folder.parent.parent
     return folder
-
-
-def _model_file(named: str) -> Path:
-    """The model file that ``--trained`` names.
-
-    Raises:
-        UserError: there is none.
-    """
-    if is_remote(named):
-        file = server_workspace(named, Settings()).segmentation
-        if not file.exists():
-            raise UserError(f"--trained {named}: no network is trained on this archive; name a model file.")
-        return file
-    trained = Path(named)
-    if trained.is_dir():
-        places = [Workspace(trained / FOLDER).segmentation, Workspace(trained).segmentation]
-        found = [place for place in places if place.exists()]
-        if not found:
-            raise UserError(f"--trained {trained}: no network is trained there; name a model file, or train one.")
-        return found[0]
-    if not trained.exists():
-        raise UserError(f"--trained {trained}: does not exist; name a model file or the studies folder of a server.")
-    return trained
 
 
 def _checked(model: JudgedModel, domain: Domain, image: str) -> JudgedMask:

@@ -101,7 +101,10 @@ def test_a_second_review_takes_what_the_first_has_found(
 
 
 @pytest.mark.slow
-def test_two_workers_make_the_review_of_one(studies: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_workers_make_the_review_of_one(
+    studies: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xssr_strategy.segmentation.workers._FEW", 0)
     out = tmp_path / "queue.csv"
     found = []
     for workers in ("1", "2"):

@@ -23,6 +23,7 @@ from xssr_strategy.segmentation.publication import load_judged_model, model_id
 from xssr_strategy.segmentation.uncertainty import image_entropies
 
 _BATCH = 16  # images that a process is given at once (our choice)
+_FEW = 2 * _BATCH  # images up to which this process is done before others have started (our choice)
 
 Value = TypeVar("Value", covariant=True)
 Scored = Iterator[tuple[str, Value | UnreadableImage]]
@@ -92,14 +93,15 @@ class QualityFunction(NetworkFunction[Mapping[str, float]]):
 def scored_pool(function: NetworkFunction[Value], images: Mapping[str, Path], workers: Workers) -> Scored[Value]:
     """Pairs of image and value, or why the image cannot be read.
 
-    One process is this one; it takes the images in their order. Several take them in batches, in the order in which
-    these end; what they cannot read is read once more here: several processes may lack memory.
+    One process is this one; it takes the images in their order, and does so with a few in any case. Several take them
+    in batches, in the order in which these end; what they cannot read is read once more here: several processes may
+    lack memory.
 
     Raises:
         UserError: at once, if the network cannot be used; while it runs, if another one is published in between.
     """
     score = function.open()
-    if workers.count == 1 and workers.address is None:
+    if len(images) <= _FEW or (workers.count == 1 and workers.address is None):
         return score(images)
     return _by_workers(function, score, images, workers)
 
